@@ -1,0 +1,1 @@
+//! `compose-operator`: a reconciling operator for Docker Compose.
