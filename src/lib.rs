@@ -1,1 +1,6 @@
 //! `compose-operator`: a reconciling operator for Docker Compose.
+
+pub mod clock;
+pub mod core;
+pub mod engine;
+pub mod secret;

@@ -1,0 +1,253 @@
+//! A stack as it should be: what the loader made of its files, ready to compare with what runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ServiceName, StackName};
+use super::live::LiveSettings;
+use super::spec::{ContainerSpec, Endpoint, Resources};
+
+/// Everything that one stack should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// The stack's (Compose project's) name.
+    pub stack: StackName,
+    /// Which files it came from.
+    pub origin: Origin,
+    /// The services that should run.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// Services that the files know but no active profile selects: not orphans, and left alone.
+    pub inactive: BTreeSet<ServiceName>,
+    /// Networks by their key in the file.
+    pub networks: BTreeMap<String, Network>,
+    /// Volumes by their key in the file.
+    pub volumes: BTreeMap<String, Volume>,
+    /// Remove containers of services that the files no longer know.
+    pub prune: bool,
+    /// The stack is to go: containers and networks, and of the volumes those named here.
+    pub teardown: Option<Teardown>,
+}
+
+impl Desired {
+    /// The desired state of a stack that should be gone.
+    pub fn teardown(stack: StackName, origin: Origin, teardown: Teardown) -> Self {
+        Self {
+            stack,
+            origin,
+            services: BTreeMap::new(),
+            inactive: BTreeSet::new(),
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            prune: true,
+            teardown: Some(teardown),
+        }
+    }
+}
+
+/// What to remove beyond containers and networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Teardown {
+    /// Engine names of the volumes whose data may go: consent is per volume, by name.
+    pub volumes: BTreeSet<String>,
+}
+
+/// Where a stack was read from; goes into Compose's labels and proves ownership.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Absolute paths of the Compose files.
+    pub config_files: Vec<String>,
+    /// Absolute path of the project directory.
+    pub working_dir: String,
+    /// Absolute paths of `--env-file`s.
+    pub environment_files: Vec<String>,
+}
+
+/// One service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// How many replicas should be ready.
+    pub replicas: u32,
+    /// Fixed container name, where the file gives one.
+    pub container_name: Option<String>,
+    /// How its image comes to be here.
+    pub image: ImageSource,
+    /// What cannot change in place. Live settings are taken out of `command` (they are in `live`).
+    pub spec: ContainerSpec,
+    /// The command exactly as written, live settings included: what a new container is given.
+    pub command: Option<Vec<String>>,
+    /// What the engine changes in place.
+    pub resources: Resources,
+    /// Networks by their engine name.
+    pub networks: BTreeMap<String, Endpoint>,
+    /// What running software takes without a restart.
+    pub live: Option<LiveSettings>,
+    /// What must be there before its containers start.
+    pub depends_on: BTreeMap<ServiceName, Dependency>,
+    /// Compose's hash of the service, as `docker compose up` writes it.
+    pub config_hash: String,
+}
+
+/// How a service's image comes to be on the engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageSource {
+    /// When to pull.
+    pub pull_policy: PullPolicy,
+    /// How to build it, where the file says so.
+    pub build: Option<Build>,
+}
+
+/// When to pull an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// When it is not here.
+    #[default]
+    Missing,
+    /// Never.
+    Never,
+    /// Whenever it is built or started anew.
+    Always,
+    /// Build, even where it could be pulled.
+    Build,
+}
+
+/// How to build an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Build {
+    /// Directory sent to the engine.
+    pub context: String,
+    /// Dockerfile, relative to the context.
+    pub dockerfile: Option<String>,
+    /// Text of the Dockerfile, instead of a file.
+    pub dockerfile_inline: Option<String>,
+    /// Build arguments; `None` takes the variable from the environment of the operator.
+    pub args: BTreeMap<String, Option<String>>,
+    /// Stage to stop at.
+    pub target: Option<String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Images to take layers from.
+    pub cache_from: Vec<String>,
+    /// Network of the build's containers.
+    pub network: Option<String>,
+    /// Lines for `/etc/hosts`, as `host:ip`.
+    pub extra_hosts: BTreeSet<String>,
+    /// Size of `/dev/shm`.
+    pub shm_size: Option<i64>,
+    /// Ignore the cache.
+    pub no_cache: bool,
+    /// Pull the base images anew.
+    pub pull: bool,
+    /// Platform to build for.
+    pub platform: Option<String>,
+    /// Further tags.
+    pub tags: Vec<String>,
+}
+
+/// One entry of `depends_on`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// What must hold.
+    pub condition: Condition,
+    /// Restart with the dependency.
+    pub restart: bool,
+    /// Whether the dependent waits for ever (true) or goes on without it.
+    pub required: bool,
+}
+
+/// Compose's three conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// A container of it runs.
+    Started,
+    /// A container of it is healthy.
+    Healthy,
+    /// It ran to its end with exit code 0.
+    CompletedSuccessfully,
+}
+
+impl Condition {
+    /// Compose's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "service_started",
+            Self::Healthy => "service_healthy",
+            Self::CompletedSuccessfully => "service_completed_successfully",
+        }
+    }
+}
+
+/// A network as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    /// Engine name.
+    pub name: String,
+    /// Made by others: never created, changed or removed.
+    pub external: bool,
+    /// Driver; empty for the engine's default.
+    pub driver: String,
+    /// Driver options.
+    pub driver_opts: BTreeMap<String, String>,
+    /// No way out.
+    pub internal: bool,
+    /// Containers outside of the stack may join.
+    pub attachable: bool,
+    /// With IPv6; `None` leaves it to the engine.
+    pub enable_ipv6: Option<bool>,
+    /// IP address management.
+    pub ipam: Ipam,
+    /// The user's own labels.
+    pub labels: BTreeMap<String, String>,
+    /// Compose's hash of the network.
+    pub config_hash: String,
+}
+
+/// IP address management of a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ipam {
+    /// Driver; empty for the engine's default.
+    pub driver: String,
+    /// Address pools.
+    pub config: Vec<IpamPool>,
+    /// Driver options.
+    pub options: BTreeMap<String, String>,
+}
+
+/// One address pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IpamPool {
+    /// Subnet in CIDR form.
+    pub subnet: Option<String>,
+    /// Range that containers get addresses from.
+    pub ip_range: Option<String>,
+    /// Gateway.
+    pub gateway: Option<String>,
+    /// Addresses taken by others, by name.
+    pub aux_addresses: BTreeMap<String, String>,
+}
+
+/// A volume as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Volume {
+    /// Engine name.
+    pub name: String,
+    /// Made by others: never created, changed or removed.
+    pub external: bool,
+    /// Driver; empty for the engine's default.
+    pub driver: String,
+    /// Driver options.
+    pub driver_opts: BTreeMap<String, String>,
+    /// The user's own labels.
+    pub labels: BTreeMap<String, String>,
+    /// Compose's hash of the volume.
+    pub config_hash: String,
+}
+
+/// How long a container gets between its stop signal and SIGKILL where the file does not say: Docker's 10 s.
+pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(10);

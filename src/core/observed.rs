@@ -1,0 +1,254 @@
+//! A stack as the engine shows it at one moment. Observing chooses nothing: everything found is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ContainerId, ImageId, Replica, Revision, ServiceName, StackName};
+use super::labels;
+use super::spec::{ContainerSpec, Endpoint, Resources};
+use super::time::Timestamp;
+
+/// What the engine says, with how much of it was heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Observed {
+    /// When it was read.
+    pub as_of: Timestamp,
+    /// Every list was read to its end and every container answered. Nothing is removed on less.
+    pub complete: bool,
+    /// The engine itself.
+    pub engine: EngineInfo,
+    /// This stack's containers, in whatever state.
+    pub containers: BTreeMap<ContainerId, Container>,
+    /// Other containers: their names and ports are taken, and they are never touched.
+    pub foreign: BTreeMap<ContainerId, Foreign>,
+    /// Networks that the stack names or has made.
+    pub networks: Vec<Network>,
+    /// Volumes that the stack names or has made, by name.
+    pub volumes: BTreeMap<String, Volume>,
+    /// Images that the stack names and that are here, by the reference that was asked for.
+    pub images: BTreeMap<String, Image>,
+}
+
+impl Observed {
+    /// The network with this engine name; of several, the one that carries our labels, else the lowest id.
+    pub fn network(&self, name: &str) -> Option<&Network> {
+        self.networks
+            .iter()
+            .filter(|network| network.name == name)
+            .min_by_key(|network| (!network.labels.contains_key(labels::PROJECT), &network.id))
+    }
+}
+
+/// The engine as far as decisions depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EngineInfo {
+    /// Version of the engine, for messages.
+    pub version: String,
+    /// Its newest API, as `1.41`.
+    pub api_version: String,
+    /// Processors of its machine.
+    pub cpus: u32,
+    /// Memory of its machine in bytes.
+    pub memory: i64,
+}
+
+/// One container of the stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Engine id.
+    pub id: ContainerId,
+    /// Name without the leading slash.
+    pub name: String,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it is doing.
+    pub state: State,
+    /// Result of its health check; `None` where it has none.
+    pub health: Option<Health>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last started.
+    pub started_at: Option<Timestamp>,
+    /// When it last ended.
+    pub finished_at: Option<Timestamp>,
+    /// Exit code of its last run.
+    pub exit_code: i64,
+    /// The kernel killed it for its memory.
+    pub oom_killed: bool,
+    /// The engine's word on why it could not start; empty when all is well.
+    pub error: String,
+    /// Restarts by the engine's own policy.
+    pub restart_count: u32,
+    /// The image it runs.
+    pub image_id: ImageId,
+    /// What it was made from, image defaults included.
+    pub spec: ContainerSpec,
+    /// Its limits now.
+    pub resources: Resources,
+    /// The networks it is on, by engine name.
+    pub networks: BTreeMap<String, Attachment>,
+    /// Live settings as the software inside reports them.
+    pub live: LiveState,
+    /// Somebody else stopped or killed it through the engine since it last started.
+    pub stopped_by_hand: bool,
+}
+
+/// What a container is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Made, never started.
+    Created,
+    /// Running.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Between two runs of the engine's own restart policy.
+    Restarting,
+    /// On its way out.
+    Removing,
+    /// Ended.
+    Exited,
+    /// Half removed; only fit to be removed.
+    Dead,
+}
+
+impl State {
+    /// The engine's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Removing => "removing",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// Result of a container's health check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// No result yet.
+    Starting,
+    /// Passing.
+    Healthy,
+    /// Failing.
+    Unhealthy,
+}
+
+/// What is known of a container's live settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LiveState {
+    /// Nobody asked: it has none, or it does not run.
+    #[default]
+    Unread,
+    /// The settings that were asked for, as canonical values.
+    Read(BTreeMap<String, String>),
+    /// It was asked and could not say.
+    Failed(String),
+}
+
+/// A container's place on a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attachment {
+    /// Engine id of the network.
+    pub network_id: String,
+    /// As it was asked for (aliases may hold more than was asked: the short id).
+    pub endpoint: Endpoint,
+    /// Address now; empty while it does not run.
+    pub ip_address: String,
+}
+
+impl Container {
+    /// The replica it stands for, where its labels say so.
+    pub fn replica(&self) -> Option<Replica> {
+        let service = ServiceName::from(self.labels.get(labels::SERVICE)?.as_str());
+        let number = self.labels.get(labels::NUMBER)?.parse().ok()?;
+        Some(Replica { service, number })
+    }
+
+    /// The service it belongs to.
+    pub fn service(&self) -> Option<&str> {
+        self.labels.get(labels::SERVICE).map(String::as_str)
+    }
+
+    /// Made by `docker compose run`: never counted, never touched.
+    pub fn is_one_off(&self) -> bool {
+        self.labels.get(labels::ONE_OFF).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// The revision that this operator made it from.
+    pub fn revision(&self) -> Option<Revision> {
+        self.labels.get(labels::REVISION).map(|value| Revision::new(value.as_str()))
+    }
+
+    /// Running, and healthy where it has a health check.
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Running && matches!(self.health, None | Some(Health::Healthy))
+    }
+
+    /// Host ports that it holds while it runs.
+    pub fn host_ports(&self) -> BTreeSet<u16> {
+        self.spec.ports.iter().filter_map(super::spec::Port::fixed).collect()
+    }
+}
+
+/// A container that is not this stack's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Foreign {
+    /// Its name.
+    pub name: String,
+    /// The project that its labels claim.
+    pub project: Option<StackName>,
+    /// It runs, so that it holds its ports.
+    pub running: bool,
+    /// Host ports it publishes, as `port/protocol`.
+    pub ports: BTreeSet<String>,
+}
+
+/// A network that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    /// Engine id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Driver.
+    pub driver: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A volume that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Volume {
+    /// Name.
+    pub name: String,
+    /// Driver.
+    pub driver: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image that is there, with the defaults it gives to containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Image {
+    /// Engine id.
+    pub id: Option<ImageId>,
+    /// Only the fields that an image can give: command, entrypoint, environment, labels, expose,
+    /// healthcheck, user, working directory, stop signal, and its volumes as anonymous mounts.
+    pub defaults: ContainerSpec,
+}
