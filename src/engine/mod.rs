@@ -2,6 +2,8 @@
 //!
 //! `diff` and `status` hold the read half only, so that a preview cannot change anything, by construction.
 
+pub mod sim;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
