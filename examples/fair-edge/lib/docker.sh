@@ -145,6 +145,12 @@ make_base_image() (
     rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* \
         "$work"/root/var/log/* "$work"/root/usr/share/{doc,info,man,locale}/*
     printf 'path-exclude /usr/share/%s/*\n' doc info man locale >"$work/root/etc/dpkg/dpkg.cfg.d/slim"
+    # A package file is of no use once it is installed, nor are apt's two caches of the package lists.
+    cat >"$work/root/etc/apt/apt.conf.d/slim" <<'APT'
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+APT
     # Installing a package in a build must not start its service.
     printf '#!/bin/sh\nexit 101\n' >"$work/root/usr/sbin/policy-rc.d"
     chmod +x "$work/root/usr/sbin/policy-rc.d"
