@@ -91,12 +91,12 @@ class RequestLog:
     Plain ASGI: the framework's own middleware wraps each request in another task, at the price of a third of the speed.
     """
 
-    def __init__(self, inner) -> None:
-        self.inner = inner
+    def __init__(self, app) -> None:
+        self.app = app
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http":
-            await self.inner(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         started = time.perf_counter()
         status = 500
@@ -111,7 +111,7 @@ class RequestLog:
             await send(message)
 
         try:
-            await self.inner(scope, receive, watched)
+            await self.app(scope, receive, watched)
         finally:
             milliseconds = (time.perf_counter() - started) * 1000
             log.info("%s %s %d duration=%.0fms", scope["method"], scope["path"], status, milliseconds)
