@@ -134,28 +134,28 @@ make_base_image() (
     local work mirror
     work=$(mktemp -d)
     # debootstrap mounts /proc there; never follow a mount that an interrupted run left behind.
-    trap 'umount "$work/root/proc" "$work/root/sys" 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
+    trap 'umount "$work/tree/proc" "$work/tree/sys" 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
 
     mirror=$(debian_mirror)
     quietly "debootstrap" debootstrap --variant=minbase \
         --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
-        bookworm "$work/root" ${mirror:+"$mirror"}
+        bookworm "$work/tree" ${mirror:+"$mirror"}
 
     # What makes it slim: package lists are fetched anew by every build, and nobody reads manuals in a container.
-    rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* \
-        "$work"/root/var/log/* "$work"/root/usr/share/{doc,info,man,locale}/*
-    printf 'path-exclude /usr/share/%s/*\n' doc info man locale >"$work/root/etc/dpkg/dpkg.cfg.d/slim"
+    rm -rf "$work"/tree/var/cache/apt/* "$work"/tree/var/lib/apt/lists/* \
+        "$work"/tree/var/log/* "$work"/tree/usr/share/{doc,info,man,locale}/*
+    printf 'path-exclude /usr/share/%s/*\n' doc info man locale >"$work/tree/etc/dpkg/dpkg.cfg.d/slim"
     # A package file is of no use once it is installed, nor are apt's two caches of the package lists.
-    cat >"$work/root/etc/apt/apt.conf.d/slim" <<'APT'
+    cat >"$work/tree/etc/apt/apt.conf.d/slim" <<'APT'
 DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 APT
     # Installing a package in a build must not start its service.
-    printf '#!/bin/sh\nexit 101\n' >"$work/root/usr/sbin/policy-rc.d"
-    chmod +x "$work/root/usr/sbin/policy-rc.d"
+    printf '#!/bin/sh\nexit 101\n' >"$work/tree/usr/sbin/policy-rc.d"
+    chmod +x "$work/tree/usr/sbin/policy-rc.d"
 
-    tar --numeric-owner -C "$work/root" -c . |
+    tar --numeric-owner -C "$work/tree" -c . |
         docker import --change 'CMD ["bash"]' - "$BASE_IMAGE" >/dev/null
 )
 
