@@ -1,12 +1,12 @@
-"""Whether this process has been asked to stop. Set once, by serve.py."""
+"""How far this process is on its way out. Moved on by serve.py, read by main.py."""
 
-_started = False
-
-
-def start() -> None:
-    global _started
-    _started = True
+from enum import IntEnum
 
 
-def started() -> bool:
-    return _started
+class Stage(IntEnum):
+    SERVING = 0
+    LEAVING = 1  # everything is answered, but /health asks to be sent no more
+    CLOSING = 2  # no new connections; those that are open end with their next answer
+
+
+stage = Stage.SERVING

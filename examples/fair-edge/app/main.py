@@ -32,7 +32,7 @@ store = redis.asyncio.Redis.from_url(
 @app.get("/health")
 async def health(response: Response) -> dict:
     """503 when this replica should get no requests: it is about to stop, or has no redis."""
-    if drain.started():
+    if drain.stage != drain.Stage.SERVING:
         response.status_code = 503
         return {"status": "draining"}
     try:
@@ -105,8 +105,8 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if drain.started():
-                    # The proxy must not send its next request down a connection that is about to close.
+                if drain.stage == drain.Stage.CLOSING:
+                    # The proxy must not send its next request down this connection.
                     message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
             await send(message)
 

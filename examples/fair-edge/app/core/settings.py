@@ -19,8 +19,8 @@ class Settings:
     stripe_api_base: str = field(default_factory=lambda: environ["STRIPE_API_BASE"])
     stripe_secret_key: str = secret("STRIPE_SECRET_KEY")
     stripe_webhook_secret: str = secret("STRIPE_WEBHOOK_SECRET")
-    # How long /health says "draining" before the listening socket closes; see serve.py.
-    drain_seconds: float = field(default_factory=lambda: float(environ.get("DRAIN_SECONDS", "1")))
+    # How long /health says "draining" before nobody new is let in; see serve.py.
+    drain_seconds: float = field(default_factory=lambda: float(environ.get("DRAIN_SECONDS", "0.5")))
 
 
 settings = Settings()
