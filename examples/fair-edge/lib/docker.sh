@@ -98,7 +98,9 @@ ensure_docker() {
             quietly "cgroupfs-mount" cgroupfs-mount
         fi
         # A pid file from before a crash or a reboot would keep the new one from starting.
-        if ! pgrep -x dockerd >/dev/null; then rm -f /var/run/docker.pid; fi
+        if [[ $(cat "/proc/$(cat /var/run/docker.pid 2>/dev/null)/comm" 2>/dev/null) != dockerd ]]; then
+            rm -f /var/run/docker.pid
+        fi
         # Its own session, so that it outlives this script; and without the script's lock.
         setsid nohup dockerd >>"$log" 2>&1 </dev/null 9<&- &
         wait_for_docker "See: tail $log"
