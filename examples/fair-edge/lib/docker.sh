@@ -23,15 +23,16 @@ die() {
 
 # quietly WHAT COMMAND...: shows the command's output only when it fails.
 quietly() {
-    local what=$1 log
+    local what=$1 log failed=0
     shift
     log=$(mktemp)
-    if ! "$@" >"$log" 2>&1 </dev/null; then
+    "$@" >"$log" 2>&1 </dev/null || failed=1
+    if ((failed)); then
         tail -n 40 "$log" >&2
-        rm -f "$log"
-        die "$what failed; its last lines are above"
+        printf 'error: %s failed; its last lines are above\n' "$what" >&2
     fi
     rm -f "$log"
+    return "$failed"
 }
 
 # One at a time: two of these scripts at once would build the same images twice.
