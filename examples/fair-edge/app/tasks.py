@@ -27,8 +27,13 @@ celery.conf.update(
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     result_expires=3600,
-    # A caller is told that redis is away; it does not hang.
-    broker_transport_options={"socket_timeout": 5, "socket_connect_timeout": 2},
+    broker_transport_options={
+        # When a whole worker dies, its tasks go to another one after this long; no task here takes so long itself.
+        "visibility_timeout": 120,
+        # A caller is told that redis is away; it does not hang.
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+    },
     task_publish_retry=False,
     # Redis restarts: keep trying for ever, as `restart: unless-stopped` would do, but without the restarts.
     broker_connection_max_retries=None,
