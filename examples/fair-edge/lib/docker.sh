@@ -80,7 +80,7 @@ ensure_docker() {
         die "no Docker Engine answers at DOCKER_HOST=$DOCKER_HOST" "Start it, or unset DOCKER_HOST to use the engine of this machine."
     fi
     ((EUID == 0)) ||
-        die "no Docker Engine answers, or this user may not talk to it" "Run this script as root, or join the group: sudo usermod -aG docker $USER (then log in again)"
+        die "no Docker Engine answers, or this user may not talk to it" "Run this script as root, or join the group: sudo usermod -aG docker $(id -un) (then log in again)"
 
     if ! command -v dockerd >/dev/null; then apt_install docker.io ca-certificates; fi
     # Newer Debian keeps the client in a package of its own.
