@@ -4,4 +4,5 @@ pub mod clock;
 pub mod controller;
 pub mod core;
 pub mod engine;
+pub mod rehearse;
 pub mod secret;
