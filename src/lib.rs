@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod core;
 pub mod engine;
+pub mod live;
 pub mod secret;
