@@ -4,5 +4,6 @@ pub mod clock;
 pub mod controller;
 pub mod core;
 pub mod engine;
+pub mod live;
 pub mod rehearse;
 pub mod secret;

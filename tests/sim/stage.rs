@@ -13,7 +13,7 @@ use compose_operator::core::desired::{Condition, Dependency, Desired, Network, O
 use compose_operator::core::ids::{ServiceName, StackName};
 use compose_operator::core::live::{LiveSettings, Software};
 use compose_operator::core::observed::{Container, Image, Observed};
-use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, Resources, RestartPolicy};
+use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::sim::{SimEngine, World};
 
@@ -227,8 +227,4 @@ impl Stage {
     pub fn container(&self, desired: &Desired, name: &str) -> Container {
         self.containers(desired).into_iter().find(|container| container.name == name).expect("it is there")
     }
-}
-
-pub fn limits(memory: i64) -> Resources {
-    Resources { memory: Some(memory), restart: RestartPolicy::UnlessStopped, ..Resources::default() }
 }
