@@ -60,7 +60,9 @@ impl World {
         if running {
             let service = container.service();
             sim.behaviour = self.behaviours.next(&container.name, service, &container.spec.image, 0);
-            if container.health == Some(Health::Unhealthy) {
+            // A pause alone makes a container unhealthy; thawed, it is as it was.
+            let failing = container.health == Some(Health::Unhealthy) && container.state != State::Paused;
+            if failing {
                 sim.behaviour.checks = Checks::Fail;
             } else if container.health == Some(Health::Healthy) && sim.behaviour.checks == Checks::Fail {
                 sim.behaviour.checks = Checks::default();
