@@ -28,13 +28,17 @@ mod lifecycle;
 mod live;
 mod networks;
 mod outage;
+mod pausing;
 mod people;
 mod ports;
 mod read;
 mod refusal;
 mod resources;
 mod seed;
+#[cfg(test)]
+mod specimen;
 mod state;
+mod stopping;
 mod volumes;
 mod world;
 mod write;

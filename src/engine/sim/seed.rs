@@ -60,10 +60,10 @@ impl World {
         if running {
             let service = container.service();
             sim.behaviour = self.behaviours.next(&container.name, service, &container.spec.image, 0);
-            if container.health == Some(Health::Unhealthy) {
-                sim.behaviour.checks = Checks::Fail;
-            } else if container.health == Some(Health::Healthy) && sim.behaviour.checks == Checks::Fail {
-                sim.behaviour.checks = Checks::default();
+            match container.health {
+                Some(Health::Unhealthy) => sim.behaviour.checks = Checks::Fail,
+                Some(Health::Healthy) => sim.behaviour.checks = Checks::default(),
+                Some(Health::Starting) | None => {}
             }
             sim.held_ports =
                 self.index.ports.allocate(&container.name, &container.spec.ports).unwrap_or_default();
