@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::world::{World, stacks_of};
 
 /// The networks that are always there.
-const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
+pub(super) const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
 
 /// A network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
