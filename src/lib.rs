@@ -1,6 +1,9 @@
 //! `compose-operator`: a reconciling operator for Docker Compose.
 
 pub mod clock;
+pub mod controller;
 pub mod core;
 pub mod engine;
+pub mod live;
+pub mod rehearse;
 pub mod secret;

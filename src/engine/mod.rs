@@ -19,6 +19,8 @@ use crate::core::observed::{Container, EngineInfo, Image, Network, State, Volume
 use crate::core::spec::{Endpoint, Resources};
 use crate::core::time::Timestamp;
 
+pub mod docker;
+
 /// Result of a call.
 pub type Answer<'a, T> = LocalBoxFuture<'a, Result<T, Failure>>;
 
@@ -94,7 +96,7 @@ pub trait ReadEngine: fmt::Debug {
     fn log_tail<'a>(&'a self, id: &'a ContainerId, lines: usize) -> Answer<'a, Vec<String>>;
 
     /// What happens to this stack's objects from now on. Ends with an error when the connection does.
-    fn events<'a>(&'a self, stack: &'a StackName) -> LocalBoxStream<'a, Result<EngineEvent, Failure>>;
+    fn events<'a>(&'a self, stack: &StackName) -> LocalBoxStream<'a, Result<EngineEvent, Failure>>;
 }
 
 /// A line of progress of a long call: `Downloading 12 MB of 40 MB`.

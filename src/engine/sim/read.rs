@@ -135,7 +135,7 @@ impl ReadEngine for SimEngine {
         .boxed_local()
     }
 
-    fn events<'a>(&'a self, stack: &'a StackName) -> LocalBoxStream<'a, Result<EngineEvent, Failure>> {
+    fn events<'a>(&'a self, stack: &StackName) -> LocalBoxStream<'a, Result<EngineEvent, Failure>> {
         EventStream::new(Rc::clone(&self.shared), stack.clone()).boxed_local()
     }
 }

@@ -1,0 +1,6 @@
+//! The loop on the simulated engine: stories, properties, and the rehearsal held against what happens.
+
+#![expect(clippy::expect_used, reason = "a stage that cannot be set is a failed test")]
+
+mod stage;
+mod stories;
