@@ -1,1 +1,3 @@
 //! `compose-operator`: a reconciling operator for Docker Compose.
+
+pub mod compose;
