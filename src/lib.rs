@@ -1,6 +1,7 @@
 //! `compose-operator`: a reconciling operator for Docker Compose.
 
 pub mod clock;
+pub mod compose;
 pub mod controller;
 pub mod core;
 pub mod engine;
