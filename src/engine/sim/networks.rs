@@ -1,6 +1,6 @@
 //! Networks of a simulated engine, and who is on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::core::observed::{Attachment, Network, State};
 use crate::core::spec::Endpoint;
 
 use super::refusal::Refusal;
-use super::world::{World, stacks_of};
+use super::world::World;
 
 /// The networks that are always there.
 pub(super) const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
@@ -69,17 +69,22 @@ impl World {
         })
     }
 
-    /// Makes a network.
+    /// Makes a network. One that an earlier call with the same labels made is a success.
     pub(super) fn create_network(
         &mut self,
         wanted: &desired::Network,
         labels: &BTreeMap<String, String>,
     ) -> Result<String, Refusal> {
-        if self.find_network(&wanted.name).is_some() {
-            return Err(Refusal::new(
-                FailureKind::NameConflict,
-                format_args!("network with name {} already exists", wanted.name),
-            ));
+        if let Some(id) = self.find_network(&wanted.name) {
+            let same = self.networks.get(&id).is_some_and(|sim| sim.network.labels == *labels);
+            return if same && !labels.is_empty() {
+                Ok(id)
+            } else {
+                Err(Refusal::new(
+                    FailureKind::NameConflict,
+                    format_args!("network with name {} already exists", wanted.name),
+                ))
+            };
         }
         let driver = if wanted.driver.is_empty() { "bridge" } else { &wanted.driver };
         let id = self.add_network(Network {
@@ -113,7 +118,8 @@ impl World {
         Ok(())
     }
 
-    /// Puts a container on a network. Being there already with the same endpoint is a success.
+    /// Puts a container on a network. Being there already is a success. What does not run shows no network id
+    /// before it runs.
     pub fn connect(&mut self, network: &str, id: &ContainerId, endpoint: &Endpoint) -> Result<(), Refusal> {
         let network_id = self.network_id(network)?;
         let name = self.networks.get(&network_id).map(|sim| sim.network.name.clone()).unwrap_or_default();
@@ -121,23 +127,15 @@ impl World {
         if matches!(sim.container.state, State::Dead | State::Removing) {
             return Err(Refusal::in_use("Container is marked for removal and cannot be connected"));
         }
-        let endpoint = sim.endpoint(endpoint);
         let is_up = sim.is_up();
-        if let Some(present) = sim.container.networks.get(&name) {
-            if present.network_id == network_id && present.endpoint == endpoint {
-                return Ok(());
-            }
-            if present.network_id == network_id {
-                return Err(Refusal::in_use(format_args!(
-                    "endpoint with name {} already exists in network {name}",
-                    sim.container.name
-                )));
-            }
+        let present = sim.container.networks.get(&name).map(|attachment| attachment.network_id.as_str());
+        if present.is_some_and(|present| present.is_empty() || present == network_id) {
+            return Ok(());
         }
-        let mut attachment =
-            Attachment { network_id: network_id.clone(), endpoint, ip_address: String::new() };
+        let mut attachment = Attachment { endpoint: shown(endpoint), ..Attachment::default() };
         if is_up {
-            attachment.ip_address = self.address(&network_id, &attachment.endpoint)?;
+            attachment.network_id.clone_from(&network_id);
+            attachment.ip_address = self.address(&network_id, endpoint)?;
         }
         self.container_mut(id)?.container.networks.insert(name, attachment);
         if is_up {
@@ -161,8 +159,8 @@ impl World {
         let Some(attachment) = name.and_then(|name| sim.container.networks.remove(&name)) else {
             return Ok(());
         };
-        if sim.is_up() {
-            self.tell_network(&attachment.network_id, "disconnect", Some(id));
+        if let Some(network_id) = network_id.or(Some(attachment.network_id)) {
+            self.tell_network(&network_id, "disconnect", Some(id));
         }
         Ok(())
     }
@@ -237,15 +235,16 @@ impl World {
             ("name".to_owned(), sim.network.name.clone()),
             ("type".to_owned(), sim.network.driver.clone()),
         ]);
-        let mut stacks: BTreeSet<_> = stacks_of(&sim.network.labels);
         if let Some(container) = container {
             attributes.insert("container".into(), container.as_str().to_owned());
-            if let Some(sim) = self.containers.get(container) {
-                stacks.extend(stacks_of(&sim.container.labels));
-            }
         }
-        self.log("network", action, id, attributes, Some(stacks));
+        self.log("network", action, id, attributes);
     }
+}
+
+/// An endpoint as it is shown again.
+pub(super) fn shown(endpoint: &Endpoint) -> Endpoint {
+    Endpoint { priority: 0, ..endpoint.clone() }
 }
 
 #[cfg(test)]
@@ -260,6 +259,16 @@ mod tests {
     fn on(name: &str, networks: &[&str]) -> crate::core::action::NewContainer {
         let networks = networks.iter().map(|name| ((*name).to_owned(), Endpoint::default())).collect();
         crate::core::action::NewContainer { networks, ..new(name) }
+    }
+
+    #[test]
+    fn a_network_is_made_once_by_those_who_label_it() {
+        let mut world = world();
+        let labels = BTreeMap::from([("of".to_owned(), "shop".to_owned())]);
+        let id = world.create_network(&network("net"), &labels).unwrap();
+        assert_eq!(world.create_network(&network("net"), &labels).unwrap(), id);
+        let other = world.create_network(&network("net"), &BTreeMap::new()).unwrap_err();
+        assert_eq!(other.kind, FailureKind::NameConflict);
     }
 
     #[test]
@@ -278,6 +287,11 @@ mod tests {
         world.create_network(&network("net"), &BTreeMap::new()).unwrap();
         let again = world.start_container(&web).unwrap_err();
         assert_eq!(again.kind, FailureKind::NotFound, "the name is the same, the network is another");
+        let fresh = world.create_container(&on("fresh", &["net"])).unwrap();
+        assert_eq!(world.container(&fresh).unwrap().container.networks["net"].network_id, "");
+        world.remove_network("net").unwrap();
+        world.create_network(&network("net"), &BTreeMap::new()).unwrap();
+        world.start_container(&fresh).unwrap();
         assert_eq!(world.remove_network("bridge").unwrap_err().kind, FailureKind::Denied);
     }
 
@@ -308,11 +322,9 @@ mod tests {
         let endpoint = Endpoint { aliases: ["api".to_owned()].into(), ..Endpoint::default() };
         world.connect("net", &web, &endpoint).unwrap();
         world.connect("net", &web, &endpoint).unwrap();
-        assert_eq!(world.connect("net", &web, &Endpoint::default()).unwrap_err().kind, FailureKind::InUse);
         assert_eq!(world.connect("gone", &web, &endpoint).unwrap_err().kind, FailureKind::NotFound);
         let attachment = &world.container(&web).unwrap().container.networks["net"];
         assert!(attachment.endpoint.aliases.contains("api"));
-        assert!(attachment.endpoint.aliases.contains(web.short()));
         assert!(!attachment.ip_address.is_empty());
         world.disconnect("net", &web).unwrap();
         world.disconnect("net", &web).unwrap();
