@@ -2,5 +2,6 @@
 
 #![expect(clippy::expect_used, reason = "a stage that cannot be set is a failed test")]
 
+mod properties;
 mod stage;
 mod stories;

@@ -62,6 +62,8 @@ impl World {
             let service = container.service();
             sim.behaviour = self.behaviours.next(&container.name, service, &container.spec.image, 0);
             match container.health {
+                // A pause alone makes a container unhealthy; thawed, it is as it was.
+                Some(Health::Unhealthy) if container.state == State::Paused => {}
                 Some(Health::Unhealthy) => sim.behaviour.checks = Checks::Fail,
                 Some(Health::Healthy) => sim.behaviour.checks = Checks::default(),
                 Some(Health::Starting) | None => {}
