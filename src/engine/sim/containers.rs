@@ -41,6 +41,8 @@ pub struct SimContainer {
     pub(super) ending: Option<Ending>,
     /// What was left until the program's own end when it was frozen.
     pub(super) frozen: Option<Duration>,
+    /// The network that it was made on.
+    pub(super) home: Option<String>,
     pub(super) held_ports: Held,
     /// Names of the volumes behind mounts that show none, by path.
     pub(super) anonymous: BTreeMap<String, String>,
@@ -60,6 +62,7 @@ impl SimContainer {
             failing: 0,
             ending: None,
             frozen: None,
+            home: None,
             held_ports: Held::new(),
             anonymous: BTreeMap::new(),
             software: Software::default(),

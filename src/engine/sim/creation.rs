@@ -7,7 +7,7 @@ use crate::core::failure::FailureKind;
 use crate::core::ids::{ContainerId, ImageId};
 use crate::core::labels;
 use crate::core::observed::{Attachment, Container, Image, LiveState, State};
-use crate::core::spec::{ContainerSpec, Endpoint, Healthcheck};
+use crate::core::spec::{ContainerSpec, Endpoint, Healthcheck, Resources};
 
 use super::containers::SimContainer;
 use super::health::START_INTERVAL_SINCE;
@@ -21,21 +21,21 @@ const SEVERAL_NETWORKS_SINCE: (u32, u32) = (1, 44);
 
 impl World {
     /// Makes a container. Missing named volumes are made, as Docker does; a missing network is only found
-    /// missing at the start, as with Docker.
+    /// missing at the start, as with Docker. What is wrong is found in Docker's order.
     pub fn create_container(&mut self, new: &NewContainer) -> Result<ContainerId, Refusal> {
-        if let Some(id) = self.made_before(new) {
-            return Ok(id);
-        }
-        self.check_name_free(&new.name)?;
-        let image = self.image(&new.spec.image).cloned().ok_or_else(|| {
-            Refusal::new(FailureKind::ImageNotFound, format_args!("No such image: {}", new.spec.image))
-        })?;
         if self.api() < START_INTERVAL_SINCE
             && new.spec.healthcheck.as_ref().is_some_and(|check| check.start_interval > 0)
         {
             return Err(Refusal::invalid("a health check's start_interval needs Docker 25 or newer"));
         }
         let limits = resources::created(&new.resources, self.info.cpus)?;
+        let image = self.image(&new.spec.image).cloned().ok_or_else(|| {
+            Refusal::new(FailureKind::ImageNotFound, format_args!("No such image: {}", new.spec.image))
+        })?;
+        if let Some(id) = self.made_before(new) {
+            return Ok(id);
+        }
+        self.check_name_free(&new.name)?;
         self.check_disk()?;
         let mut spec = with_defaults(&new.spec, &image.defaults, &new.labels);
         let inherited = self.inherited_volumes(&spec.volumes_from)?;
@@ -45,11 +45,28 @@ impl World {
                 anonymous.insert(path, volume);
             }
         }
-        let id = ContainerId::new(self.ids.next());
+        let mut sim = SimContainer::new(self.as_made(new, &image, spec, limits));
+        sim.anonymous = anonymous;
+        sim.home = new.first_network().map(|(name, _)| name.clone());
+        let id = sim.container.id.clone();
+        self.index.names.insert(new.name.clone(), id.clone());
+        self.containers.insert(id.clone(), sim);
+        self.tell(&id, "create", &[]);
+        Ok(id)
+    }
+
+    /// A container as it is right after it was made.
+    fn as_made(
+        &mut self,
+        new: &NewContainer,
+        image: &Image,
+        spec: ContainerSpec,
+        resources: Resources,
+    ) -> Container {
         let mut all_labels = image.defaults.labels.clone();
         all_labels.extend(new.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
-        let mut sim = SimContainer::new(Container {
-            id: id.clone(),
+        let mut container = Container {
+            id: ContainerId::new(self.ids.next()),
             name: new.name.clone(),
             labels: all_labels,
             state: State::Created,
@@ -61,20 +78,15 @@ impl World {
             oom_killed: false,
             error: String::new(),
             restart_count: 0,
-            image_id: image.id.unwrap_or_else(|| ImageId::from("")),
+            image_id: image.id.clone().unwrap_or_else(|| ImageId::from("")),
             spec,
-            resources: limits,
-            networks: BTreeMap::new(),
+            resources,
+            networks: self.attachments(new),
             live: LiveState::Unread,
             stopped_by_hand: false,
-        });
-        sim.anonymous = anonymous;
-        sim.container.networks = self.attachments(new);
-        set_network_mode(&mut sim.container);
-        self.index.names.insert(new.name.clone(), id.clone());
-        self.containers.insert(id.clone(), sim);
-        self.tell(&id, "create", &[]);
-        Ok(id)
+        };
+        set_network_mode(&mut container);
+        container
     }
 
     /// The volumes that come with `volumes_from`, by path.

@@ -118,36 +118,36 @@ impl World {
         Ok(())
     }
 
-    /// Puts a container on a network. Being there already is a success. What does not run shows no network id
-    /// before it runs.
+    /// Puts a container on a network. Being there already is a success. What does not run is not really put
+    /// anywhere before it does: it shows no network id, and a network that is missing is missed at the start.
     pub fn connect(&mut self, network: &str, id: &ContainerId, endpoint: &Endpoint) -> Result<(), Refusal> {
-        let network_id = self.network_id(network)?;
-        let name = self.networks.get(&network_id).map(|sim| sim.network.name.clone()).unwrap_or_default();
         let sim = self.container(id)?;
         if matches!(sim.container.state, State::Dead | State::Removing) {
             return Err(Refusal::in_use("Container is marked for removal and cannot be connected"));
         }
         let is_up = sim.is_up();
+        let found = self.find_network(network);
+        let name = found.as_ref().and_then(|id| self.networks.get(id)).map(|sim| sim.network.name.clone());
+        let name = name.unwrap_or_else(|| network.to_owned());
         let present = sim.container.networks.get(&name).map(|attachment| attachment.network_id.as_str());
-        if present.is_some_and(|present| present.is_empty() || present == network_id) {
+        if present.is_some_and(|present| present.is_empty() || found.as_deref() == Some(present)) {
             return Ok(());
         }
         let mut attachment = Attachment { endpoint: shown(endpoint), ..Attachment::default() };
         if is_up {
-            attachment.network_id.clone_from(&network_id);
+            let network_id = self.network_id(network)?;
             attachment.ip_address = self.address(&network_id, endpoint)?;
-        }
-        self.container_mut(id)?.container.networks.insert(name, attachment);
-        if is_up {
+            attachment.network_id.clone_from(&network_id);
             self.tell_network(&network_id, "connect", Some(id));
         }
+        self.container_mut(id)?.container.networks.insert(name, attachment);
         Ok(())
     }
 
-    /// Takes a container off a network. Not being there is a success.
+    /// Takes a container off a network. Not being there, or anywhere, is a success.
     pub fn disconnect(&mut self, network: &str, id: &ContainerId) -> Result<(), Refusal> {
         let network_id = self.find_network(network);
-        let sim = self.container_mut(id)?;
+        let Some(sim) = self.containers.get_mut(id) else { return Ok(()) };
         let name = sim
             .container
             .networks
@@ -159,30 +159,22 @@ impl World {
         let Some(attachment) = name.and_then(|name| sim.container.networks.remove(&name)) else {
             return Ok(());
         };
-        if let Some(network_id) = network_id.or(Some(attachment.network_id)) {
-            self.tell_network(&network_id, "disconnect", Some(id));
-        }
+        self.tell_network(&network_id.unwrap_or(attachment.network_id), "disconnect", Some(id));
         Ok(())
     }
 
-    /// Refuses where a network of the container is missing.
-    pub(super) fn resolve_networks(&self, id: &ContainerId) -> Result<BTreeMap<String, String>, Refusal> {
-        let sim = self.container(id)?;
-        sim.container
-            .networks
-            .iter()
-            .map(|(name, attachment)| {
-                let wanted = if attachment.network_id.is_empty() { name } else { &attachment.network_id };
-                Ok((name.clone(), self.network_id(wanted)?))
-            })
-            .collect()
-    }
-
-    /// Gives a starting container its addresses.
+    /// Gives a starting container its addresses, one network after the other, the one that it was made on first.
+    /// The first that is missing ends it; those before it are joined by then.
     pub(super) fn join_networks(&mut self, id: &ContainerId) -> Result<(), Refusal> {
-        for (name, network_id) in self.resolve_networks(id)? {
-            let endpoint = self.container(id)?.container.networks.get(&name).map(|a| a.endpoint.clone());
-            let ip_address = self.address(&network_id, &endpoint.unwrap_or_default())?;
+        let sim = self.container(id)?;
+        let home = sim.home.clone();
+        let mut names: Vec<String> = sim.container.networks.keys().cloned().collect();
+        names.sort_by_key(|name| home.as_ref() != Some(name));
+        for name in names {
+            let attachment = self.container(id)?.container.networks.get(&name).cloned().unwrap_or_default();
+            let wanted = if attachment.network_id.is_empty() { &name } else { &attachment.network_id };
+            let network_id = self.network_id(wanted)?;
+            let ip_address = self.address(&network_id, &attachment.endpoint)?;
             if let Some(attachment) = self.container_mut(id)?.container.networks.get_mut(&name) {
                 attachment.network_id.clone_from(&network_id);
                 attachment.ip_address = ip_address;
