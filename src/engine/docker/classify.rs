@@ -136,6 +136,7 @@ fn by_words_on_objects(lower: &str) -> Option<FailureKind> {
         "you cannot remove",
         "is being used by",
         "marked for removal",
+        "is not running",
         "already in progress",
     ]) {
         Some(FailureKind::InUse)
@@ -148,9 +149,12 @@ fn by_words_on_objects(lower: &str) -> Option<FailureKind> {
     } else if says(&[
         "oci runtime create failed",
         "unable to set memory limit",
+        "unable to find user",
+        "unable to find group",
         "cannot update container",
         "error while creating mount source path",
         "invalid mount config",
+        "not a shared",
         "conflicting options",
     ]) {
         Some(FailureKind::Invalid)
