@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use compose_operator::core::ids::StackName;
-use compose_operator::core::spec::{Endpoint, Resources};
+use compose_operator::core::spec::{Endpoint, Healthcheck, Resources};
 use compose_operator::engine::{EngineEvent, ReadEngine, WriteEngine};
 use futures_util::StreamExt;
 
@@ -25,7 +25,14 @@ async fn a_stack_hears_what_happens_to_it_and_not_what_happens_to_others() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         other.run(&other.sleeper("other")).await;
         let (network, _) = world.network("net").await;
-        let container = world.run(&world.sleeper("web")).await;
+        let mut new = world.sleeper("web");
+        new.spec.healthcheck = Some(Healthcheck {
+            test: ["CMD", "true"].map(str::to_owned).to_vec(),
+            interval: 200_000_000,
+            ..Healthcheck::default()
+        });
+        let container = world.run(&new).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         world.docker.update_container(&container.id, &Resources::default()).await.unwrap();
         world.docker.connect_network(&network, &container.id, &Endpoint::default()).await.unwrap();
         world.docker.stop_container(&container.id, None).await.unwrap();
@@ -39,6 +46,11 @@ async fn a_stack_hears_what_happens_to_it_and_not_what_happens_to_others() {
     for action in ["create", "start", "update", "kill", "die", "stop", "destroy"] {
         assert!(actions.contains(&action), "{action} in {actions:?}");
     }
+    assert!(actions.contains(&"health_status: healthy"), "{actions:?}");
+    assert!(
+        !actions.iter().any(|action| action.starts_with("exec")),
+        "what the checks run is no news: {actions:?}"
+    );
     let died = heard.iter().find(|event| event.action == "die").unwrap();
     assert_eq!(died.attributes["exitCode"], "0");
     assert!(died.at >= container.started_at.unwrap(), "{died:?}");

@@ -158,7 +158,9 @@ fn everything_outside() -> ContainerSpec {
         ulimits: BTreeMap::from([("nofile".to_owned(), (1000, 2000)), ("core".to_owned(), (0, 0))]),
         shm_size: Some(128 << 20),
         logging: Some(Logging { driver: "json-file".to_owned(), options: map(&[("max-size", "1m")]) }),
+        oom_kill_disable: Some(true),
         oom_score_adj: Some(100),
+        mem_swappiness: Some(10),
         ..everything_inside()
     }
 }

@@ -111,10 +111,13 @@ pub(super) fn by_words(message: &str) -> Option<FailureKind> {
         "pull access denied",
         "repository does not exist",
         "no matching manifest",
+        "does not match the specified platform",
     ]) || (says(&["manifest for "]) && says(&["not found"]))
     {
         Some(FailureKind::ImageNotFound)
-    } else if says(&["unauthorized", "authentication required", "access to the resource is denied"]) {
+    } else if says(&["unauthorized", "authentication required", "access to the resource is denied"])
+        || says(&["denied: ", "403 forbidden"])
+    {
         Some(FailureKind::Denied)
     } else {
         by_words_on_objects(&lower)
@@ -225,6 +228,12 @@ mod tests {
              requested access to the resource is denied",
             FailureKind::ImageNotFound,
         ),
+        (
+            404,
+            "image with reference a:1 was found but does not match the specified platform",
+            FailureKind::ImageNotFound,
+        ),
+        (500, "error from registry: denied: no", FailureKind::Denied),
         (500, "Get \"https://r/v2/\": unauthorized: authentication required", FailureKind::Denied),
         (500, "toomanyrequests: You have reached your pull rate limit", FailureKind::Unavailable),
         (500, "Get \"https://r/v2/\": dial tcp: lookup r: no such host", FailureKind::Unavailable),

@@ -27,7 +27,7 @@ impl ApiVersion {
     /// Takes all networks in the create call, and MAC addresses by network (Docker 25).
     pub(super) const MANY_NETWORKS: Self = Self(1, 44);
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;
         Some(Self(major.parse().ok()?, minor.parse().ok()?))
     }
