@@ -1,0 +1,38 @@
+//! `operator apply`: converge once.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::duration;
+
+/// How long `apply` waits unless told otherwise: the deadline that Kubernetes gives a rollout.
+pub const DEFAULT_TIMEOUT: &str = "10m";
+
+/// How many engine calls are under way at once unless told otherwise: enough to keep an engine busy,
+/// few enough that it answers others.
+pub const DEFAULT_PARALLEL: u16 = 8;
+
+/// Arguments of `apply`.
+#[derive(Args, Clone, Debug)]
+#[command(long_about = "Converge once: make it so, and wait until it is.\n\n\
+Takes the steps that diff shows and waits until every service has its replicas, up to date and ready. Ctrl-C \
+ends after the calls under way and leaves a state that the next apply continues from.\n\n\
+Exit code 0: converged; 1: not converged in time or given up; 2: error.")]
+#[command(after_help = "\
+Examples:
+  operator apply                          the nearest stack
+  operator apply -f manifests/            all stacks of a directory
+  operator apply --timeout 2m             give up after two minutes
+  operator apply --allow remove-services  agree to what the guard refuses")]
+pub struct ApplyArgs {
+    /// Give up when it has not converged by then; 0 waits for ever
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = DEFAULT_TIMEOUT)]
+    pub timeout: Duration,
+    /// Agree to something that the guard refuses, by the name it gives (repeatable)
+    #[arg(long, value_name = "WHAT")]
+    pub allow: Vec<String>,
+    /// How many engine calls may be under way at once
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_PARALLEL, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: u16,
+}

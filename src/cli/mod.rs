@@ -1,0 +1,62 @@
+//! The command line: one file a command, one place for exit codes, `render/` for what people and programs read.
+
+pub mod apply;
+pub mod args;
+pub mod completion;
+pub mod config;
+pub mod diff;
+pub mod down;
+pub mod exit;
+pub mod run;
+pub mod schema;
+pub mod screen;
+pub mod status;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Cli, Command};
+use self::exit::Exit;
+use self::screen::Screen;
+
+/// Parses the process's arguments, runs the command, says what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let exit = if error.use_stderr() { Exit::Error } else { Exit::Ok };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let mut screen = Screen::new(cli.output.color);
+    match dispatch(&cli, &mut screen) {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => {
+            // `operator config | head -1`: the reader has what it wanted.
+            Exit::Ok.into()
+        }
+        Err(error) => {
+            screen.note(format_args!("error: {error:#}"));
+            Exit::Error.into()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    match &cli.command {
+        Command::Schema => schema::run(screen),
+        Command::Completion(args) => completion::run(args, screen),
+        _ => anyhow::bail!("the command does not work yet"),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,4 @@
+//! Stacks: manifests and Compose files in, [`crate::core::desired::Desired`] out.
+
+pub mod manifest;
+pub mod quantity;
