@@ -10,5 +10,6 @@ pub mod ids;
 pub mod labels;
 pub mod live;
 pub mod observed;
+pub mod redis;
 pub mod spec;
 pub mod time;
