@@ -330,9 +330,9 @@ impl fmt::Display for ActionKey {
     }
 }
 
-impl Action {
+impl Call {
     /// The same for the same call on the same thing.
     pub fn key(&self) -> ActionKey {
-        ActionKey(self.call.to_string())
+        ActionKey(self.to_string())
     }
 }

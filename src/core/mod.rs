@@ -4,12 +4,28 @@
 //! time and observations come in as data, decisions go out as data.
 
 pub mod action;
+pub mod backoff;
+pub mod create;
+pub mod decide;
 pub mod desired;
+pub mod diff;
 pub mod failure;
+pub mod fields;
+pub mod guard;
 pub mod ids;
 pub mod labels;
+pub mod limits;
 pub mod live;
+pub mod memory;
 pub mod observed;
+pub mod order;
+pub mod ownership;
+pub mod reason;
+pub mod redact;
 pub mod redis;
+pub mod replace;
+pub mod revision;
 pub mod spec;
+pub mod status;
 pub mod time;
+pub mod view;

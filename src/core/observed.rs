@@ -176,6 +176,11 @@ impl Container {
         Some(Replica { service, number })
     }
 
+    /// Its number among the replicas; 0 where its label says none.
+    pub fn number(&self) -> u32 {
+        self.labels.get(labels::NUMBER).and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+
     /// The service it belongs to.
     pub fn service(&self) -> Option<&str> {
         self.labels.get(labels::SERVICE).map(String::as_str)

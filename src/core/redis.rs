@@ -147,7 +147,8 @@ pub fn is_server(command: &[String]) -> bool {
 /// Returns the command without them, the settings with canonical values (the last of a kind wins, `save`
 /// adds up, as for redis), and the password. A value that redis would refuse stays in the command.
 pub fn split_command(command: &[String]) -> (Vec<String>, BTreeMap<String, String>, Option<Secret>) {
-    let (mut rest, mut settings, mut password) = (Vec::new(), BTreeMap::new(), None);
+    let (mut rest, mut password) = (Vec::new(), None);
+    let mut settings: BTreeMap<String, String> = BTreeMap::new();
     for option in Options::of(command) {
         let value = option.values.join(" ");
         match option.name {

@@ -1,0 +1,313 @@
+//! The one place that knows what to do next.
+//!
+//! [`decide`] looks at the whole state each time (level-triggered): lost events, crashes and restarts of the
+//! operator cannot confuse it. It starts what can start now, says what waits for what, and when to look again.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::action::{Action, Call, Cause, Precondition, Target};
+use super::desired::{Desired, PullPolicy, Service};
+use super::failure::FailureClass;
+use super::ids::{ContainerId, ServiceName};
+use super::memory::Memory;
+use super::observed::{Container, Observed, State};
+use super::reason::Reason;
+use super::time::Timestamp;
+use super::view::View;
+use super::{create, labels, limits, order};
+
+mod leave;
+mod service;
+mod tend;
+
+/// What to do now, and what must wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Start these now; none depends on another.
+    pub actions: Vec<Action>,
+    /// What is not as it should be and is not being changed now, with the reason.
+    pub waiting: Vec<Waiting>,
+    /// Decide again at this moment at the latest, whatever happens. `None`: an event will tell.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Decision {
+    /// Everything is as it should be and nothing is under way.
+    pub fn is_converged(&self) -> bool {
+        self.actions.is_empty() && self.waiting.iter().all(|waiting| waiting.reason == Reason::Orphaned)
+    }
+}
+
+/// One thing that waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// The service that it concerns.
+    pub service: Option<ServiceName>,
+    /// What waits: a container's, network's, volume's or image's name.
+    pub subject: String,
+    /// Why.
+    pub reason: Reason,
+    /// Why, in a sentence.
+    pub message: String,
+    /// When it will be looked at again, where that is known.
+    pub until: Option<Timestamp>,
+    /// It stays so until somebody changes something: waiting longer does not help.
+    pub stuck: bool,
+}
+
+/// Decides what to do now.
+pub fn decide(view: &View<'_>, memory: &Memory, now: Timestamp) -> Decision {
+    let (desired, observed) = (view.desired, view.observed);
+    let mut planner = Planner { view, desired, observed, memory, now, decision: Decision::default() };
+    if !observed.complete {
+        // Absence of proof is not proof of absence: no action on a partial picture.
+        planner.wait(
+            None,
+            "engine",
+            Reason::Incomplete,
+            "not everything could be read from the engine",
+            None,
+        );
+        planner.wake_at(now.after(limits::LOOK_AGAIN));
+        return planner.decision;
+    }
+    planner.networks();
+    planner.volumes();
+    planner.pretenders();
+    for name in order::by_dependency(desired) {
+        if let (Some(service), Some(replicas)) = (desired.services.get(name), view.replicas(name.as_str())) {
+            planner.service(name, service, replicas);
+        }
+    }
+    planner.leavers();
+    planner.in_flight();
+    planner.decision
+}
+
+struct Planner<'a> {
+    view: &'a View<'a>,
+    desired: &'a Desired,
+    observed: &'a Observed,
+    memory: &'a Memory,
+    now: Timestamp,
+    decision: Decision,
+}
+
+impl Planner<'_> {
+    fn wake_at(&mut self, at: Timestamp) {
+        self.decision.wake_at = Some(self.decision.wake_at.map_or(at, |before| before.min(at)));
+    }
+
+    fn wait(
+        &mut self,
+        service: Option<&ServiceName>,
+        subject: impl Into<String>,
+        reason: Reason,
+        message: impl Into<String>,
+        until: Option<Timestamp>,
+    ) {
+        if let Some(at) = until {
+            self.wake_at(at);
+        }
+        let (subject, message) = (subject.into(), message.into());
+        let stuck = matches!(
+            reason,
+            Reason::ExternalMissing
+                | Reason::ImageMissing
+                | Reason::RolloutFailed
+                | Reason::VolumeDiffers
+                | Reason::OwnershipMismatch
+        );
+        self.decision.waiting.push(Waiting {
+            service: service.cloned(),
+            subject,
+            reason,
+            message,
+            until,
+            stuck,
+        });
+    }
+
+    /// Starts an action, unless it is under way, its container is busy, or it failed a moment ago.
+    fn act(&mut self, service: Option<&ServiceName>, call: Call, cause: Cause, precondition: Precondition) {
+        let action = Action { call, service: service.cloned(), cause, precondition };
+        let key = action.call.key();
+        if self.memory.is_in_flight(&key) {
+            return;
+        }
+        if let Some(target) = action.call.container()
+            && (self.memory.is_busy(&target.id) || self.is_claimed(&target.id))
+        {
+            return;
+        }
+        match self.memory.failed(&key).filter(|failed| failed.next_try > self.now) {
+            Some(failed) => {
+                let reason = Reason::of_failure(failed.failure.kind, otherwise(&action.call));
+                let stuck = failed.failure.kind.class() == FailureClass::Terminal || failed.attempts >= 5;
+                let (message, until) = (failed.failure.to_string(), failed.next_try);
+                self.wait(service, action.call.target(), reason, message, Some(until));
+                if let Some(waiting) = self.decision.waiting.last_mut() {
+                    waiting.stuck = stuck;
+                }
+            }
+            None => self.decision.actions.push(action),
+        }
+    }
+
+    /// Whether this very decision already does something to a container.
+    fn is_claimed(&self, id: &ContainerId) -> bool {
+        self.decision
+            .actions
+            .iter()
+            .any(|action| action.call.container().is_some_and(|target| target.id == *id))
+    }
+
+    /// An action on an existing container, which must still be in the state that it was seen in.
+    fn act_on(&mut self, service: Option<&ServiceName>, container: &Container, call: Call, cause: Cause) {
+        let states = match &call {
+            // Whatever still runs may be stopped; a change of limits fits every state but the last ones.
+            Call::StopContainer { .. } => vec![State::Running, State::Restarting, State::Paused],
+            Call::RemoveContainer(_) => vec![State::Created, State::Exited, State::Dead],
+            _ => vec![container.state],
+        };
+        let precondition = Precondition::ContainerIn { id: container.id.clone(), states };
+        self.act(service, call, cause, precondition);
+    }
+
+    fn networks(&mut self) {
+        for (key, network) in &self.desired.networks {
+            if self.observed.network(&network.name).is_some() {
+                continue;
+            }
+            if network.external {
+                let message = format!(
+                    "external network {} does not exist: create it with `docker network create {}`",
+                    network.name, network.name
+                );
+                self.wait(None, &network.name, Reason::ExternalMissing, message, None);
+                continue;
+            }
+            let labels = create::object_labels(
+                self.desired,
+                labels::NETWORK,
+                key,
+                &network.config_hash,
+                &network.labels,
+            );
+            let call = Call::CreateNetwork { network: Box::new(network.clone()), labels };
+            self.act(None, call, Cause::Missing, Precondition::None);
+        }
+    }
+
+    fn volumes(&mut self) {
+        for (key, volume) in &self.desired.volumes {
+            if self.observed.volumes.contains_key(&volume.name) {
+                continue;
+            }
+            if volume.external {
+                let message = format!(
+                    "external volume {} does not exist: create it with `docker volume create {}`",
+                    volume.name, volume.name
+                );
+                self.wait(None, &volume.name, Reason::ExternalMissing, message, None);
+                continue;
+            }
+            let labels =
+                create::object_labels(self.desired, labels::VOLUME, key, &volume.config_hash, &volume.labels);
+            let call = Call::CreateVolume { volume: Box::new(volume.clone()), labels };
+            self.act(None, call, Cause::Missing, Precondition::None);
+        }
+    }
+
+    /// Whether everything is there that a new container of this service is made from; starts what is missing.
+    fn is_prepared(&mut self, name: &ServiceName, service: &Service) -> bool {
+        let network_missing = service.networks.keys().any(|network| self.observed.network(network).is_none());
+        let volume_missing = service.spec.mounts.values().any(|mount| {
+            mount.kind == super::spec::MountKind::Volume
+                && self.desired.volumes.values().any(|volume| volume.name == mount.source)
+                && !self.observed.volumes.contains_key(&mount.source)
+        });
+        let image_here = self.observed.images.contains_key(&service.spec.image);
+        if !image_here {
+            self.image(name, service);
+        }
+        image_here && !network_missing && !volume_missing
+    }
+
+    fn image(&mut self, name: &ServiceName, service: &Service) {
+        let reference = service.spec.image.clone();
+        let call = match &service.image.build {
+            Some(build) if service.image.pull_policy != PullPolicy::Never => {
+                Call::BuildImage { reference, build: Box::new(build.clone()) }
+            }
+            _ if service.image.pull_policy == PullPolicy::Never => {
+                let message =
+                    format!("image {reference} is not here and pull_policy is `never`: build or load it");
+                self.wait(Some(name), reference, Reason::ImageMissing, message, None);
+                return;
+            }
+            _ => Call::PullImage { reference, platform: service.spec.platform.clone() },
+        };
+        // Services that share an image share the call.
+        let key = call.key();
+        if self.decision.actions.iter().all(|action| action.call.key() != key) {
+            self.act(Some(name), call, Cause::Missing, Precondition::None);
+        }
+    }
+
+    /// What is under way is what everything else waits for.
+    fn in_flight(&mut self) {
+        let under_way: Vec<Waiting> = self
+            .memory
+            .in_flight()
+            .map(|action| Waiting {
+                service: action.service.clone(),
+                subject: action.call.target(),
+                reason: Reason::InProgress,
+                message: action.call.to_string(),
+                until: None,
+                stuck: false,
+            })
+            .collect();
+        self.decision.waiting.extend(under_way);
+    }
+
+    /// Numbers that replicas of a service have or are getting.
+    fn numbers(&self, service: &str) -> BTreeSet<u32> {
+        let creating =
+            self.memory.in_flight().chain(&self.decision.actions).filter_map(|action| match &action.call {
+                Call::CreateContainer(new) if new.replica.service.as_str() == service => {
+                    Some(new.replica.number)
+                }
+                _ => None,
+            });
+        let existing = self
+            .view
+            .replicas(service)
+            .into_iter()
+            .flat_map(|replicas| replicas.all().map(Container::number));
+        let pretended =
+            self.view.pretenders.iter().filter(|c| c.service() == Some(service)).map(|c| c.number());
+        existing.chain(pretended).chain(creating).collect()
+    }
+}
+
+/// The reason for a failed call whose kind alone says nothing.
+fn otherwise(call: &Call) -> Reason {
+    match call {
+        Call::PullImage { .. } => Reason::ImagePullBackOff,
+        Call::BuildImage { .. } => Reason::BuildFailed,
+        Call::CreateContainer(_) | Call::CreateNetwork { .. } | Call::CreateVolume { .. } => {
+            Reason::CreateError
+        }
+        Call::StartContainer(_) | Call::UnpauseContainer(_) => Reason::StartError,
+        _ => Reason::UpdateError,
+    }
+}
+
+/// A container as the target of a call.
+fn target(container: &Container) -> Target {
+    Target { id: container.id.clone(), name: container.name.clone() }
+}

@@ -1,0 +1,90 @@
+//! What goes: surplus replicas, orphans, a whole stack.
+
+use std::time::Duration;
+
+use super::super::action::{Call, Cause, Precondition};
+use super::super::desired::DEFAULT_STOP_GRACE;
+use super::super::ids::ServiceName;
+use super::super::observed::{Container, State};
+use super::super::reason::Reason;
+use super::super::{labels, limits, order, ownership};
+use super::{Planner, target};
+
+impl Planner<'_> {
+    /// Stops it, or removes it when it is stopped.
+    pub(super) fn retire(&mut self, service: Option<&ServiceName>, container: &Container, cause: Cause) {
+        match container.state {
+            State::Running | State::Restarting => self.stop(service, container, cause),
+            // A frozen process hears no signal.
+            State::Paused => {
+                self.act_on(service, container, Call::UnpauseContainer(target(container)), cause);
+            }
+            State::Created | State::Exited | State::Dead => {
+                self.act_on(service, container, Call::RemoveContainer(target(container)), cause);
+            }
+            State::Removing => self.wake_at(self.now.after(limits::LOOK_AGAIN)),
+        }
+    }
+
+    pub(super) fn stop(&mut self, service: Option<&ServiceName>, container: &Container, cause: Cause) {
+        let grace = container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
+        let call = Call::StopContainer { target: target(container), grace: Some(grace) };
+        self.act_on(service, container, call, cause);
+    }
+
+    /// Containers that the files have no place for, dependents first; then, in a teardown, the rest.
+    pub(super) fn leavers(&mut self) {
+        let teardown = self.desired.teardown.is_some();
+        let leaving: Vec<&Container> = if teardown {
+            let own = |container: &&Container| ownership::is_own(container, self.desired);
+            self.observed.containers.values().filter(own).collect()
+        } else {
+            self.view.orphans.clone()
+        };
+        for container in &leaving {
+            let service = container.service().map(ServiceName::from);
+            if !self.desired.prune {
+                let message = "its service is gone from the files; `prune: true` removes it".to_owned();
+                self.wait(service.as_ref(), &container.name, Reason::Orphaned, message, None);
+            } else if order::has_dependents(container, &leaving) {
+                let message = "others that depend on it go first".to_owned();
+                self.wait(service.as_ref(), &container.name, Reason::InProgress, message, None);
+            } else {
+                let cause = if teardown { Cause::Teardown } else { Cause::Orphan };
+                self.retire(service.as_ref(), container, cause);
+            }
+        }
+        if leaving.is_empty() {
+            self.empty_objects();
+        }
+    }
+
+    /// Networks, and the volumes that were named, of a stack that goes and has no containers left.
+    fn empty_objects(&mut self) {
+        let Some(teardown) = &self.desired.teardown else { return };
+        let shared =
+            self.observed.containers.values().find(|c| ownership::has_project(&c.labels, self.desired));
+        if let Some(container) = shared {
+            let message = format!(
+                "{} has this stack's project label but comes from other files; the networks that it may use stay",
+                container.name
+            );
+            self.wait(None, &container.name, Reason::OwnershipMismatch, message, None);
+            return;
+        }
+        for network in &self.observed.networks {
+            if ownership::has_project(&network.labels, self.desired)
+                && network.labels.contains_key(labels::NETWORK)
+            {
+                let call = Call::RemoveNetwork { id: network.id.clone(), name: network.name.clone() };
+                self.act(None, call, Cause::Teardown, Precondition::None);
+            }
+        }
+        for (name, volume) in &self.observed.volumes {
+            if teardown.volumes.contains(name) && ownership::has_project(&volume.labels, self.desired) {
+                let call = Call::RemoveVolume { name: name.clone() };
+                self.act(None, call, Cause::Teardown, Precondition::None);
+            }
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! How many containers of a service, and of which revision.
+
+use super::super::action::{Call, Cause, NewContainer, Precondition};
+use super::super::create;
+use super::super::desired::Service;
+use super::super::ids::{Replica, ServiceName};
+use super::super::limits;
+use super::super::observed::{Container, State};
+use super::super::reason::Reason;
+use super::super::replace::Strategy;
+use super::super::time::Timestamp;
+use super::super::view::{Outdated, Replicas, is_completed, serves};
+use super::{Planner, target};
+
+impl Planner<'_> {
+    pub(super) fn service(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
+        let doubles = doubles(replicas);
+        for container in &doubles {
+            let what = format!("a second container for replica {}", container.number());
+            self.retire(Some(name), container, Cause::Residue { what });
+        }
+        let is_double = |container: &Container| doubles.iter().any(|double| double.id == container.id);
+        let replicas = Replicas {
+            revision: replicas.revision.clone(),
+            current: replicas.current.iter().copied().filter(|c| !is_double(c)).collect(),
+            outdated: replicas.outdated.iter().filter(|old| !is_double(old.container)).cloned().collect(),
+        };
+        if replicas.outdated.is_empty() {
+            self.scale(name, service, &replicas);
+        } else if let Some(why) = self.memory.rollout_failed(name) {
+            self.go_back(name, service, &replicas, why);
+        } else if service.replicas == 0 {
+            for container in replicas.all() {
+                self.retire(Some(name), container, Cause::ScaleDown { from: count(&replicas), to: 0 });
+            }
+        } else {
+            self.replace(name, service, &replicas);
+        }
+        self.names(name, service, &replicas);
+    }
+
+    /// Containers that carry our labels and are not provably ours: named, never touched.
+    pub(super) fn pretenders(&mut self) {
+        for container in &self.view.pretenders {
+            let service = container.service().map(ServiceName::from);
+            let message = format!(
+                "{} has this stack's project label but comes from other files: remove it with `docker rm -f {}`, or give one of the two stacks another name",
+                container.name, container.name
+            );
+            self.wait(service.as_ref(), &container.name, Reason::OwnershipMismatch, message, None);
+        }
+    }
+
+    /// All containers are of the current revision: as many as there should be.
+    fn scale(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
+        let wanted = usize::try_from(service.replicas).unwrap_or(usize::MAX);
+        let have = replicas.current.len();
+        let (from, to) = (count(replicas), service.replicas);
+        let mut surplus: Vec<&Container> = replicas.current.clone();
+        surplus.sort_by_key(|container| std::cmp::Reverse(container.number()));
+        surplus.truncate(have.saturating_sub(wanted));
+        for container in &surplus {
+            self.retire(Some(name), container, Cause::ScaleDown { from, to });
+        }
+        for container in replicas.current.iter().filter(|c| surplus.iter().all(|gone| gone.id != c.id)) {
+            self.tend(name, service, container);
+        }
+        let mut missing = wanted.saturating_sub(have + self.coming(name));
+        // A revision is not scaled past its first failing replica.
+        if missing > 0 && have > 0 && self.is_failing(replicas) {
+            missing = 0;
+        }
+        for _ in 0..missing {
+            let cause = if have == 0 { Cause::Missing } else { Cause::ScaleUp { from, to } };
+            if !self.create(name, service, replicas, cause, None) {
+                break;
+            }
+        }
+    }
+
+    /// Containers that are being made and that the engine does not show yet.
+    fn coming(&self, name: &ServiceName) -> usize {
+        let shown = |new: &NewContainer| {
+            self.observed
+                .containers
+                .values()
+                .any(|container| container.replica().as_ref() == Some(&new.replica))
+        };
+        self.memory
+            .in_flight()
+            .filter(|action| matches!(&action.call, Call::CreateContainer(new) if new.replica.service == *name && !shown(new)))
+            .count()
+    }
+
+    fn is_failing(&self, replicas: &Replicas<'_>) -> bool {
+        replicas.current.iter().any(|container| {
+            container.state != State::Running
+                && container.replica().and_then(|r| self.memory.crashes(&r)).is_some_and(|c| c.streak >= 2)
+        })
+    }
+
+    /// Makes one more container at the lowest free number, if all that it is made from is there.
+    fn create(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        replicas: &Replicas<'_>,
+        cause: Cause,
+        instead_of: Option<&Container>,
+    ) -> bool {
+        if !self.is_prepared(name, service) {
+            return false;
+        }
+        let taken = self.numbers(name.as_str());
+        let Some(number) = (1..=u32::MAX).find(|number| !taken.contains(number)) else { return false };
+        let replica = Replica { service: name.clone(), number };
+        // Under a name that the old one still has, the new one waits with a name as Compose gives it.
+        let temporary = instead_of
+            .filter(|old| old.name == create::name(self.desired, service, &replica))
+            .map(|old| format!("{}_{}", old.id.short(), old.name));
+        match create::container(self.view, &replica, service, &replicas.revision, temporary) {
+            Ok(new) => {
+                self.act(Some(name), Call::CreateContainer(Box::new(new)), cause, Precondition::None);
+                true
+            }
+            Err(other) => {
+                let message =
+                    format!("it shares a name space or volumes with {other}, which has no container yet");
+                self.wait(Some(name), replica.to_string(), Reason::DependencyNotReady, message, None);
+                false
+            }
+        }
+    }
+
+    /// Some containers are of another revision: one replica at a time.
+    fn replace(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
+        let wanted = usize::try_from(service.replicas).unwrap_or(usize::MAX);
+        let total = replicas.count() + self.coming(name);
+        let start_first = Strategy::of(service) == Strategy::StartFirst;
+        for container in &replicas.current {
+            if start_first || container.state != State::Created {
+                self.tend(name, service, container);
+            }
+        }
+        if start_first {
+            for old in &replicas.outdated {
+                self.heal(name, service, old.container);
+            }
+        }
+        if self.coming(name) > 0 || replicas.outdated.iter().any(|old| self.memory.is_busy(&old.container.id))
+        {
+            return;
+        }
+        if let Some(new) = replicas.current.iter().find(|container| !serves(container, service)) {
+            if start_first || new.state != State::Created {
+                self.wait_for_replacement(name, new, None);
+            } else {
+                self.swap(name, service, new, replicas);
+            }
+            return;
+        }
+        if let Some((new, at)) = replicas.current.iter().find_map(|c| self.settles_at(c).map(|at| (c, at))) {
+            self.wait_for_replacement(name, new, Some(at));
+            return;
+        }
+        let Some(old) = next_to_go(service, replicas) else { return };
+        if total > wanted {
+            self.retire(Some(name), old.container, old.cause());
+        } else {
+            self.create(name, service, replicas, old.cause(), Some(old.container));
+        }
+    }
+
+    fn wait_for_replacement(&mut self, name: &ServiceName, new: &Container, until: Option<Timestamp>) {
+        let message = format!("the old one goes when {} is ready", new.name);
+        self.wait(Some(name), &new.name, Reason::RollingOut, message, until);
+    }
+
+    /// Stop-first: the new container is made; the old one stops (and stays) before the new one starts.
+    fn swap(&mut self, name: &ServiceName, service: &Service, new: &Container, replicas: &Replicas<'_>) {
+        if self.connect(name, service, new) || self.waits_for_dependency(name, service, new) {
+            return;
+        }
+        let serving: Vec<&Outdated<'_>> =
+            replicas.outdated.iter().filter(|old| is_up(old.container)).collect();
+        let up = serving.len() + replicas.current.iter().filter(|c| is_up(c)).count();
+        if up >= usize::try_from(service.replicas).unwrap_or(usize::MAX)
+            && let Some(old) = serving.last()
+        {
+            self.stop(Some(name), old.container, old.cause());
+        } else {
+            self.start(name, service, new, Cause::NotStarted);
+        }
+    }
+
+    /// The moment until which a new container without a health check is not yet believed.
+    fn settles_at(&self, container: &Container) -> Option<Timestamp> {
+        let settled = container.started_at.unwrap_or_default().after(limits::SETTLE);
+        (container.health.is_none() && container.state == State::Running && settled > self.now)
+            .then_some(settled)
+    }
+
+    /// The rollout was given up: the old containers serve, the new one is kept, stopped, for inspection.
+    fn go_back(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>, why: &str) {
+        let message =
+            format!("the new revision was given up ({why}); the old one serves until the files change");
+        self.wait(Some(name), name.as_str(), Reason::RolloutFailed, message, None);
+        let cause = || Cause::RolledBack { why: why.to_owned() };
+        let mut new_is_down = true;
+        for container in &replicas.current {
+            if serves(container, service) {
+                self.tend(name, service, container);
+            } else if is_up(container) || container.state == State::Paused {
+                new_is_down = false;
+                self.stop(Some(name), container, cause());
+            }
+        }
+        for container in replicas.outdated.iter().map(|old| old.container) {
+            match container.state {
+                State::Exited | State::Created if new_is_down && !is_completed(container, service) => {
+                    self.start(name, service, container, cause());
+                }
+                State::Running => {}
+                _ => self.heal(name, service, container),
+            }
+        }
+    }
+
+    /// Containers that lost their name (a crash in the middle of a replacement, a hand) get it back when it is free.
+    fn names(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
+        for container in &replicas.current {
+            let Some(replica) = container.replica() else { continue };
+            let expected = create::name(self.desired, service, &replica);
+            let taken = self.observed.containers.values().any(|other| other.name == expected)
+                || self.observed.foreign.values().any(|other| other.name == expected);
+            if container.name == expected || taken {
+                continue;
+            }
+            let what = format!("the name {}", container.name);
+            let call = Call::RenameContainer { target: target(container), name: expected };
+            self.act_on(Some(name), container, call, Cause::Residue { what });
+        }
+    }
+}
+
+/// Of several containers with one number, the best stays; the others are left over from a crash.
+fn doubles<'a>(replicas: &Replicas<'a>) -> Vec<&'a Container> {
+    let current = replicas.current.iter().map(|container| (*container, true));
+    let mut all: Vec<(&Container, bool)> =
+        current.chain(replicas.outdated.iter().map(|old| (old.container, false))).collect();
+    // The best of each number first: the current revision, ready, running, the oldest.
+    all.sort_by_key(|(container, current)| {
+        let up = container.state == State::Running;
+        (container.number(), !current, !container.is_ready(), !up, container.created_at, &container.id)
+    });
+    all.windows(2)
+        .filter_map(|pair| match pair {
+            [(better, _), (worse, _)] if better.number() == worse.number() => Some(*worse),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The outdated container that goes next: first those that serve nobody, then the highest number.
+fn next_to_go<'a, 'b>(service: &Service, replicas: &'b Replicas<'a>) -> Option<&'b Outdated<'a>> {
+    replicas
+        .outdated
+        .iter()
+        .min_by_key(|old| (serves(old.container, service), std::cmp::Reverse(old.container.number())))
+}
+
+fn is_up(container: &Container) -> bool {
+    matches!(container.state, State::Running | State::Restarting)
+}
+
+fn count(replicas: &Replicas<'_>) -> u32 {
+    u32::try_from(replicas.count()).unwrap_or(u32::MAX)
+}
+
+impl Outdated<'_> {
+    fn cause(&self) -> Cause {
+        Cause::Outdated { fields: self.changes.iter().map(|change| change.field.clone()).collect() }
+    }
+}

@@ -1,0 +1,239 @@
+//! What differs between what should be and what is, for people and programs to read before they say yes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::desired::Service;
+use super::fields::{self, FieldChange, Policy};
+use super::ids::ServiceName;
+use super::observed::{Container, State};
+use super::replace::Strategy;
+use super::view::{Replicas, View, is_completed};
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The service; `None` for what the whole stack shares.
+    pub service: Option<ServiceName>,
+    /// Path of the field.
+    pub field: String,
+    /// What is.
+    pub from: Option<String>,
+    /// What should be.
+    pub to: Option<String>,
+    /// What changing it costs.
+    pub impact: Impact,
+    /// Why it is to change, and why at that cost.
+    pub reason: String,
+    /// The containers that it concerns, by name; empty where it is about none that exists.
+    pub containers: Vec<String>,
+}
+
+/// What a change costs, from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Impact {
+    /// Nothing that runs is restarted.
+    InPlace,
+    /// Containers are replaced one after the other, and the service serves all the while.
+    Rolling,
+    /// The service is down for a moment.
+    Restart,
+    /// Something is gone for good.
+    Destructive,
+}
+
+impl Impact {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InPlace => "in-place",
+            Self::Rolling => "rolling",
+            Self::Restart => "restart",
+            Self::Destructive => "destructive",
+        }
+    }
+}
+
+/// All differences: the stack's own first, then by service.
+pub fn diff(view: &View<'_>) -> Vec<Change> {
+    let mut changes = shared(view);
+    for (name, service, replicas) in view.services() {
+        let mut collected = Collected { name, changes: Vec::new() };
+        collected.count(service, replicas);
+        collected.replaced(service, replicas);
+        for container in &replicas.current {
+            collected.kept(service, container, view);
+        }
+        changes.extend(collected.changes);
+    }
+    changes.extend(orphans(view));
+    changes
+}
+
+/// Networks and volumes that are to be made, or to go with the whole stack.
+fn shared(view: &View<'_>) -> Vec<Change> {
+    let change = |field: String, from: Option<&str>, to: Option<&str>, impact, reason: &str| Change {
+        service: None,
+        field,
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+        impact,
+        reason: reason.to_owned(),
+        containers: Vec::new(),
+    };
+    let mut changes = Vec::new();
+    for network in view.desired.networks.values().filter(|n| view.observed.network(&n.name).is_none()) {
+        let reason = if network.external { "external, and not there" } else { "missing" };
+        changes.push(change(
+            format!("networks.{}", network.name),
+            None,
+            Some("created"),
+            Impact::InPlace,
+            reason,
+        ));
+    }
+    for volume in view.desired.volumes.values().filter(|v| !view.observed.volumes.contains_key(&v.name)) {
+        let reason = if volume.external { "external, and not there" } else { "missing" };
+        changes.push(change(
+            format!("volumes.{}", volume.name),
+            None,
+            Some("created"),
+            Impact::InPlace,
+            reason,
+        ));
+    }
+    if let Some(teardown) = &view.desired.teardown {
+        for name in view.observed.volumes.keys().filter(|name| teardown.volumes.contains(*name)) {
+            let field = format!("volumes.{name}");
+            changes.push(change(
+                field,
+                Some("with its data"),
+                None,
+                Impact::Destructive,
+                "its removal was asked for",
+            ));
+        }
+    }
+    changes
+}
+
+fn orphans(view: &View<'_>) -> Vec<Change> {
+    let mut by_service: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for container in view.orphans.iter().filter(|_| view.desired.prune) {
+        by_service.entry(container.service().unwrap_or_default()).or_default().push(container.name.clone());
+    }
+    let reason = if view.desired.teardown.is_some() { "the stack is to go" } else { "gone from the files" };
+    by_service
+        .into_iter()
+        .map(|(service, containers)| Change {
+            service: Some(ServiceName::from(service)),
+            field: "replicas".to_owned(),
+            from: Some(containers.len().to_string()),
+            to: None,
+            impact: Impact::Restart,
+            reason: reason.to_owned(),
+            containers,
+        })
+        .collect()
+}
+
+/// The changes of one service; equal ones of several containers become one.
+struct Collected<'a> {
+    name: &'a ServiceName,
+    changes: Vec<Change>,
+}
+
+impl Collected<'_> {
+    fn add(&mut self, change: FieldChange, impact: Impact, reason: &str, container: Option<&Container>) {
+        let name = container.map(|container| container.name.clone());
+        let same = self.changes.iter_mut().find(|known| {
+            known.field == change.field
+                && known.from == change.from
+                && known.to == change.to
+                && known.impact == impact
+        });
+        if let Some(known) = same {
+            known.containers.extend(name);
+            return;
+        }
+        self.changes.push(Change {
+            service: Some(self.name.clone()),
+            field: change.field,
+            from: change.from,
+            to: change.to,
+            impact,
+            reason: reason.to_owned(),
+            containers: name.into_iter().collect(),
+        });
+    }
+
+    fn count(&mut self, service: &Service, replicas: &Replicas<'_>) {
+        let have = replicas.count();
+        if u32::try_from(have).is_ok_and(|have| have == service.replicas) {
+            return;
+        }
+        // In the middle of a replacement there is one more for a while.
+        let replacing = !replicas.outdated.is_empty() && !replicas.current.is_empty();
+        if replacing && u32::try_from(have).is_ok_and(|have| have == service.replicas + 1) {
+            return;
+        }
+        let change = FieldChange::new("replicas", Some(have.to_string()), Some(service.replicas.to_string()));
+        let reason = if have == 0 { "not running yet" } else { "another number of replicas" };
+        self.add(change, Impact::InPlace, reason, None);
+    }
+
+    fn replaced(&mut self, service: &Service, replicas: &Replicas<'_>) {
+        for old in &replicas.outdated {
+            let (impact, reason) = match Strategy::of(service) {
+                _ if service.replicas == 0 => (Impact::Restart, "it goes".to_owned()),
+                _ if old.container.state != State::Running => {
+                    (Impact::Rolling, "needs a new container; the old one does not run".to_owned())
+                }
+                Strategy::StartFirst => (
+                    Impact::Rolling,
+                    "needs a new container: started first, then the old one stops".to_owned(),
+                ),
+                Strategy::StopFirst(why) => {
+                    (Impact::Restart, format!("needs a new container, stop first: {why}"))
+                }
+            };
+            for change in &old.changes {
+                self.add(change.clone(), impact, &reason, Some(old.container));
+            }
+        }
+    }
+
+    fn kept(&mut self, service: &Service, container: &Container, view: &View<'_>) {
+        let mut in_place = |change: FieldChange| {
+            let reason = match fields::policy(&change.field) {
+                Policy::Live => "set while it runs",
+                Policy::Connect => "connected while it runs",
+                _ => "updated while it runs",
+            };
+            self.add(change, Impact::InPlace, reason, Some(container));
+        };
+        let limits =
+            fields::resource_changes(&service.resources, &container.resources, &view.observed.engine);
+        limits.changes.into_iter().for_each(&mut in_place);
+        for (_, _, change) in fields::network_changes(service, container, view.desired, view.observed) {
+            in_place(change);
+        }
+        if container.state == State::Running {
+            for (_, _, change) in fields::live_changes(service, container) {
+                in_place(change);
+            }
+        }
+        let should_run = !matches!(container.state, State::Running | State::Restarting);
+        if should_run && !is_completed(container, service) {
+            let from = match container.state {
+                State::Exited => format!("exited ({})", container.exit_code),
+                state => state.as_str().to_owned(),
+            };
+            let change = FieldChange::new("state", Some(from), Some("running".to_owned()));
+            let reason = if container.stopped_by_hand { "stopped by hand" } else { "it should run" };
+            self.add(change, Impact::InPlace, reason, Some(container));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Settings that the software inside takes while it runs.
+
+use std::collections::BTreeMap;
+
+use super::{FieldChange, size};
+use crate::core::desired::Service;
+use crate::core::observed::{Container, LiveState};
+use crate::core::redis;
+
+/// The live settings in which a running container differs, with the value that each should have.
+pub fn live_changes(service: &Service, container: &Container) -> Vec<(String, String, FieldChange)> {
+    let LiveState::Read(found) = &container.live else { return Vec::new() };
+    wanted(service, container)
+        .into_iter()
+        .filter(|(key, value)| found.get(key) != Some(value))
+        .map(|(key, value)| {
+            let from = found.get(&key).map(|found| shown(&key, found));
+            let change = FieldChange::new(format!("redis.{key}"), from, Some(shown(&key, &value)));
+            (key, value, change)
+        })
+        .collect()
+}
+
+/// What the files say, and redis' own default for what the container was started with and the files no longer say.
+fn wanted(service: &Service, container: &Container) -> BTreeMap<String, String> {
+    let Some(live) = &service.live else { return BTreeMap::new() };
+    let mut wanted = live.settings.clone();
+    let started_with = redis::split_command(container.spec.command.as_deref().unwrap_or_default()).1;
+    for key in started_with.into_keys() {
+        if let Some(default) = redis::default_of(&key) {
+            wanted.entry(key).or_insert(default);
+        }
+    }
+    wanted
+}
+
+fn shown(key: &str, value: &str) -> String {
+    match value.parse() {
+        Ok(bytes) if key == "maxmemory" || key.ends_with("-size") => match size(bytes) {
+            text if text.ends_with(|c: char| c.is_ascii_uppercase()) => format!("{}b", text.to_lowercase()),
+            text => text,
+        },
+        _ if value.is_empty() => "\"\"".to_owned(),
+        _ => value.to_owned(),
+    }
+}

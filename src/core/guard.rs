@@ -1,0 +1,137 @@
+//! The guard: judges every decision before it is executed.
+//!
+//! A separate, small piece of code that knows only the safety promises, not how decisions come about.
+//! What breaks a promise is refused, whatever led to it.
+
+use std::fmt;
+
+use super::action::{Action, Call, Precondition};
+use super::observed::Container;
+use super::ownership;
+use super::view::{self, View};
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The promise.
+    pub promise: Promise,
+    /// The action that would break it.
+    pub action: String,
+}
+
+/// The promises that the guard keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// No action on an incomplete observation.
+    CompletePicture,
+    /// What is not ours is never touched.
+    NoForeignTouch,
+    /// Volumes and their data are removed only by name and consent.
+    NoDataLoss,
+    /// What others made and the stack only uses is never created, changed or removed.
+    ExternalStays,
+    /// An action on a container says in which state that container must be.
+    Precondition,
+    /// Never fewer ready replicas because of us than there should be, unless two cannot live side by side.
+    Availability,
+    /// Never two containers for one number, never one action on a container beside another.
+    NoDouble,
+    /// An old container is not removed before its replacement is ready.
+    ReplacementFirst,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} would break the promise {:?}", self.action, self.promise)
+    }
+}
+
+/// Judges each action; those that break no promise come back, with what the others would have broken.
+pub fn judge(actions: Vec<Action>, view: &View<'_>) -> (Vec<Action>, Vec<Violation>) {
+    let (mut allowed, mut violations): (Vec<Action>, Vec<Violation>) = (Vec::new(), Vec::new());
+    for action in actions {
+        match broken(&action, &allowed, view) {
+            None => allowed.push(action),
+            Some(promise) => violations.push(Violation { promise, action: action.call.to_string() }),
+        }
+    }
+    (allowed, violations)
+}
+
+fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise> {
+    let (desired, observed) = (view.desired, view.observed);
+    if !observed.complete {
+        return Some(Promise::CompletePicture);
+    }
+    if let Some(target) = action.call.container() {
+        let Some(container) = observed.containers.get(&target.id).filter(|c| ownership::is_own(c, desired))
+        else {
+            return Some(Promise::NoForeignTouch);
+        };
+        if !matches!(&action.precondition, Precondition::ContainerIn { id, .. } if *id == target.id) {
+            return Some(Promise::Precondition);
+        }
+        let twice = |other: &&Action| other.call.container().is_some_and(|other| other.id == target.id);
+        if others.iter().any(|other| twice(&other)) {
+            return Some(Promise::NoDouble);
+        }
+        return match action.call {
+            Call::StopContainer { .. } => stops_too_many(container, others, view),
+            Call::RemoveContainer(_) => removes_too_early(container, view),
+            _ => None,
+        };
+    }
+    match &action.call {
+        Call::RemoveVolume { name } => {
+            let consent = desired.teardown.as_ref().is_some_and(|teardown| teardown.volumes.contains(name));
+            (!consent).then_some(Promise::NoDataLoss)
+        }
+        Call::CreateNetwork { network, .. } => network.external.then_some(Promise::ExternalStays),
+        Call::CreateVolume { volume, .. } => volume.external.then_some(Promise::ExternalStays),
+        Call::RemoveNetwork { id, .. } => {
+            let own =
+                observed.networks.iter().any(|n| n.id == *id && ownership::has_project(&n.labels, desired));
+            (!own || desired.teardown.is_none()).then_some(Promise::ExternalStays)
+        }
+        Call::CreateContainer(new) => {
+            let exists = observed.containers.values().any(|c| c.replica().as_ref() == Some(&new.replica));
+            let coming = others
+                .iter()
+                .any(|other| matches!(&other.call, Call::CreateContainer(o) if o.replica == new.replica));
+            (exists || coming).then_some(Promise::NoDouble)
+        }
+        _ => None,
+    }
+}
+
+/// Whether stopping this container leaves fewer ready ones than there should be.
+fn stops_too_many(container: &Container, others: &[Action], view: &View<'_>) -> Option<Promise> {
+    let service = view.desired.services.get(container.service()?)?;
+    if super::replace::Strategy::of(service) != super::replace::Strategy::StartFirst || !container.is_ready()
+    {
+        return None;
+    }
+    let stopping = |c: &Container| {
+        others
+            .iter()
+            .any(|other| matches!(&other.call, Call::StopContainer { target, .. } if target.id == c.id))
+    };
+    let left = view
+        .replicas(container.service()?)?
+        .all()
+        .filter(|c| c.is_ready() && c.id != container.id && !stopping(c))
+        .count();
+    (left < usize::try_from(service.replicas).unwrap_or(usize::MAX)).then_some(Promise::Availability)
+}
+
+/// Whether this is the old container of a replacement that is not ready yet.
+fn removes_too_early(container: &Container, view: &View<'_>) -> Option<Promise> {
+    let service = view.desired.services.get(container.service()?)?;
+    let replicas = view.replicas(container.service()?)?;
+    let is_outdated = replicas.outdated.iter().any(|old| old.container.id == container.id);
+    let is_double =
+        replicas.all().any(|other| other.id != container.id && other.number() == container.number());
+    let served = replicas.all().filter(|c| c.id != container.id && view::serves(c, service)).count();
+    let enough = served >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
+    (is_outdated && !is_double && !enough).then_some(Promise::ReplacementFirst)
+}

@@ -1,0 +1,22 @@
+//! Every bound, each with its reason.
+
+use std::time::Duration;
+
+/// A replacement without a health check must have run this long before the old one goes: "running" says
+/// nothing about the first moment, in which most broken programs end. With a health check, that decides.
+pub const SETTLE: Duration = Duration::from_secs(1);
+
+/// A rollout that makes no progress for this long has failed (Kubernetes' `progressDeadlineSeconds`).
+pub const PROGRESS_DEADLINE: Duration = Duration::from_mins(10);
+
+/// How soon to look again while something is waited for that no event may announce (a redis that is still
+/// loading its data). Events wake the loop earlier for everything else.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Decisions of one convergence before it counts as going in circles. The longest honest one is a few
+/// decisions a container; a stack has thousands at most.
+pub const MAX_REHEARSAL_STEPS: usize = 100_000;
+
+/// Engine calls under way at once where nobody says otherwise: enough to keep an engine busy (it gains nothing
+/// beyond), few enough to leave it responsive to others.
+pub const DEFAULT_PARALLEL: usize = 8;

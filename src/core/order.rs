@@ -1,0 +1,93 @@
+//! Who waits for whom.
+
+use std::collections::BTreeSet;
+
+use super::desired::{Condition, Dependency, Desired, Service};
+use super::ids::ServiceName;
+use super::labels;
+use super::observed::{Container, State};
+use super::view::View;
+
+/// What a container waits for before it starts: the first dependency that does not hold.
+///
+/// One ready container of the dependency is enough: a replica that crashes for ever must not keep others
+/// from being healed. For a container that never ran, a dependency that is itself being replaced counts when
+/// its new revision does.
+pub fn unmet<'a>(
+    service: &'a Service,
+    container: &Container,
+    view: &View<'_>,
+) -> Option<(&'a ServiceName, Dependency)> {
+    service
+        .depends_on
+        .iter()
+        .find(|(name, dependency)| !holds(name, **dependency, container.state == State::Created, view))
+        .map(|(name, dependency)| (name, *dependency))
+}
+
+fn holds(name: &ServiceName, dependency: Dependency, first_start: bool, view: &View<'_>) -> bool {
+    let (Some(target), Some(replicas)) = (view.desired.services.get(name), view.replicas(name.as_str()))
+    else {
+        // Left out by its profile: the loader refused it where it is required.
+        return true;
+    };
+    if target.replicas == 0 {
+        return true;
+    }
+    let met = |container: &Container| meets(container, dependency.condition);
+    replicas.current.iter().any(|container| met(container))
+        || replicas.outdated.iter().any(|old| met(old.container))
+            && !(first_start && replicas.current.iter().any(|container| container.state == State::Running))
+        || !dependency.required
+            && replicas.all().any(|container| container.state == State::Exited && container.exit_code != 0)
+}
+
+fn meets(container: &Container, condition: Condition) -> bool {
+    match condition {
+        Condition::Started => container.state == State::Running,
+        Condition::Healthy => container.is_ready(),
+        Condition::CompletedSuccessfully => container.state == State::Exited && container.exit_code == 0,
+    }
+}
+
+/// Whether another container that is to go too still runs and depends on this one: removal goes in reverse.
+pub fn has_dependents(container: &Container, leaving: &[&Container]) -> bool {
+    let Some(service) = container.service() else { return false };
+    leaving.iter().any(|other| {
+        matches!(other.state, State::Running | State::Restarting | State::Paused)
+            && other.id != container.id
+            && dependencies_of(other).any(|dependency| dependency == service)
+    })
+}
+
+/// The services that a container's label says it depends on: known even when no file is.
+fn dependencies_of(container: &Container) -> impl Iterator<Item = &str> {
+    container
+        .labels
+        .get(labels::DEPENDS_ON)
+        .into_iter()
+        .flat_map(|list| list.split(','))
+        .filter_map(|entry| entry.split(':').next())
+        .filter(|name| !name.is_empty())
+}
+
+/// The services in an order in which every one comes after what it depends on; within that, by name.
+pub fn by_dependency(desired: &Desired) -> Vec<&ServiceName> {
+    let mut done: BTreeSet<&ServiceName> = BTreeSet::new();
+    let mut order = Vec::new();
+    while order.len() < desired.services.len() {
+        let before = order.len();
+        for (name, service) in &desired.services {
+            let ready =
+                service.depends_on.keys().all(|d| done.contains(d) || !desired.services.contains_key(d));
+            if ready && done.insert(name) {
+                order.push(name);
+            }
+        }
+        if order.len() == before {
+            // A cycle, which the loader refuses: the rest in the order of names.
+            order.extend(desired.services.keys().filter(|name| !done.contains(name)));
+        }
+    }
+    order
+}

@@ -1,0 +1,34 @@
+//! Whose is it? A project label alone proves nothing: two checkouts with one directory name share it.
+
+use std::collections::BTreeMap;
+
+use super::desired::{Desired, Origin};
+use super::labels;
+use super::observed::Container;
+
+/// Whether a container is this stack's to change: made by the operator for it, or (adoption) by Compose
+/// from this stack's own files or in its own project directory.
+pub fn is_own(container: &Container, desired: &Desired) -> bool {
+    is_ours(&container.labels, desired)
+        || (has_project(&container.labels, desired) && is_from(&container.labels, &desired.origin))
+}
+
+/// Whether the operator made it for this stack.
+pub fn is_ours(labels: &BTreeMap<String, String>, desired: &Desired) -> bool {
+    has_project(labels, desired)
+        && labels.get(labels::STACK).is_some_and(|stack| stack == desired.stack.as_str())
+}
+
+/// Whether it carries this stack's project label.
+pub fn has_project(labels: &BTreeMap<String, String>, desired: &Desired) -> bool {
+    labels.get(labels::PROJECT).is_some_and(|project| project == desired.stack.as_str())
+}
+
+fn is_from(labels: &BTreeMap<String, String>, origin: &Origin) -> bool {
+    let same_directory =
+        !origin.working_dir.is_empty() && labels.get(labels::WORKING_DIR) == Some(&origin.working_dir);
+    let shared_file = labels
+        .get(labels::CONFIG_FILES)
+        .is_some_and(|files| files.split(',').any(|file| origin.config_files.iter().any(|own| own == file)));
+    same_directory || shared_file
+}

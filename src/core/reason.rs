@@ -1,0 +1,90 @@
+//! Why something is not as it should be, as a closed list that programs can match on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::FailureKind;
+
+/// Reasons, in Kubernetes' spelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Reason {
+    /// A call is under way.
+    InProgress,
+    /// It waits for a dependency.
+    DependencyNotReady,
+    /// It runs and its health check has not passed yet.
+    NotReady,
+    /// Its health check fails.
+    Unhealthy,
+    /// It ran to its end and should not run again.
+    Completed,
+    /// The engine restarts it by its own policy.
+    EngineRestarting,
+    /// It crashed more than once and waits longer each time.
+    CrashLoopBackOff,
+    /// Its image cannot be fetched, and is tried again.
+    ImagePullBackOff,
+    /// Its image cannot be built.
+    BuildFailed,
+    /// Its image is not here, and may not be fetched.
+    ImageMissing,
+    /// The engine refuses to make it.
+    CreateError,
+    /// The engine refuses to start it.
+    StartError,
+    /// The engine refuses a change in place.
+    UpdateError,
+    /// Somebody else has its host port.
+    PortConflict,
+    /// Somebody else has its name.
+    NameConflict,
+    /// A container claims to be this stack's and is not provably so.
+    OwnershipMismatch,
+    /// No room on the engine's disk.
+    DiskFull,
+    /// No permission.
+    Denied,
+    /// An external network or volume is not there.
+    ExternalMissing,
+    /// The software inside does not answer when asked for its settings.
+    LiveUnreadable,
+    /// The replacement was given up; the old revision serves.
+    RolloutFailed,
+    /// A replacement is under way.
+    RollingOut,
+    /// A volume should be different, which would cost its data.
+    VolumeDiffers,
+    /// Containers of services that are gone stay, since `prune` is off.
+    Orphaned,
+    /// Not everything could be read.
+    Incomplete,
+    /// The engine cannot be reached, or failed.
+    EngineError,
+    /// The guard refused an action.
+    Refused,
+}
+
+impl Reason {
+    /// The reason for a failed call; `what` it was decides where the kind says nothing.
+    pub fn of_failure(kind: FailureKind, otherwise: Self) -> Self {
+        match kind {
+            FailureKind::ImageNotFound => Self::ImagePullBackOff,
+            FailureKind::NameConflict => Self::NameConflict,
+            FailureKind::PortConflict => Self::PortConflict,
+            FailureKind::DiskFull => Self::DiskFull,
+            FailureKind::Denied => Self::Denied,
+            FailureKind::BuildFailed => Self::BuildFailed,
+            FailureKind::Unreachable | FailureKind::Timeout | FailureKind::Unavailable => Self::EngineError,
+            FailureKind::NotFound | FailureKind::InUse | FailureKind::Stale | FailureKind::Invalid => {
+                otherwise
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{self:?}"))
+    }
+}

@@ -1,0 +1,77 @@
+//! What people may see of a command line.
+
+use crate::secret::HIDDEN;
+
+/// Words in an option's name that say that its value is a secret.
+const SECRET_WORDS: &[&str] =
+    &["pass", "secret", "token", "apikey", "api-key", "api_key", "credential", "auth", "private"];
+
+/// A command line as one string, with the values of options that look like secrets and the passwords in
+/// URLs hidden.
+pub fn command_line(words: &[String]) -> String {
+    let mut shown = Vec::with_capacity(words.len());
+    let mut hide_next = false;
+    for word in words {
+        if std::mem::take(&mut hide_next) && !word.starts_with('-') {
+            shown.push(HIDDEN.to_owned());
+            continue;
+        }
+        shown.push(match word.split_once('=') {
+            Some((name, _)) if is_secret(name) => format!("{name}={HIDDEN}"),
+            _ => without_password(&quoted(word)),
+        });
+        hide_next = word.starts_with('-') && !word.contains('=') && is_secret(word);
+    }
+    shown.join(" ")
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// `scheme://user:password@host` without the password.
+fn without_password(word: &str) -> String {
+    let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
+    let authority_end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(authority_end);
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{HIDDEN}@{host}{path}"),
+        None => word.to_owned(),
+    }
+}
+
+fn quoted(word: &str) -> String {
+    if word.is_empty() || word.contains(|c: char| c.is_whitespace() || "'\"$&|;<>()".contains(c)) {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    } else {
+        word.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_a_command_line_are_hidden() {
+        for (line, shown) in [
+            ("redis-server --requirepass canary --port 1", "redis-server --requirepass (hidden) --port 1"),
+            ("app --db-password=canary", "app --db-password=(hidden)"),
+            ("curl https://me:canary@host/x", "curl https://(hidden)@host/x"),
+            ("env API_TOKEN=canary run", "env API_TOKEN=(hidden) run"),
+            ("sleep 10", "sleep 10"),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(command_line(&words), shown);
+        }
+    }
+
+    #[test]
+    fn words_with_blanks_are_quoted() {
+        assert_eq!(
+            command_line(&["sh".into(), "-c".into(), "echo a b".into(), String::new()]),
+            "sh -c 'echo a b' ''"
+        );
+    }
+}

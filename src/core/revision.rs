@@ -1,0 +1,64 @@
+//! Revisions: which containers were made from what the files say now.
+
+use sha2::{Digest, Sha256};
+
+use super::desired::Service;
+use super::fields::{self, FieldChange};
+use super::ids::Revision;
+use super::labels;
+use super::observed::{Container, Observed};
+
+/// Version of the way a revision is computed. A container whose revision was computed in another way is judged
+/// by what it is, not by its label, so that an upgrade of the operator replaces nothing.
+const SCHEME: &str = "1-";
+
+/// The revision of a service: a hash of all that cannot change in place.
+pub fn of(service: &Service) -> Revision {
+    let mut hash = Sha256::new();
+    // A spec of maps with string keys always serialises; were that to fail, the empty text still hashes.
+    hash.update(serde_json::to_vec(&service.spec).unwrap_or_default());
+    hash.update([0]);
+    hash.update(service.container_name.as_deref().unwrap_or_default());
+    Revision::new(format!("{SCHEME}{}", hex::encode(hash.finalize())))
+}
+
+/// Whether a container is what the files say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Made from the current revision.
+    Current,
+    /// Made from another one; these fields differ, as far as they can be named.
+    Outdated(Vec<FieldChange>),
+}
+
+impl Verdict {
+    /// Whether it may stay.
+    pub fn is_current(&self) -> bool {
+        *self == Self::Current
+    }
+}
+
+/// Judges a container: by our own label, else by Compose's hash, else by what it is.
+pub fn judge(service: &Service, revision: &Revision, container: &Container, observed: &Observed) -> Verdict {
+    let image = observed.images.get(&service.spec.image);
+    let mut changes: Vec<FieldChange> = image
+        .and_then(|image| image.id.as_ref())
+        .filter(|id| **id != container.image_id)
+        .map(|id| FieldChange::image(container, &service.spec.image, id))
+        .into_iter()
+        .collect();
+    let same_spec = match container.revision() {
+        Some(made_from) if made_from.as_str().starts_with(SCHEME) => made_from == *revision,
+        _ => container.labels.get(labels::CONFIG_HASH).is_some_and(|hash| *hash == service.config_hash),
+    };
+    changes.extend(fields::reference_changes(service, container, observed));
+    if !same_spec {
+        let known = changes.len();
+        changes.extend(fields::spec_changes(service, container, image));
+        let by_label = container.revision().is_some_and(|made_from| made_from.as_str().starts_with(SCHEME));
+        if changes.len() == known && by_label {
+            changes.push(FieldChange::revision(container, revision));
+        }
+    }
+    if changes.is_empty() { Verdict::Current } else { Verdict::Outdated(changes) }
+}

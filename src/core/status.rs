@@ -1,0 +1,168 @@
+//! How a stack stands: per service and per container, with the reason for all that is not as it should be.
+
+use serde::Serialize;
+
+use super::decide::{Decision, Waiting};
+use super::ids::{Replica, ServiceName, StackName};
+use super::memory::Memory;
+use super::observed::{Container, Health, State};
+use super::reason::Reason;
+use super::time::Timestamp;
+use super::view::{Replicas, View, is_completed, serves};
+
+/// The state of a stack at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StackStatus {
+    /// The stack.
+    pub stack: StackName,
+    /// In one word.
+    pub condition: Condition,
+    /// Its services, by name.
+    pub services: Vec<ServiceStatus>,
+    /// What waits, and is no service's own.
+    pub waiting: Vec<Waiting>,
+}
+
+/// A stack or service in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Condition {
+    /// As it should be.
+    Ready,
+    /// On its way there.
+    Progressing,
+    /// Not as it should be, and not getting there by itself.
+    Degraded,
+}
+
+/// The state of one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServiceStatus {
+    /// The service.
+    pub service: ServiceName,
+    /// In one word.
+    pub condition: Condition,
+    /// Replicas that should be.
+    pub desired: u32,
+    /// Replicas that are ready (or have done their work).
+    pub ready: u32,
+    /// Replicas of the current revision.
+    pub up_to_date: u32,
+    /// Its containers, by number.
+    pub containers: Vec<ContainerStatus>,
+    /// What it waits for beyond its containers.
+    pub waiting: Vec<Waiting>,
+}
+
+/// The state of one container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ContainerStatus {
+    /// Name.
+    pub name: String,
+    /// Short id.
+    pub id: String,
+    /// What it is doing.
+    pub state: State,
+    /// Its health, where it has a check.
+    pub health: Option<Health>,
+    /// It does what it is there for.
+    pub ready: bool,
+    /// It is of the current revision.
+    pub up_to_date: bool,
+    /// Restarts, the engine's and ours.
+    pub restarts: u32,
+    /// Exit code of its last run, where that ended.
+    pub exit_code: Option<i64>,
+    /// When it last started.
+    pub started_at: Option<Timestamp>,
+    /// Why it is not as it should be.
+    pub reason: Option<Reason>,
+    /// Why, in a sentence.
+    pub message: Option<String>,
+    /// When it is tried again.
+    pub next_retry: Option<Timestamp>,
+}
+
+/// The state of a stack, from the same decision that acts on it.
+pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackStatus {
+    let services: Vec<ServiceStatus> = view
+        .services()
+        .map(|(name, service, replicas)| {
+            let waiting: Vec<&Waiting> =
+                decision.waiting.iter().filter(|w| w.service.as_ref() == Some(name)).collect();
+            let mut containers: Vec<ContainerStatus> = replicas
+                .all()
+                .map(|c| {
+                    container(c, replicas, memory, &waiting, serves(c, service), is_completed(c, service))
+                })
+                .collect();
+            containers.sort_by(|a, b| a.name.len().cmp(&b.name.len()).then_with(|| a.name.cmp(&b.name)));
+            let count = |wanted: fn(&&ContainerStatus) -> bool| {
+                u32::try_from(containers.iter().filter(wanted).count()).unwrap_or(u32::MAX)
+            };
+            let acts = decision.actions.iter().any(|action| action.service.as_ref() == Some(name));
+            ServiceStatus {
+                service: name.clone(),
+                condition: condition(waiting.iter().copied(), acts),
+                desired: service.replicas,
+                ready: count(|c| c.ready),
+                up_to_date: count(|c| c.up_to_date),
+                waiting: waiting
+                    .into_iter()
+                    .filter(|waiting| containers.iter().all(|c| c.name != waiting.subject))
+                    .cloned()
+                    .collect(),
+                containers,
+            }
+        })
+        .collect();
+    let known = |waiting: &&Waiting| {
+        waiting.service.as_ref().is_none_or(|name| !view.desired.services.contains_key(name))
+    };
+    StackStatus {
+        stack: view.desired.stack.clone(),
+        condition: condition(decision.waiting.iter(), !decision.actions.is_empty()),
+        services,
+        waiting: decision.waiting.iter().filter(known).cloned().collect(),
+    }
+}
+
+fn condition<'a>(waiting: impl Iterator<Item = &'a Waiting>, acts: bool) -> Condition {
+    waiting
+        .map(|waiting| match waiting.reason {
+            Reason::Orphaned => Condition::Ready,
+            Reason::Unhealthy | Reason::CrashLoopBackOff => Condition::Degraded,
+            _ if waiting.stuck => Condition::Degraded,
+            _ => Condition::Progressing,
+        })
+        .chain(acts.then_some(Condition::Progressing))
+        .max()
+        .unwrap_or(Condition::Ready)
+}
+
+fn container(
+    container: &Container,
+    replicas: &Replicas<'_>,
+    memory: &Memory,
+    waiting: &[&Waiting],
+    serves: bool,
+    completed: bool,
+) -> ContainerStatus {
+    let why = waiting.iter().find(|waiting| waiting.subject == container.name);
+    let ours =
+        container.replica().and_then(|replica: Replica| memory.crashes(&replica)).map_or(0, |c| c.total);
+    let ended = !matches!(container.state, State::Running | State::Created | State::Paused);
+    ContainerStatus {
+        name: container.name.clone(),
+        id: container.id.short().to_owned(),
+        state: container.state,
+        health: container.health,
+        ready: serves,
+        up_to_date: replicas.current.iter().any(|current| current.id == container.id),
+        restarts: container.restart_count.saturating_add(ours),
+        exit_code: ended.then_some(container.exit_code),
+        started_at: container.started_at,
+        reason: why.map(|waiting| waiting.reason).or(completed.then_some(Reason::Completed)),
+        message: why.map(|waiting| waiting.message.clone()),
+        next_retry: why.and_then(|waiting| waiting.until),
+    }
+}

@@ -1,0 +1,124 @@
+//! Desired and observed side by side, sorted once: what every judgement of a moment starts from.
+
+use std::collections::BTreeMap;
+
+use super::desired::{Desired, Service};
+use super::fields::FieldChange;
+use super::ids::{Revision, ServiceName};
+use super::observed::{Container, Observed, State};
+use super::ownership;
+use super::revision::{self, Verdict};
+use super::spec::RestartPolicy;
+
+/// A stack at one moment.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// What should be.
+    pub desired: &'a Desired,
+    /// What is.
+    pub observed: &'a Observed,
+    /// The containers of each service that should be.
+    services: BTreeMap<&'a str, Replicas<'a>>,
+    /// Our containers of services that the files do not know.
+    pub orphans: Vec<&'a Container>,
+    /// Containers that carry this stack's labels and are not provably its own, by service.
+    pub pretenders: Vec<&'a Container>,
+}
+
+/// The containers of one service that are ours. One-offs of `docker compose run` do not count.
+#[derive(Debug)]
+pub struct Replicas<'a> {
+    /// The revision that containers should be of.
+    pub revision: Revision,
+    /// Made from the current revision, by number.
+    pub current: Vec<&'a Container>,
+    /// Made from another revision, by number.
+    pub outdated: Vec<Outdated<'a>>,
+}
+
+/// A container of another revision.
+#[derive(Clone, Debug)]
+pub struct Outdated<'a> {
+    /// The container.
+    pub container: &'a Container,
+    /// What differs.
+    pub changes: Vec<FieldChange>,
+}
+
+impl<'a> View<'a> {
+    /// Sorts every container to where it belongs: one pass, whatever the number of services.
+    pub fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
+        let mut by_service: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
+        let (mut orphans, mut pretenders) = (Vec::new(), Vec::new());
+        for container in observed.containers.values().filter(|container| !container.is_one_off()) {
+            let Some(service) = container.service() else { continue };
+            if !ownership::is_own(container, desired) {
+                pretenders.push(container);
+            } else if desired.services.contains_key(service) {
+                by_service.entry(service).or_default().push(container);
+            } else if !desired.inactive.contains(service) {
+                orphans.push(container);
+            }
+        }
+        let services = desired
+            .services
+            .iter()
+            .map(|(name, service)| {
+                let containers = by_service.remove(name.as_str()).unwrap_or_default();
+                (name.as_str(), Replicas::sort(service, containers, observed))
+            })
+            .collect();
+        Self { desired, observed, services, orphans, pretenders }
+    }
+
+    /// The containers of a service; `None` where the files do not know it.
+    pub fn replicas(&self, service: &str) -> Option<&Replicas<'a>> {
+        self.services.get(service)
+    }
+
+    /// Every service that should be, with its containers, by name.
+    pub fn services(&self) -> impl Iterator<Item = (&'a ServiceName, &'a Service, &Replicas<'a>)> {
+        self.desired
+            .services
+            .iter()
+            .filter_map(|(name, service)| Some((name, service, self.services.get(name.as_str())?)))
+    }
+}
+
+impl<'a> Replicas<'a> {
+    fn sort(service: &Service, mut containers: Vec<&'a Container>, observed: &Observed) -> Self {
+        let revision = revision::of(service);
+        containers.sort_by_key(|container| (container.number(), container.created_at, &container.id));
+        let (mut current, mut outdated) = (Vec::new(), Vec::new());
+        for container in containers {
+            match revision::judge(service, &revision, container, observed) {
+                Verdict::Current => current.push(container),
+                Verdict::Outdated(changes) => outdated.push(Outdated { container, changes }),
+            }
+        }
+        Self { revision, current, outdated }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &'a Container> + '_ {
+        self.current.iter().copied().chain(self.outdated.iter().map(|old| old.container))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.current.len() + self.outdated.len()
+    }
+}
+
+/// Whether a container has done its work: it ended well, and nothing says that it should run again.
+pub fn is_completed(container: &Container, service: &Service) -> bool {
+    container.state == State::Exited
+        && container.exit_code == 0
+        && !container.stopped_by_hand
+        && matches!(service.resources.restart, RestartPolicy::No | RestartPolicy::OnFailure { .. })
+}
+
+/// Whether a container does what it is there for: it is ready, or it has done its work.
+pub fn serves(container: &Container, service: &Service) -> bool {
+    container.is_ready() || is_completed(container, service)
+}
