@@ -13,12 +13,14 @@ pub const DEFAULT_TIMEOUT: &str = "10m";
 /// few enough that it answers others.
 pub const DEFAULT_PARALLEL: u16 = 8;
 
-/// Arguments of `apply`.
-#[derive(Args, Clone, Debug)]
-#[command(long_about = "Converge once: make it so, and wait until it is.\n\n\
+/// What `operator apply --help` says.
+pub const LONG: &str = "Converge once: make it so, and wait until it is.\n\n\
 Takes the steps that diff shows and waits until every service has its replicas, up to date and ready. Ctrl-C \
 ends after the calls under way and leaves a state that the next apply continues from.\n\n\
-Exit code 0: converged; 1: not converged in time or given up; 2: error.")]
+Exit code 0: converged; 1: not converged in time or given up; 2: error.";
+
+/// Arguments of `apply`.
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   operator apply                          the nearest stack

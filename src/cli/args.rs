@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{apply, completion, config, diff, down, exit, run, status};
+use super::{apply, completion, config, diff, down, exit, run, schema, status, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -128,20 +128,28 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show what apply would change, why, and what it would cost
+    #[command(long_about = diff::LONG)]
     Diff(diff::DiffArgs),
     /// Converge once: make it so, and wait until it is
+    #[command(long_about = apply::LONG)]
     Apply(apply::ApplyArgs),
     /// Converge, then stay: heal, follow the files, correct drift
+    #[command(long_about = run::LONG)]
     Run(run::RunArgs),
     /// Show what runs, what is wrong with it, and what happens next
+    #[command(long_about = status::LONG)]
     Status(status::StatusArgs),
     /// Remove a stack's containers and networks
+    #[command(long_about = down::LONG)]
     Down(down::DownArgs),
     /// Print the merged Compose files, as `docker compose config` does
+    #[command(long_about = config::LONG)]
     Config(config::ConfigArgs),
     /// Check the files without touching any engine
+    #[command(long_about = validate::LONG, after_help = validate::EXAMPLES)]
     Validate,
     /// Print the JSON Schema of a manifest
+    #[command(long_about = schema::LONG, after_help = schema::EXAMPLES)]
     Schema,
     /// Print completions for a shell
     Completion(completion::CompletionArgs),

@@ -2,12 +2,14 @@
 
 use clap::Args;
 
-/// Arguments of `diff`.
-#[derive(Args, Clone, Debug)]
-#[command(long_about = "Show what apply would change, why, and what it would cost.\n\n\
+/// What `operator diff --help` says.
+pub const LONG: &str = "Show what apply would change, why, and what it would cost.\n\n\
 Compares the files with what the engine runs now, limits and live settings included, then rehearses the way \
 there on a simulated engine. Nothing is changed: diff cannot write.\n\n\
-Exit code 0: nothing to do; 1: there are changes; 2: error.")]
+Exit code 0: nothing to do; 1: there are changes; 2: error.";
+
+/// Arguments of `diff`.
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   operator diff                          the nearest stack

@@ -7,11 +7,13 @@ use clap::Args;
 use super::apply::{DEFAULT_PARALLEL, DEFAULT_TIMEOUT};
 use super::args::duration;
 
+/// What `operator down --help` says.
+pub const LONG: &str = "Remove a stack's containers and networks.\n\n\
+Dependents go before what they depend on, each with its own grace period. Volumes and their data stay unless \
+--volumes is given; what the files call external always stays.";
+
 /// Arguments of `down`.
 #[derive(Args, Clone, Debug)]
-#[command(long_about = "Remove a stack's containers and networks.\n\n\
-Dependents go before what they depend on, each with its own grace period. Volumes and their data stay unless \
---volumes is given; what the files call external always stays.")]
 #[command(after_help = "\
 Examples:
   operator down                          containers and networks; data stays

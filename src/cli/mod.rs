@@ -7,10 +7,12 @@ pub mod config;
 pub mod diff;
 pub mod down;
 pub mod exit;
+pub mod files;
 pub mod run;
 pub mod schema;
 pub mod screen;
 pub mod status;
+pub mod validate;
 
 use std::io;
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ use clap::Parser;
 use self::args::{Cli, Command};
 use self::exit::Exit;
 use self::screen::Screen;
+use crate::compose::errors::Diagnostics;
 
 /// Parses the process's arguments, runs the command, says what went wrong.
 pub fn main() -> ExitCode {
@@ -40,14 +43,25 @@ pub fn main() -> ExitCode {
             Exit::Ok.into()
         }
         Err(error) => {
-            screen.note(format_args!("error: {error:#}"));
+            tell(&error, &mut screen);
             Exit::Error.into()
         }
     }
 }
 
+/// Faults of files as code frames, all others as one line.
+fn tell(error: &anyhow::Error, screen: &mut Screen) {
+    match error.downcast_ref::<Diagnostics>() {
+        // The screen strips the colours where they do not belong.
+        Some(found) => screen.note(found.frames(true)),
+        None => screen.error(format_args!("{error:#}")),
+    }
+}
+
 fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     match &cli.command {
+        Command::Config(args) => config::run(args, cli, screen),
+        Command::Validate => validate::run(cli, screen),
         Command::Schema => schema::run(screen),
         Command::Completion(args) => completion::run(args, screen),
         _ => anyhow::bail!("the command does not work yet"),

@@ -7,12 +7,14 @@ use clap::{Args, ValueEnum};
 use super::apply::DEFAULT_PARALLEL;
 use super::args::duration;
 
-/// Arguments of `run`.
-#[derive(Args, Clone, Debug)]
-#[command(long_about = "Converge, then stay: heal, follow the files, correct drift.\n\n\
+/// What `operator run --help` says.
+pub const LONG: &str = "Converge, then stay: heal, follow the files, correct drift.\n\n\
 The engine's events and changes of the manifest, the Compose files and their env files wake it; a full look at \
 everything follows now and then in any case. Files that do not parse change nothing: the last good ones stay in \
-force, and status says so. SIGTERM ends it and leaves the containers running.")]
+force, and status says so. SIGTERM ends it and leaves the containers running.";
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   operator run                                    the nearest stack

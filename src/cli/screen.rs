@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
+use anstyle::AnsiColor;
 
 use super::args::Color;
 
@@ -51,6 +52,18 @@ impl Screen {
     pub fn note(&mut self, text: impl fmt::Display) {
         // Nobody is left to tell when stderr is gone.
         let _ = writeln!(self.err, "{text}");
+    }
+
+    /// Writes a warning beside the answer.
+    pub fn warning(&mut self, text: impl fmt::Display) {
+        let style = AnsiColor::Yellow.on_default().bold();
+        self.note(format_args!("{style}warning{style:#}: {text}"));
+    }
+
+    /// Writes an error beside the answer.
+    pub fn error(&mut self, text: impl fmt::Display) {
+        let style = AnsiColor::Red.on_default().bold();
+        self.note(format_args!("{style}error{style:#}: {text}"));
     }
 
     /// Whether a person watches stderr, so that a line may be drawn over again.

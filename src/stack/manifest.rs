@@ -149,16 +149,12 @@ pub enum MaxmemoryPolicy {
     AllkeysLru,
     /// Any key, the least frequently used first.
     AllkeysLfu,
-    /// Any key, the least recently written first.
-    AllkeysLrm,
     /// Any key, at random.
     AllkeysRandom,
     /// Keys with an expiry, the least recently used first.
     VolatileLru,
     /// Keys with an expiry, the least frequently used first.
     VolatileLfu,
-    /// Keys with an expiry, the least recently written first.
-    VolatileLrm,
     /// Keys with an expiry, at random.
     VolatileRandom,
     /// Keys with an expiry, the soonest to expire first.
@@ -172,11 +168,9 @@ impl MaxmemoryPolicy {
             Self::Noeviction => "noeviction",
             Self::AllkeysLru => "allkeys-lru",
             Self::AllkeysLfu => "allkeys-lfu",
-            Self::AllkeysLrm => "allkeys-lrm",
             Self::AllkeysRandom => "allkeys-random",
             Self::VolatileLru => "volatile-lru",
             Self::VolatileLfu => "volatile-lfu",
-            Self::VolatileLrm => "volatile-lrm",
             Self::VolatileRandom => "volatile-random",
             Self::VolatileTtl => "volatile-ttl",
         }
@@ -185,7 +179,27 @@ impl MaxmemoryPolicy {
 
 /// The JSON Schema of a manifest, as `operator schema` prints it.
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Manifest).to_value()
+    let mut schema = schemars::schema_for!(Manifest).to_value();
+    unwrap_descriptions(&mut schema);
+    schema
+}
+
+/// Joins the lines of descriptions, which are as long as this file is wide, not as an editor's window is.
+fn unwrap_descriptions(schema: &mut serde_json::Value) {
+    match schema {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    serde_json::Value::String(text) if name == "description" => {
+                        *text = text.replace('\n', " ")
+                    }
+                    other => unwrap_descriptions(other),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(unwrap_descriptions),
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -202,7 +216,7 @@ mod tests {
 
     #[test]
     fn an_eviction_policy_reads_as_redis_writes_it() {
-        for policy in ["noeviction", "allkeys-lru", "volatile-ttl", "volatile-lrm"] {
+        for policy in ["noeviction", "allkeys-lru", "volatile-ttl"] {
             let parsed: MaxmemoryPolicy = serde_json::from_value(policy.into()).unwrap();
             assert_eq!(parsed.as_str(), policy);
         }

@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cpus(i64);
 
+/// More processors than any machine has, and far inside i64 once in billionths.
+const MOST_CPUS: f64 = 1e6;
+
 /// Billionths in one processor.
 const NANO: f64 = 1e9;
 
@@ -21,10 +24,8 @@ impl Cpus {
     }
 
     fn from_f64(value: f64) -> Option<Self> {
-        // Far above any machine, and far inside i64 once in billionths.
-        const MOST: f64 = 1e6;
         #[expect(clippy::cast_possible_truncation, reason = "bounded right before")]
-        (value.is_finite() && value.abs() <= MOST).then(|| Self((value * NANO).round() as i64))
+        (value.is_finite() && value.abs() <= MOST_CPUS).then(|| Self((value * NANO).round() as i64))
     }
 }
 
@@ -39,6 +40,9 @@ impl fmt::Display for Cpus {
 /// An amount of memory in bytes, written with Docker's units (`b`, `k`, `m`, `g`, `t`, `p`; 1024 each).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(i64);
+
+/// 2^60 bytes: more memory than any machine has, and exact in i64.
+const MOST_BYTES: f64 = 1_152_921_504_606_846_976.0;
 
 impl ByteSize {
     /// An amount in bytes.
@@ -69,11 +73,9 @@ impl ByteSize {
             "p" => 5,
             _ => return None,
         };
-        // 2^60: more memory than any machine has, and exact in i64.
-        const MOST: f64 = 1_152_921_504_606_846_976.0;
         let bytes = value * 1024f64.powi(power);
         #[expect(clippy::cast_possible_truncation, reason = "bounded right before")]
-        (bytes.is_finite() && bytes <= MOST).then(|| Self(bytes as i64))
+        (bytes.is_finite() && bytes <= MOST_BYTES).then_some(Self(bytes as i64))
     }
 }
 
