@@ -2,7 +2,9 @@
 
 pub mod cli;
 pub mod clock;
+pub mod controller;
 pub mod core;
 pub mod engine;
+pub mod rehearse;
 pub mod secret;
 pub mod stack;

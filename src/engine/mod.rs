@@ -2,6 +2,8 @@
 //!
 //! `diff` and `status` hold the read half only, so that a preview cannot change anything, by construction.
 
+pub mod sim;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -92,7 +94,7 @@ pub trait ReadEngine: fmt::Debug {
     fn log_tail<'a>(&'a self, id: &'a ContainerId, lines: usize) -> Answer<'a, Vec<String>>;
 
     /// What happens to this stack's objects from now on. Ends with an error when the connection does.
-    fn events<'a>(&'a self, stack: &'a StackName) -> LocalBoxStream<'a, Result<EngineEvent, Failure>>;
+    fn events<'a>(&'a self, stack: &StackName) -> LocalBoxStream<'a, Result<EngineEvent, Failure>>;
 }
 
 /// A line of progress of a long call: `Downloading 12 MB of 40 MB`.

@@ -143,8 +143,9 @@ impl Planner<'_> {
             }
         }
         if start_first {
-            for old in &replicas.outdated {
-                self.heal(name, service, old.container);
+            let serving = replicas.current.iter().filter(|container| serves(container, service)).count();
+            for old in still_needed(replicas, wanted.saturating_sub(serving)) {
+                self.heal(name, service, old);
             }
         }
         if self.coming(name) > 0 || replicas.outdated.iter().any(|old| self.memory.is_busy(&old.container.id))
@@ -259,6 +260,15 @@ fn doubles<'a>(replicas: &Replicas<'a>) -> Vec<&'a Container> {
             _ => None,
         })
         .collect()
+}
+
+/// The outdated containers that must serve until the new ones do: those that run, then the lowest numbers.
+/// The others are on their way out, and one that we stopped must not be started again.
+fn still_needed<'a>(replicas: &Replicas<'a>, count: usize) -> Vec<&'a Container> {
+    let mut outdated: Vec<&Container> = replicas.outdated.iter().map(|old| old.container).collect();
+    outdated.sort_by_key(|container| (!is_up(container), container.number()));
+    outdated.truncate(count);
+    outdated
 }
 
 /// The outdated container that goes next: first those that serve nobody, then the highest number.

@@ -1,0 +1,323 @@
+//! Reads a stack from the engine into one value, in few calls, and keeps it current.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::{join_all, try_join3};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::core::action::{Action, Call};
+use crate::core::desired::{Desired, Service};
+use crate::core::failure::Failure;
+use crate::core::ids::{ContainerId, StackName};
+use crate::core::live::LiveSettings;
+use crate::core::observed::{
+    Container, EngineInfo, Foreign, Image, LiveState, Network, Observed, State, Volume,
+};
+use crate::core::time::Timestamp;
+use crate::core::{labels, redis};
+use crate::engine::{EngineEvent, Listed, ReadEngine};
+
+/// Inspects under way at once: they are short, and an engine answers them side by side.
+const PARALLEL_INSPECTS: usize = 16;
+
+/// One stack, as last read.
+#[derive(Debug)]
+pub struct Observer<'e> {
+    engine: &'e dyn ReadEngine,
+    observed: Observed,
+    info: Option<EngineInfo>,
+    /// The line of the list from which each container was last inspected.
+    lines: BTreeMap<ContainerId, Listed>,
+    by_hand: BTreeSet<ContainerId>,
+}
+
+/// What one action changed, read right after it.
+#[derive(Debug)]
+pub enum Seen {
+    /// Nothing could be read; a full look will follow.
+    Nothing,
+    /// A container; `None` when it is gone.
+    Container(ContainerId, Option<Box<Container>>),
+    /// The networks.
+    Networks(Vec<Network>),
+    /// The volumes.
+    Volumes(Vec<Volume>),
+    /// An image, by the reference that was asked for.
+    Image(String, Option<Box<Image>>),
+}
+
+impl<'e> Observer<'e> {
+    /// Has seen nothing yet.
+    pub fn new(engine: &'e dyn ReadEngine) -> Self {
+        Self {
+            engine,
+            observed: Observed::default(),
+            info: None,
+            lines: BTreeMap::new(),
+            by_hand: BTreeSet::new(),
+        }
+    }
+
+    /// What was last read.
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// Reads everything: the lists, and those containers that are new or whose line changed.
+    pub async fn look(&mut self, desired: &Desired, now: Timestamp) -> Result<(), Failure> {
+        self.observed.complete = false;
+        let info = async {
+            match self.info.clone() {
+                Some(info) => Ok(info),
+                None => self.engine.info().await,
+            }
+        };
+        let engine = self.engine;
+        let objects = try_join3(engine.list_networks(), engine.list_volumes(), images(engine, desired));
+        let (info, listed, objects) = try_join3(info, engine.list_containers(), objects).await?;
+        let (networks, volumes, images) = objects;
+        self.observed.engine = info.clone();
+        self.info = Some(info);
+        self.keep_networks(desired, networks);
+        self.keep_volumes(desired, volumes);
+        self.observed.images = images;
+        self.keep_containers(desired, listed).await?;
+        self.read_live(desired).await;
+        self.observed.as_of = now;
+        self.observed.complete = true;
+        Ok(())
+    }
+
+    async fn keep_containers(&mut self, desired: &Desired, listed: Vec<Listed>) -> Result<(), Failure> {
+        let (ours, foreign): (Vec<Listed>, Vec<Listed>) =
+            listed.into_iter().partition(|line| is_of(&line.labels, &desired.stack));
+        self.observed.foreign = foreign.into_iter().map(|line| (line.id.clone(), foreigner(line))).collect();
+        let known = std::mem::take(&mut self.lines);
+        let changed: Vec<&Listed> = ours
+            .iter()
+            .filter(|line| {
+                known.get(&line.id) != Some(*line) || !self.observed.containers.contains_key(&line.id)
+            })
+            .collect();
+        let engine = self.engine;
+        let inspected: Vec<(ContainerId, Option<Container>)> =
+            stream::iter(changed.into_iter().map(|line| async move {
+                engine.inspect_container(&line.id).await.map(|container| (line.id.clone(), container))
+            }))
+            .buffer_unordered(PARALLEL_INSPECTS)
+            .try_collect()
+            .await?;
+        let ids: BTreeSet<&ContainerId> = ours.iter().map(|line| &line.id).collect();
+        self.observed.containers.retain(|id, _| ids.contains(id));
+        for (id, container) in inspected {
+            self.put(id, container);
+        }
+        self.lines = ours.into_iter().map(|line| (line.id.clone(), line)).collect();
+        Ok(())
+    }
+
+    fn put(&mut self, id: ContainerId, container: Option<Container>) {
+        match container {
+            Some(mut container) => {
+                if container.state == State::Running {
+                    self.by_hand.remove(&id);
+                    // Until it is asked again, the last answer of the same run stands.
+                    if let Some(before) = self.observed.containers.get(&id)
+                        && before.started_at == container.started_at
+                        && container.live == LiveState::Unread
+                    {
+                        container.live = before.live.clone();
+                    }
+                }
+                container.stopped_by_hand = self.by_hand.contains(&id);
+                self.observed.containers.insert(id, container);
+            }
+            None => {
+                self.by_hand.remove(&id);
+                self.lines.remove(&id);
+                self.observed.containers.remove(&id);
+            }
+        }
+    }
+
+    fn keep_networks(&mut self, desired: &Desired, networks: Vec<Network>) {
+        self.observed.networks = networks
+            .into_iter()
+            .filter(|network| {
+                is_of(&network.labels, &desired.stack)
+                    || desired.networks.values().any(|n| n.name == network.name)
+            })
+            .collect();
+    }
+
+    fn keep_volumes(&mut self, desired: &Desired, volumes: Vec<Volume>) {
+        self.observed.volumes = volumes
+            .into_iter()
+            .filter(|volume| {
+                is_of(&volume.labels, &desired.stack)
+                    || desired.volumes.values().any(|v| v.name == volume.name)
+            })
+            .map(|volume| (volume.name.clone(), volume))
+            .collect();
+    }
+
+    /// Asks the software in running containers for its settings.
+    async fn read_live(&mut self, desired: &Desired) {
+        let engine = self.engine;
+        let reads = self.observed.containers.values().filter_map(|container| {
+            let live = settings_to_read(desired, container)?;
+            Some(async move { (container.id.clone(), ask(engine, container, &live).await) })
+        });
+        for (id, state) in join_all(reads).await {
+            if let Some(container) = self.observed.containers.get_mut(&id) {
+                container.live = state;
+            }
+        }
+    }
+
+    /// Looks again at these containers alone.
+    pub async fn look_at(&mut self, desired: &Desired, ids: BTreeSet<ContainerId>) -> Result<(), Failure> {
+        let engine = self.engine;
+        let reads = ids.into_iter().map(|id| async move {
+            let container = inspect_with_live(engine, desired, &id).await;
+            container.map(|container| (id, container))
+        });
+        for read in join_all(reads).await {
+            let (id, container) = read?;
+            let ours = container.as_ref().is_none_or(|container| is_of(&container.labels, &desired.stack));
+            if ours {
+                self.put(id, container);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what was read after an action.
+    pub fn saw(&mut self, desired: &Desired, seen: Seen) {
+        match seen {
+            Seen::Nothing => {}
+            Seen::Container(id, container) => {
+                // Its line is older than this look.
+                self.lines.remove(&id);
+                self.put(id, container.map(|container| *container));
+            }
+            Seen::Networks(networks) => self.keep_networks(desired, networks),
+            Seen::Volumes(volumes) => self.keep_volumes(desired, volumes),
+            Seen::Image(reference, image) => match image {
+                Some(image) => drop(self.observed.images.insert(reference, *image)),
+                None => drop(self.observed.images.remove(&reference)),
+            },
+        }
+    }
+
+    /// Takes in an event; the container that must be looked at again, where it is about one.
+    ///
+    /// `ours`: the loop itself is doing something to it.
+    pub fn heard(
+        &mut self,
+        event: &EngineEvent,
+        ours: impl FnOnce(&ContainerId) -> bool,
+    ) -> Option<ContainerId> {
+        let id = match event.kind.as_str() {
+            "container" if !event.action.starts_with("exec_") => ContainerId::new(event.id.as_str()),
+            "network" => ContainerId::new(event.attributes.get("container")?.as_str()),
+            _ => return None,
+        };
+        // A signal that only asks (`docker kill -s HUP`) stops nobody.
+        let stops = match event.action.as_str() {
+            "stop" | "pause" => true,
+            "kill" => event
+                .attributes
+                .get("signal")
+                .is_none_or(|signal| matches!(signal.as_str(), "9" | "15" | "SIGKILL" | "SIGTERM")),
+            _ => false,
+        };
+        if stops && !ours(&id) {
+            self.by_hand.insert(id.clone());
+        } else if event.action == "start" {
+            self.by_hand.remove(&id);
+        }
+        // Limits change without a trace in the list.
+        self.lines.remove(&id);
+        Some(id)
+    }
+}
+
+/// Reads what an action changed.
+pub async fn look_after(
+    engine: &dyn ReadEngine,
+    desired: &Desired,
+    action: &Action,
+    created: Option<ContainerId>,
+) -> Result<Seen, Failure> {
+    let id = created.or_else(|| action.call.container().map(|target| target.id.clone()));
+    if let Some(id) = id {
+        let container = inspect_with_live(engine, desired, &id).await?;
+        return Ok(Seen::Container(id, container.map(Box::new)));
+    }
+    Ok(match &action.call {
+        Call::CreateNetwork { .. } | Call::RemoveNetwork { .. } => {
+            Seen::Networks(engine.list_networks().await?)
+        }
+        Call::CreateVolume { .. } | Call::RemoveVolume { .. } => Seen::Volumes(engine.list_volumes().await?),
+        Call::PullImage { reference, .. } | Call::BuildImage { reference, .. } => {
+            Seen::Image(reference.clone(), engine.inspect_image(reference).await?.map(Box::new))
+        }
+        _ => Seen::Nothing,
+    })
+}
+
+async fn inspect_with_live(
+    engine: &dyn ReadEngine,
+    desired: &Desired,
+    id: &ContainerId,
+) -> Result<Option<Container>, Failure> {
+    let mut container = engine.inspect_container(id).await?;
+    if let Some(container) = &mut container
+        && let Some(live) = settings_to_read(desired, container)
+    {
+        container.live = ask(engine, container, &live).await;
+    }
+    Ok(container)
+}
+
+async fn ask(engine: &dyn ReadEngine, container: &Container, live: &LiveSettings) -> LiveState {
+    match engine.read_live(container, live).await {
+        Ok(settings) => LiveState::Read(settings),
+        Err(failure) => LiveState::Failed(failure.message),
+    }
+}
+
+/// The settings to ask a container for: those of the files, and those that it was started with.
+fn settings_to_read(desired: &Desired, container: &Container) -> Option<LiveSettings> {
+    let service: &Service = desired.services.get(container.service()?)?;
+    let mut live = service.live.clone().filter(|_| container.state == State::Running)?;
+    let started_with = redis::split_command(container.spec.command.as_deref().unwrap_or_default());
+    for (key, value) in started_with.1 {
+        live.settings.entry(key).or_insert(value);
+    }
+    // It runs with the password that it was started with, whatever the files say now.
+    live.password = started_with.2.or(live.password);
+    (!live.settings.is_empty()).then_some(live)
+}
+
+async fn images(engine: &dyn ReadEngine, desired: &Desired) -> Result<BTreeMap<String, Image>, Failure> {
+    let references: BTreeSet<&str> = desired.services.values().map(|s| s.spec.image.as_str()).collect();
+    let reads = references.into_iter().map(|reference| async move {
+        engine.inspect_image(reference).await.map(|image| Some((reference.to_owned(), image?)))
+    });
+    join_all(reads).await.into_iter().filter_map(Result::transpose).collect()
+}
+
+fn is_of(labels: &BTreeMap<String, String>, stack: &StackName) -> bool {
+    labels.get(labels::PROJECT).is_some_and(|project| project == stack.as_str())
+}
+
+fn foreigner(line: Listed) -> Foreign {
+    Foreign {
+        project: line.labels.get(labels::PROJECT).map(|project| StackName::from(project.as_str())),
+        running: line.state == State::Running,
+        ports: line.ports.into_iter().collect(),
+        name: line.name,
+    }
+}

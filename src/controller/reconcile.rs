@@ -1,0 +1,384 @@
+//! The loop: observe, decide, let the guard judge, execute, wait for the next reason to look.
+//!
+//! One loop serves `apply`, `run`, the rehearsal behind `diff`, and every simulation: they differ in the
+//! engine, the clock and the moment at which they stop.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{FusedFuture, FutureExt, LocalBoxFuture};
+use futures_util::stream::{FuturesUnordered, LocalBoxStream, StreamExt};
+
+use super::execute::{self, Allowed};
+use super::observe::{self, Observer, Seen};
+use super::report::Report;
+use crate::clock::Clock;
+use crate::core::action::Action;
+use crate::core::decide::{Decision, Waiting, decide};
+use crate::core::desired::Desired;
+use crate::core::failure::{Failure, FailureClass};
+use crate::core::guard;
+use crate::core::ids::ContainerId;
+use crate::core::memory::Memory;
+use crate::core::reason::Reason;
+use crate::core::status::{StackStatus, status};
+use crate::core::time::Timestamp;
+use crate::core::view::View;
+use crate::engine::{EngineEvent, WriteEngine};
+
+/// How the loop works, the same for its whole life.
+#[derive(Clone, Copy)]
+pub struct Reconciler<'e> {
+    /// The engine that it changes.
+    pub engine: &'e dyn WriteEngine,
+    /// The time that it lives in.
+    pub clock: &'e dyn Clock,
+    /// Who hears of it.
+    pub report: &'e dyn Report,
+    /// Calls under way at once.
+    pub parallel: usize,
+    /// What a person allowed.
+    pub allowed: Allowed,
+    /// A full look happens at least this often, whatever events say.
+    pub resync: Duration,
+}
+
+impl std::fmt::Debug for Reconciler<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reconciler")
+            .field("engine", &self.engine)
+            .field("parallel", &self.parallel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a convergence ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Everything is as it should be.
+    Converged,
+    /// Something will stay as it is until somebody changes something.
+    Stuck(Vec<Waiting>),
+    /// The time was up; this was still waited for.
+    TimedOut(Vec<Waiting>),
+    /// It was asked to stop; calls under way have ended.
+    Stopped,
+    /// The engine failed.
+    Failed(Failure),
+}
+
+/// A stream of new desired states; ends when there will be no more.
+pub type Updates<'a> = LocalBoxStream<'a, Desired>;
+
+/// Pause before listening again to an event stream that broke.
+const EVENTS_RETRY: Duration = Duration::from_secs(1);
+
+/// What one executed action came to.
+type Done = (Action, Result<(), Failure>, Seen, Duration);
+
+/// Why the loop woke.
+enum Wake {
+    Stop,
+    Done(Box<Done>),
+    Event(Result<EngineEvent, Failure>),
+    Update(Box<Desired>),
+    Timer,
+    TimeIsUp,
+}
+
+impl<'e> Reconciler<'e> {
+    /// Works until everything is as it should be, nothing more can be done, the time is up or `stop` is ready.
+    pub async fn converge(
+        &self,
+        desired: Desired,
+        timeout: Option<Duration>,
+        stop: impl Future<Output = ()>,
+    ) -> Outcome {
+        let deadline = timeout.map(|timeout| self.clock.now().after(timeout));
+        let updates = futures_util::stream::pending().boxed_local();
+        Loop::new(self, desired, updates, Goal::Converge { deadline }).work(stop).await
+    }
+
+    /// Works until `stop` is ready, taking on every new desired state.
+    pub async fn run(&self, desired: Desired, updates: Updates<'e>, stop: impl Future<Output = ()>) {
+        Loop::new(self, desired, updates, Goal::Forever).work(stop).await;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Converge { deadline: Option<Timestamp> },
+    Forever,
+}
+
+struct Loop<'e> {
+    with: Reconciler<'e>,
+    desired: Rc<Desired>,
+    updates: Updates<'e>,
+    goal: Goal,
+    memory: Memory,
+    observer: Observer<'e>,
+    running: FuturesUnordered<LocalBoxFuture<'e, Done>>,
+    events: LocalBoxStream<'e, Result<EngineEvent, Failure>>,
+    look_again: bool,
+    acted_since_look: bool,
+    lost: u32,
+    resync_at: Timestamp,
+}
+
+impl<'e> Loop<'e> {
+    fn new(with: &Reconciler<'e>, desired: Desired, updates: Updates<'e>, goal: Goal) -> Self {
+        Self {
+            with: *with,
+            observer: Observer::new(with.engine),
+            memory: Memory::default(),
+            running: FuturesUnordered::new(),
+            // Listening starts before the first look, so that nothing falls between them.
+            events: with.engine.events(&desired.stack),
+            look_again: true,
+            acted_since_look: false,
+            lost: 0,
+            resync_at: with.clock.now().after(with.resync),
+            desired: Rc::new(desired),
+            updates,
+            goal,
+        }
+    }
+
+    async fn work(mut self, stop: impl Future<Output = ()>) -> Outcome {
+        let mut stop = std::pin::pin!(stop.fuse());
+        loop {
+            if self.look_again
+                && let Some(outcome) = self.look(stop.as_mut()).await
+            {
+                return self.wind_down(outcome).await;
+            }
+            let decision = self.decide_and_start();
+            if let Some(outcome) = self.verdict(&decision) {
+                return outcome;
+            }
+            match self.wait(&decision, stop.as_mut()).await {
+                Wake::Stop => return self.wind_down(Outcome::Stopped).await,
+                Wake::TimeIsUp => return self.wind_down(Outcome::TimedOut(blocking(decision))).await,
+                Wake::Done(done) => self.done(*done),
+                Wake::Event(event) => self.events(event).await,
+                Wake::Update(desired) => self.update(*desired),
+                Wake::Timer => self.look_again = true,
+            }
+        }
+    }
+
+    /// A full look. While the engine does not answer, tries again with back-off, for ever or until the goal forbids.
+    async fn look(&mut self, mut stop: Pin<&mut impl FusedFuture<Output = ()>>) -> Option<Outcome> {
+        loop {
+            let now = self.with.clock.now();
+            match self.observer.look(&self.desired, now).await {
+                Ok(()) => {
+                    if std::mem::take(&mut self.lost) > 0 {
+                        self.with.report.engine_back();
+                        self.events = self.with.engine.events(&self.desired.stack);
+                    }
+                    self.look_again = false;
+                    self.acted_since_look = false;
+                    self.resync_at = now.after(self.with.resync);
+                    return None;
+                }
+                Err(failure) => {
+                    let terminal = failure.kind.class() == FailureClass::Terminal;
+                    if let Goal::Converge { deadline } = self.goal
+                        && (terminal || self.lost >= 3 || deadline.is_some_and(|deadline| now >= deadline))
+                    {
+                        return Some(Outcome::Failed(failure));
+                    }
+                    self.lost = self.lost.saturating_add(1);
+                    let retry = self.memory.policy.after_failure(failure.kind, self.lost, 0.5);
+                    self.with.report.engine_lost(&failure, retry);
+                    tokio::select! {
+                        biased;
+                        () = stop.as_mut() => return Some(Outcome::Stopped),
+                        () = self.with.clock.sleep(retry) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn decide_and_start(&mut self) -> Decision {
+        let now = self.with.clock.now();
+        let view = View::new(&self.desired, self.observer.observed());
+        self.memory.observe(&view, now);
+        let mut decision = decide(&view, &self.memory, now);
+        let (allowed, violations) = guard::judge(std::mem::take(&mut decision.actions), &view);
+        for violation in violations {
+            let message = violation.to_string();
+            self.with.report.refused(&message);
+            decision.waiting.push(refused(violation.action, message));
+        }
+        decision.actions = allowed;
+        self.with.report.decided(&status(&view, &self.memory, &decision));
+        let free = self.with.parallel.max(1).saturating_sub(self.running.len());
+        for action in decision.actions.iter().take(free) {
+            self.memory.begin(action);
+            self.with.report.started(action);
+            self.running.push(carry_out(self.with, Rc::clone(&self.desired), action.clone()));
+        }
+        decision
+    }
+
+    /// Whether the goal is reached, or cannot be.
+    fn verdict(&mut self, decision: &Decision) -> Option<Outcome> {
+        let Goal::Converge { .. } = self.goal else { return None };
+        if !self.running.is_empty() || self.look_again {
+            return None;
+        }
+        if decision.is_converged() {
+            if self.acted_since_look {
+                // What started a moment ago may have ended already: believe a fresh look only.
+                self.look_again = true;
+                return None;
+            }
+            return Some(Outcome::Converged);
+        }
+        let hopeless = decision.waiting.iter().any(|waiting| waiting.stuck)
+            && decision.waiting.iter().all(|waiting| {
+                waiting.stuck
+                    || matches!(
+                        waiting.reason,
+                        Reason::DependencyNotReady | Reason::Orphaned | Reason::Refused
+                    )
+            });
+        (decision.actions.is_empty() && hopeless).then(|| Outcome::Stuck(decision.waiting.clone()))
+    }
+
+    async fn wait(&mut self, decision: &Decision, stop: Pin<&mut impl FusedFuture<Output = ()>>) -> Wake {
+        if self.look_again && self.running.is_empty() {
+            return Wake::Timer;
+        }
+        let wake_at = decision.wake_at.map_or(self.resync_at, |at| at.min(self.resync_at));
+        let deadline = match self.goal {
+            Goal::Converge { deadline } => deadline,
+            Goal::Forever => None,
+        };
+        let clock = self.with.clock;
+        let time_is_up = async {
+            match deadline {
+                Some(at) => clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop => Wake::Stop,
+            Some(done) = self.running.next() => Wake::Done(Box::new(done)),
+            Some(desired) = self.updates.next() => Wake::Update(Box::new(desired)),
+            Some(event) = self.events.next() => Wake::Event(event),
+            () = time_is_up => Wake::TimeIsUp,
+            () = clock.sleep_until(wake_at) => Wake::Timer,
+        }
+    }
+
+    fn done(&mut self, (action, result, seen, took): Done) {
+        let now = self.with.clock.now();
+        self.acted_since_look = true;
+        if matches!(seen, Seen::Nothing) || result.is_err() {
+            self.look_again = true;
+        }
+        self.observer.saw(&self.desired, seen);
+        self.with.report.finished(&action, &result, took);
+        self.memory.end(&action, result, now);
+    }
+
+    /// Takes in an event and all that came with it, then looks at what they were about.
+    async fn events(&mut self, first: Result<EngineEvent, Failure>) {
+        let mut ids: BTreeSet<ContainerId> = BTreeSet::new();
+        let mut next = Some(Some(first));
+        while let Some(Some(event)) = next {
+            match event {
+                Ok(event) => {
+                    let id = self.observer.heard(&event, |id| self.memory.is_busy(id));
+                    if id.is_none() && matches!(event.kind.as_str(), "network" | "volume" | "image") {
+                        self.look_again = true;
+                    }
+                    // What is under way is looked at when it ends.
+                    ids.extend(id.filter(|id| !self.memory.is_busy(id)));
+                }
+                Err(_) => {
+                    // The stream broke: what happened in between is not known.
+                    self.events = self.events_after(EVENTS_RETRY);
+                    self.look_again = true;
+                    return;
+                }
+            }
+            next = self.events.next().now_or_never();
+        }
+        if !ids.is_empty() && self.observer.look_at(&self.desired, ids).await.is_err() {
+            self.look_again = true;
+        }
+    }
+
+    /// Listens again after a pause, so that a stream that always breaks does not keep the loop busy.
+    fn events_after(&self, pause: Duration) -> LocalBoxStream<'e, Result<EngineEvent, Failure>> {
+        let (engine, stack) = (self.with.engine, self.desired.stack.clone());
+        let pause = self.with.clock.sleep(pause);
+        futures_util::stream::once(pause).flat_map(move |()| engine.events(&stack)).boxed_local()
+    }
+
+    fn update(&mut self, desired: Desired) {
+        if desired == *self.desired {
+            return;
+        }
+        self.desired = Rc::new(desired);
+        self.memory.desired_changed();
+        self.look_again = true;
+    }
+
+    /// Waits for the calls under way, so that what is left is what the engine says.
+    async fn wind_down(mut self, outcome: Outcome) -> Outcome {
+        while let Some(done) = self.running.next().await {
+            self.done(done);
+        }
+        outcome
+    }
+}
+
+fn carry_out(with: Reconciler<'_>, desired: Rc<Desired>, action: Action) -> LocalBoxFuture<'_, Done> {
+    async move {
+        let start = with.clock.now();
+        let progress = |line: &str| with.report.progress(&action, line);
+        let result = execute::execute(with.engine, &action, with.allowed, &progress).await;
+        let took = with.clock.now().since(start);
+        let (result, created) = match result {
+            Ok(created) => (Ok(()), created),
+            Err(failure) => (Err(failure), None),
+        };
+        let seen = observe::look_after(with.engine, &desired, &action, created).await;
+        (action, result, seen.unwrap_or(Seen::Nothing), took)
+    }
+    .boxed_local()
+}
+
+fn refused(subject: String, message: String) -> Waiting {
+    Waiting { service: None, subject, reason: Reason::Refused, message, until: None, stuck: true }
+}
+
+fn blocking(decision: Decision) -> Vec<Waiting> {
+    decision.waiting.into_iter().filter(|waiting| waiting.reason != Reason::Orphaned).collect()
+}
+
+/// How the stack stands, from one look: for `status`, which holds no engine that could change anything.
+pub async fn current_status(
+    engine: &dyn crate::engine::ReadEngine,
+    desired: &Desired,
+    now: Timestamp,
+) -> Result<StackStatus, Failure> {
+    let mut observer = Observer::new(engine);
+    observer.look(desired, now).await?;
+    let view = View::new(desired, observer.observed());
+    let mut memory = Memory::default();
+    memory.observe(&view, now);
+    let decision = decide(&view, &memory, now);
+    Ok(status(&view, &memory, &decision))
+}

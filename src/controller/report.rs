@@ -1,0 +1,49 @@
+//! Who wants to hear what the loop does. Hearing changes nothing.
+
+use std::time::Duration;
+
+use crate::core::action::Action;
+use crate::core::failure::Failure;
+use crate::core::status::StackStatus;
+
+/// Told of everything as it happens, in order.
+pub trait Report {
+    /// A decision was made; this is how the stack stands.
+    fn decided(&self, status: &StackStatus) {
+        let _ = status;
+    }
+
+    /// An action starts.
+    fn started(&self, action: &Action) {
+        let _ = action;
+    }
+
+    /// A long action says how far it is.
+    fn progress(&self, action: &Action, line: &str) {
+        let _ = (action, line);
+    }
+
+    /// An action ended.
+    fn finished(&self, action: &Action, result: &Result<(), Failure>, took: Duration) {
+        let _ = (action, result, took);
+    }
+
+    /// The engine cannot be reached or failed; it is tried again after `retry`.
+    fn engine_lost(&self, failure: &Failure, retry: Duration) {
+        let _ = (failure, retry);
+    }
+
+    /// The engine answers again.
+    fn engine_back(&self) {}
+
+    /// The guard refused an action.
+    fn refused(&self, sentence: &str) {
+        let _ = sentence;
+    }
+}
+
+/// Nobody listens.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Report for Silent {}

@@ -1,0 +1,371 @@
+//! What the program in a container does: scripted by container name, service or image, start by start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Memory that a program uses where its behaviour says nothing.
+pub const DEFAULT_MEMORY: i64 = 10 << 20;
+
+/// How long a well-behaved program takes from its stop signal to its end.
+const DEFAULT_WIND_DOWN: Duration = Duration::from_millis(200);
+
+/// One run of a program, from start to end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Behaviour {
+    /// Whether it starts at all.
+    pub start: Start,
+    /// How it ends by itself.
+    pub end: End,
+    /// What its health check finds.
+    pub checks: Checks,
+    /// What it does when asked to end.
+    pub on_stop: OnStop,
+    /// Memory it uses, in bytes. A limit below it gets it killed; where it is `None`, it uses
+    /// [`DEFAULT_MEMORY`] or what fits.
+    pub memory: Option<i64>,
+    /// What it prints.
+    pub log: Vec<String>,
+    /// What the software in it does when its live settings are read or set.
+    pub live: Live,
+}
+
+/// Whether a program starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// It does.
+    #[default]
+    Runs,
+    /// Its file is missing: the start fails, exit code 127.
+    Refused,
+}
+
+/// How a program ends by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// It does not.
+    #[default]
+    Never,
+    /// With this code, this long after its start.
+    Exits {
+        /// Exit code.
+        code: i64,
+        /// Time from its start.
+        after: Duration,
+    },
+    /// Killed by the kernel for its memory, this long after its start.
+    OutOfMemory {
+        /// Time from its start.
+        after: Duration,
+    },
+}
+
+/// What a health check finds, where the container has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checks {
+    /// Fails until this long after the start, then passes.
+    PassAfter(Duration),
+    /// Always fails.
+    Fail,
+    /// Passes, fails, passes…
+    Flap {
+        /// How long it passes.
+        pass: Duration,
+        /// How long it fails then.
+        fail: Duration,
+    },
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self::PassAfter(Duration::ZERO)
+    }
+}
+
+impl Checks {
+    /// Whether a check passes, this long after the start.
+    pub fn pass_at(self, elapsed: Duration) -> bool {
+        match self {
+            Self::PassAfter(after) => elapsed >= after,
+            Self::Fail => false,
+            Self::Flap { pass, fail } => match pass.saturating_add(fail).as_millis() {
+                0 => true,
+                cycle => elapsed.as_millis() % cycle < pass.as_millis(),
+            },
+        }
+    }
+
+    /// Whether all checks from now on find what this one found: nobody need look again.
+    pub(super) fn is_settled(self, elapsed: Duration) -> bool {
+        match self {
+            Self::PassAfter(after) => elapsed >= after,
+            Self::Fail => true,
+            Self::Flap { .. } => false,
+        }
+    }
+}
+
+/// What a program does when it gets its stop signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnStop {
+    /// It ends with this code (0 where it handles the signal, 143 where the signal ends it).
+    Exits {
+        /// Exit code.
+        code: i64,
+        /// Time from the signal.
+        after: Duration,
+    },
+    /// Nothing: it takes SIGKILL.
+    Ignores,
+}
+
+impl Default for OnStop {
+    fn default() -> Self {
+        Self::Exits { code: 0, after: DEFAULT_WIND_DOWN }
+    }
+}
+
+/// What software with live settings does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Live {
+    /// Answers and takes every setting.
+    #[default]
+    Answers,
+    /// Answers, and refuses to change these.
+    Refuses(BTreeSet<String>),
+    /// Does not answer.
+    Silent,
+}
+
+impl Behaviour {
+    /// Runs for ever, healthy after its first check: what a rehearsal assumes.
+    pub fn runs() -> Self {
+        Self::default()
+    }
+
+    /// Does its work and ends with 0 after a second: what a rehearsal assumes of one-shots.
+    pub fn completes() -> Self {
+        Self::exits(0, Duration::from_secs(1))
+    }
+
+    /// Ends by itself.
+    pub fn exits(code: i64, after: Duration) -> Self {
+        Self { end: End::Exits { code, after }, ..Self::default() }
+    }
+
+    /// Is killed for its memory.
+    pub fn out_of_memory(after: Duration) -> Self {
+        Self { end: End::OutOfMemory { after }, ..Self::default() }
+    }
+
+    /// Its file is missing.
+    pub fn refuses_to_start() -> Self {
+        Self { start: Start::Refused, ..Self::default() }
+    }
+
+    /// Becomes healthy only after a while.
+    pub fn healthy_after(after: Duration) -> Self {
+        Self { checks: Checks::PassAfter(after), ..Self::default() }
+    }
+
+    /// Runs and never becomes healthy.
+    pub fn never_healthy() -> Self {
+        Self { checks: Checks::Fail, ..Self::default() }
+    }
+
+    /// Healthy for a while, unhealthy for a while.
+    pub fn flaps(pass: Duration, fail: Duration) -> Self {
+        Self { checks: Checks::Flap { pass, fail }, ..Self::default() }
+    }
+
+    /// The same, deaf to its stop signal.
+    #[must_use]
+    pub fn ignoring_stop(self) -> Self {
+        Self { on_stop: OnStop::Ignores, ..self }
+    }
+
+    /// The same, ending like this when asked to.
+    #[must_use]
+    pub fn ending_on_stop(self, code: i64, after: Duration) -> Self {
+        Self { on_stop: OnStop::Exits { code, after }, ..self }
+    }
+
+    /// The same, with this use of memory.
+    #[must_use]
+    pub fn using_memory(self, bytes: i64) -> Self {
+        Self { memory: Some(bytes), ..self }
+    }
+
+    /// The same, having printed this.
+    #[must_use]
+    pub fn printing<L: Into<String>>(self, lines: impl IntoIterator<Item = L>) -> Self {
+        Self { log: lines.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// The same, with software that treats its live settings like this.
+    #[must_use]
+    pub fn with_live(self, live: Live) -> Self {
+        Self { live, ..self }
+    }
+
+    /// Memory in use under this limit.
+    pub(super) fn memory_under(&self, limit: Option<i64>) -> i64 {
+        self.memory.unwrap_or_else(|| match limit.filter(|limit| *limit > 0) {
+            Some(limit) => DEFAULT_MEMORY.min(limit / 2),
+            None => DEFAULT_MEMORY,
+        })
+    }
+}
+
+/// Who behaves like this. The more particular one wins: a container by name, its service, its image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The container with this name.
+    Container(String),
+    /// All containers of a service.
+    Service(String),
+    /// All containers of an image reference.
+    Image(String),
+}
+
+impl Subject {
+    fn key(&self) -> String {
+        match self {
+            Self::Container(name) => format!("container {name}"),
+            Self::Service(name) => format!("service {name}"),
+            Self::Image(reference) => format!("image {reference}"),
+        }
+    }
+}
+
+/// Whose starts a script counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Counting {
+    /// Each container's own: a new container begins with the first behaviour.
+    #[default]
+    PerContainer,
+    /// All starts under this script together.
+    Together,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Script {
+    counting: Counting,
+    runs: Vec<Behaviour>,
+    started: u64,
+}
+
+/// All scripts. What none of them names behaves as [`Behaviour::runs`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Behaviours {
+    scripts: BTreeMap<String, Script>,
+}
+
+impl Behaviours {
+    /// Every run of `subject` is like this.
+    #[must_use]
+    pub fn with(mut self, subject: &Subject, behaviour: Behaviour) -> Self {
+        self.set(subject, Counting::PerContainer, vec![behaviour]);
+        self
+    }
+
+    /// The first run is like the first of `runs`, and so on; the last one repeats.
+    pub fn set(&mut self, subject: &Subject, counting: Counting, runs: Vec<Behaviour>) {
+        self.scripts.insert(subject.key(), Script { counting, runs, started: 0 });
+    }
+
+    /// The behaviour of a container's next start, its `nth` from 0; it counts.
+    pub(super) fn next(&mut self, name: &str, service: Option<&str>, image: &str, nth: u32) -> Behaviour {
+        let subjects = [
+            Some(Subject::Container(name.to_owned())),
+            service.map(|service| Subject::Service(service.to_owned())),
+            Some(Subject::Image(image.to_owned())),
+        ];
+        let Some(key) = subjects
+            .iter()
+            .flatten()
+            .map(Subject::key)
+            .find(|key| self.scripts.get(key).is_some_and(|script| !script.runs.is_empty()))
+        else {
+            return Behaviour::default();
+        };
+        let Some(script) = self.scripts.get_mut(&key) else { return Behaviour::default() };
+        let turn = match script.counting {
+            Counting::PerContainer => u64::from(nth),
+            Counting::Together => script.started,
+        };
+        script.started = script.started.saturating_add(1);
+        let turn = usize::try_from(turn).unwrap_or(usize::MAX);
+        script.runs.get(turn).or_else(|| script.runs.last()).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_particular_script_wins() {
+        let mut behaviours = Behaviours::default()
+            .with(&Subject::Image("web:1".into()), Behaviour::exits(1, Duration::ZERO))
+            .with(&Subject::Service("web".into()), Behaviour::never_healthy())
+            .with(&Subject::Container("shop-web-2".into()), Behaviour::completes());
+        for (name, service, image, expected) in [
+            ("shop-web-2", Some("web"), "web:1", Behaviour::completes()),
+            ("shop-web-1", Some("web"), "web:1", Behaviour::never_healthy()),
+            ("other", None, "web:1", Behaviour::exits(1, Duration::ZERO)),
+            ("other", None, "db:1", Behaviour::runs()),
+        ] {
+            assert_eq!(behaviours.next(name, service, image, 0), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_script_plays_start_by_start_and_its_last_run_repeats() {
+        let runs = || vec![Behaviour::refuses_to_start(), Behaviour::runs()];
+        let subject = Subject::Service("web".into());
+        let mut behaviours = Behaviours::default();
+        behaviours.set(&subject, Counting::PerContainer, runs());
+        let starts = |behaviours: &mut Behaviours, nth| behaviours.next("x", Some("web"), "web:1", nth).start;
+        assert_eq!(
+            [0, 1, 2, 0].map(|nth| starts(&mut behaviours, nth) == Start::Runs),
+            [false, true, true, false]
+        );
+        behaviours.set(&subject, Counting::Together, runs());
+        assert_eq!([0, 0, 0].map(|nth| starts(&mut behaviours, nth) == Start::Runs), [false, true, true]);
+    }
+
+    #[test]
+    fn health_checks_find_what_the_script_says() {
+        let second = Duration::from_secs;
+        let flap = Checks::Flap { pass: second(2), fail: second(3) };
+        for (checks, at, passes) in [
+            (Checks::default(), 0, true),
+            (Checks::PassAfter(second(5)), 4, false),
+            (Checks::PassAfter(second(5)), 5, true),
+            (Checks::Fail, 500, false),
+            (flap, 1, true),
+            (flap, 2, false),
+            (flap, 5, true),
+            (Checks::Flap { pass: Duration::ZERO, fail: Duration::ZERO }, 1, true),
+        ] {
+            assert_eq!(checks.pass_at(second(at)), passes, "{checks:?} at {at} s");
+        }
+    }
+
+    #[test]
+    fn a_program_that_does_not_say_otherwise_fits_its_limit() {
+        assert_eq!(Behaviour::runs().memory_under(None), DEFAULT_MEMORY);
+        assert_eq!(Behaviour::runs().memory_under(Some(8 << 20)), 4 << 20);
+        assert_eq!(Behaviour::runs().using_memory(1 << 30).memory_under(Some(8 << 20)), 1 << 30);
+    }
+}

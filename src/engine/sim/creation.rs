@@ -1,0 +1,208 @@
+//! How a container comes to be from what was asked and what its image gives.
+
+use std::collections::BTreeMap;
+
+use crate::core::action::NewContainer;
+use crate::core::failure::FailureKind;
+use crate::core::ids::{ContainerId, ImageId};
+use crate::core::labels;
+use crate::core::observed::{Attachment, Container, Image, LiveState, State};
+use crate::core::spec::{ContainerSpec, Endpoint, Healthcheck};
+
+use super::containers::SimContainer;
+use super::refusal::Refusal;
+use super::resources;
+use super::world::World;
+
+/// The first API version whose create call takes several networks.
+const SEVERAL_NETWORKS: (u32, u32) = (1, 44);
+
+impl World {
+    /// Makes a container. Missing named volumes are made, as Docker does; a missing network is only found
+    /// missing at the start, as with Docker.
+    pub fn create_container(&mut self, new: &NewContainer) -> Result<ContainerId, Refusal> {
+        self.check_name_free(&new.name)?;
+        let image = self.image(&new.spec.image).cloned().ok_or_else(|| {
+            Refusal::new(FailureKind::ImageNotFound, format_args!("No such image: {}", new.spec.image))
+        })?;
+        let limits = resources::created(&new.resources, self.info.cpus)?;
+        self.check_disk()?;
+        let spec = with_defaults(&new.spec, &image.defaults, &new.labels);
+        let anonymous = self.provide_volumes(&spec.mounts)?;
+        let id = ContainerId::new(self.ids.next());
+        let mut all_labels = image.defaults.labels.clone();
+        all_labels.extend(new.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
+        let mut sim = SimContainer::new(Container {
+            id: id.clone(),
+            name: new.name.clone(),
+            labels: all_labels,
+            state: State::Created,
+            health: None,
+            created_at: self.now,
+            started_at: None,
+            finished_at: None,
+            exit_code: 0,
+            oom_killed: false,
+            error: String::new(),
+            restart_count: 0,
+            image_id: image.id.unwrap_or_else(|| ImageId::from("")),
+            spec,
+            resources: limits,
+            networks: BTreeMap::new(),
+            live: LiveState::Unread,
+            stopped_by_hand: false,
+        });
+        sim.anonymous = anonymous;
+        sim.container.networks = self.attachments(&sim, new);
+        self.index.names.insert(new.name.clone(), id.clone());
+        self.containers.insert(id.clone(), sim);
+        self.tell(&id, "create", &[]);
+        Ok(id)
+    }
+
+    /// The networks that go into the create call: one, on older engines.
+    fn attachments(&self, sim: &SimContainer, new: &NewContainer) -> BTreeMap<String, Attachment> {
+        let attach = |(name, endpoint): (&String, &Endpoint)| {
+            let attachment = Attachment {
+                network_id: self.find_network(name).unwrap_or_default(),
+                endpoint: sim.endpoint(endpoint),
+                ip_address: String::new(),
+            };
+            (name.clone(), attachment)
+        };
+        if !new.networks.is_empty() {
+            return if self.takes_several_networks() {
+                new.networks.iter().map(attach).collect()
+            } else {
+                new.first_network().into_iter().map(attach).collect()
+            };
+        }
+        let mode = new.spec.network_mode.as_deref().unwrap_or("bridge");
+        if mode.contains(':') {
+            return BTreeMap::new();
+        }
+        let network_id = self.find_network(mode).unwrap_or_default();
+        BTreeMap::from([(mode.to_owned(), Attachment { network_id, ..Attachment::default() })])
+    }
+
+    /// Whether the create call takes several networks.
+    fn takes_several_networks(&self) -> bool {
+        let mut parts = self.info.api_version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= SEVERAL_NETWORKS
+    }
+}
+
+/// What was asked over what the image gives, by Docker's rules.
+fn with_defaults(
+    asked: &ContainerSpec,
+    image: &ContainerSpec,
+    all_labels: &BTreeMap<String, String>,
+) -> ContainerSpec {
+    let mut spec = asked.clone();
+    // An entry point of its own takes none of the image's arguments.
+    if spec.entrypoint.is_none() {
+        spec.entrypoint.clone_from(&image.entrypoint);
+        spec.command = spec.command.or_else(|| image.command.clone());
+    }
+    for (key, value) in &image.environment {
+        spec.environment.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    spec.labels = image.labels.clone();
+    spec.labels.extend(
+        all_labels
+            .iter()
+            .filter(|(key, _)| !labels::is_reserved(key))
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
+    spec.expose.extend(image.expose.iter().cloned());
+    for (path, mount) in &image.mounts {
+        spec.mounts.entry(path.clone()).or_insert_with(|| mount.clone());
+    }
+    spec.healthcheck = merge_healthcheck(spec.healthcheck, image.healthcheck.as_ref());
+    spec.user = spec.user.or_else(|| image.user.clone());
+    spec.working_dir = spec.working_dir.or_else(|| image.working_dir.clone());
+    spec.stop_signal = spec.stop_signal.or_else(|| image.stop_signal.clone());
+    spec
+}
+
+fn merge_healthcheck(asked: Option<Healthcheck>, image: Option<&Healthcheck>) -> Option<Healthcheck> {
+    let (Some(mut check), Some(image)) = (asked.clone(), image) else {
+        return asked.or_else(|| image.cloned());
+    };
+    if check.test.is_empty() {
+        check.test.clone_from(&image.test);
+    }
+    for (asked, image) in [
+        (&mut check.interval, image.interval),
+        (&mut check.timeout, image.timeout),
+        (&mut check.start_period, image.start_period),
+        (&mut check.start_interval, image.start_interval),
+        (&mut check.retries, image.retries),
+    ] {
+        if *asked == 0 {
+            *asked = image;
+        }
+    }
+    Some(check)
+}
+
+/// An image of which nothing is known but its id.
+pub(super) fn bare_image(id: &ImageId) -> Image {
+    Image { id: Some(id.clone()), defaults: ContainerSpec::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn check(test: &str, interval: i64) -> Healthcheck {
+        Healthcheck { test: vec!["CMD".into(), test.into()], interval, ..Healthcheck::default() }
+    }
+
+    #[test]
+    fn what_was_asked_wins_over_the_image() {
+        let image = ContainerSpec {
+            command: Some(vec!["serve".into()]),
+            entrypoint: Some(vec!["/entry".into()]),
+            environment: BTreeMap::from([
+                ("A".into(), Secret::new("image")),
+                ("B".into(), Secret::new("image")),
+            ]),
+            labels: BTreeMap::from([("from".into(), "image".into())]),
+            healthcheck: Some(check("image", 5)),
+            user: Some("app".into()),
+            ..ContainerSpec::default()
+        };
+        let asked = ContainerSpec {
+            environment: BTreeMap::from([("A".into(), Secret::new("asked"))]),
+            ..ContainerSpec::default()
+        };
+        let labels = BTreeMap::from([
+            ("mine".to_owned(), "yes".to_owned()),
+            (labels::PROJECT.to_owned(), "shop".to_owned()),
+        ]);
+        let spec = with_defaults(&asked, &image, &labels);
+        assert_eq!(spec.command, image.command);
+        assert_eq!(spec.entrypoint, image.entrypoint);
+        assert_eq!(spec.environment.values().map(Secret::expose).collect::<Vec<_>>(), ["asked", "image"]);
+        assert_eq!(spec.labels.keys().collect::<Vec<_>>(), ["from", "mine"]);
+        assert_eq!(spec.healthcheck, image.healthcheck);
+
+        let own = ContainerSpec { entrypoint: Some(vec!["/own".into()]), ..ContainerSpec::default() };
+        assert_eq!(with_defaults(&own, &image, &labels).command, None);
+    }
+
+    #[test]
+    fn a_health_check_inherits_what_it_does_not_say() {
+        let image = check("image", 5);
+        for (asked, expected) in [
+            (None, Some(image.clone())),
+            (Some(Healthcheck { interval: 9, ..Healthcheck::default() }), Some(check("image", 9))),
+            (Some(check("own", 0)), Some(check("own", 5))),
+        ] {
+            assert_eq!(merge_healthcheck(asked, Some(&image)), expected);
+        }
+        assert_eq!(merge_healthcheck(None, None), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! What happened in a simulated engine: a bounded log that wakes its readers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::task::Waker;
+
+use crate::core::ids::StackName;
+use crate::engine::EngineEvent;
+
+/// Events kept for slow readers. A reader that falls further behind misses the oldest, as with Docker.
+const KEPT: usize = 4_096;
+
+/// An event with its place in history and the stacks that it concerns.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Place in history, from 0.
+    pub(super) sequence: u64,
+    /// The event.
+    pub(super) event: EngineEvent,
+    /// Stacks whose objects it is about; `None` for what has no owner (images).
+    pub(super) stacks: Option<BTreeSet<StackName>>,
+}
+
+impl Entry {
+    /// Whether a reader for this stack gets it.
+    pub(super) fn concerns(&self, stack: &StackName) -> bool {
+        self.stacks.as_ref().is_none_or(|stacks| stacks.contains(stack))
+    }
+}
+
+/// The log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EventLog {
+    entries: VecDeque<Entry>,
+    next: u64,
+    readers: BTreeMap<u64, Waker>,
+    next_reader: u64,
+}
+
+impl EventLog {
+    /// Appends, and wakes every reader.
+    pub(super) fn push(&mut self, event: EngineEvent, stacks: Option<BTreeSet<StackName>>) {
+        self.entries.push_back(Entry { sequence: self.next, event, stacks });
+        self.next = self.next.saturating_add(1);
+        if self.entries.len() > KEPT {
+            self.entries.pop_front();
+        }
+        self.wake();
+    }
+
+    /// The sequence that the next event will have.
+    pub(super) fn end(&self) -> u64 {
+        self.next
+    }
+
+    /// What is kept from `sequence` on.
+    pub(super) fn since(&self, sequence: u64) -> impl Iterator<Item = &Entry> {
+        let first = self.next.saturating_sub(u64::try_from(self.entries.len()).unwrap_or(u64::MAX));
+        let skipped = usize::try_from(sequence.saturating_sub(first)).unwrap_or(usize::MAX);
+        self.entries.iter().skip(skipped)
+    }
+
+    /// All that is kept.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &EngineEvent> {
+        self.entries.iter().map(|entry| &entry.event)
+    }
+
+    /// A number for a new reader.
+    pub(super) fn register(&mut self) -> u64 {
+        self.next_reader = self.next_reader.wrapping_add(1);
+        self.next_reader
+    }
+
+    /// Wakes this reader at the next event.
+    pub(super) fn wait(&mut self, reader: u64, waker: &Waker) {
+        self.readers.insert(reader, waker.clone());
+    }
+
+    /// Forgets a reader.
+    pub(super) fn leave(&mut self, reader: u64) {
+        self.readers.remove(&reader);
+    }
+
+    /// Wakes everybody: something happened, or the time of the next thing changed.
+    pub(super) fn wake(&mut self) {
+        for waker in std::mem::take(&mut self.readers).into_values() {
+            waker.wake();
+        }
+    }
+}

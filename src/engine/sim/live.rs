@@ -1,0 +1,132 @@
+//! The software inside a container, as far as its settings change while it runs: a redis.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::failure::FailureKind;
+use crate::core::ids::ContainerId;
+use crate::core::live::LiveSettings;
+use crate::core::observed::State;
+use crate::core::redis;
+use crate::core::spec::ContainerSpec;
+
+use super::behaviour::Live;
+use super::lifecycle::not_running;
+use super::refusal::Refusal;
+use super::world::World;
+
+/// What software in a running container holds in memory. A restart starts it anew from its command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Software {
+    /// Settings as canonical values, where they differ from the software's defaults.
+    pub(super) settings: BTreeMap<String, String>,
+    /// Its password, from its command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) password: Option<String>,
+    /// Keys that it holds.
+    pub(super) keys: u64,
+    /// Why it does not answer, where it was found so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<String>,
+}
+
+impl Software {
+    /// The software that a container of this specification starts.
+    pub(super) fn started_with(spec: &ContainerSpec) -> Self {
+        let words: Vec<String> =
+            [&spec.entrypoint, &spec.command].into_iter().flatten().flatten().cloned().collect();
+        // Images start the server through a script of their own (`docker-entrypoint.sh redis-server …`).
+        let server = (0..words.len()).find_map(|at| words.get(at..).filter(|rest| redis::is_server(rest)));
+        let (_, settings, password) = redis::split_command(server.unwrap_or_default());
+        let password = password.map(|password| password.expose().to_owned());
+        Self { settings, password, ..Self::default() }
+    }
+}
+
+impl World {
+    /// `CONFIG GET` of the settings that are asked for; those that the software does not know are left out.
+    pub(super) fn read_live(
+        &self,
+        id: &ContainerId,
+        live: &LiveSettings,
+    ) -> Result<BTreeMap<String, String>, Refusal> {
+        let software = self.reach(id, live)?;
+        Ok(live
+            .settings
+            .keys()
+            .filter_map(|key| {
+                let value = software.settings.get(key).cloned().or_else(|| redis::default_of(key))?;
+                Some((key.clone(), value))
+            })
+            .collect())
+    }
+
+    /// `CONFIG SET` of one setting, over the network or by `exec`.
+    pub(super) fn set_live(
+        &mut self,
+        id: &ContainerId,
+        live: &LiveSettings,
+        key: &str,
+        value: &str,
+    ) -> Result<(), Refusal> {
+        self.reach(id, live)?;
+        self.config_set(id, key, value)
+    }
+
+    /// `CONFIG SET`, by whoever has the password.
+    pub fn config_set(&mut self, id: &ContainerId, key: &str, value: &str) -> Result<(), Refusal> {
+        let value = redis::canonical(key, value).map_err(|message| {
+            Refusal::invalid(format_args!(
+                "ERR CONFIG SET failed (possibly related to argument '{key}') - {message}"
+            ))
+        })?;
+        let sim = self.container_mut(id)?;
+        if sim.container.state != State::Running {
+            return Err(not_running(id));
+        }
+        if let Live::Refuses(keys) = &sim.behaviour.live
+            && keys.contains(key)
+        {
+            return Err(Refusal::invalid(format_args!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{key}'"
+            )));
+        }
+        sim.software.settings.insert(key.to_owned(), value);
+        Ok(())
+    }
+
+    /// Keys that the redis in a container holds.
+    pub fn keys(&self, id: &ContainerId) -> Result<u64, Refusal> {
+        Ok(self.container(id)?.software.keys)
+    }
+
+    /// Puts keys into the redis in a container; they are gone when it ends.
+    pub fn set_keys(&mut self, id: &ContainerId, keys: u64) -> Result<(), Refusal> {
+        self.container_mut(id)?.software.keys = keys;
+        Ok(())
+    }
+
+    fn reach(&self, id: &ContainerId, live: &LiveSettings) -> Result<&Software, Refusal> {
+        let sim = self.container(id)?;
+        if sim.container.state != State::Running {
+            return Err(not_running(id));
+        }
+        let unavailable = |message: &str| Err(Refusal::new(FailureKind::Unavailable, message));
+        if let Some(failure) = &sim.software.failure {
+            return unavailable(failure);
+        }
+        if sim.behaviour.live == Live::Silent {
+            return unavailable("connection refused");
+        }
+        let given = live.password.as_ref().map(crate::secret::Secret::expose);
+        if sim.software.password.is_some() && sim.software.password.as_deref() != given {
+            return Err(Refusal::new(
+                FailureKind::Denied,
+                "WRONGPASS invalid username-password pair or user is disabled.",
+            ));
+        }
+        Ok(&sim.software)
+    }
+}

@@ -1,0 +1,249 @@
+//! Networks of a simulated engine, and who is on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::desired;
+use crate::core::failure::FailureKind;
+use crate::core::ids::ContainerId;
+use crate::core::observed::{Attachment, Network, State};
+use crate::core::spec::Endpoint;
+
+use super::refusal::Refusal;
+use super::world::{World, stacks_of};
+
+/// The networks that are always there.
+const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
+
+/// A network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SimNetwork {
+    /// As it is listed.
+    pub network: Network,
+    /// Addresses given out so far.
+    pub(super) addresses: u32,
+}
+
+impl World {
+    /// All networks by id.
+    pub fn networks(&self) -> &BTreeMap<String, SimNetwork> {
+        &self.networks
+    }
+
+    pub(super) fn add_predefined_networks(&mut self) {
+        for name in PREDEFINED {
+            if self.find_network(name).is_none() {
+                let driver = if name == "none" { "null" } else { name };
+                self.add_network(Network {
+                    id: String::new(),
+                    name: name.into(),
+                    driver: driver.into(),
+                    labels: BTreeMap::new(),
+                });
+            }
+        }
+    }
+
+    /// Puts a network into the world; an empty id gets one.
+    pub(super) fn add_network(&mut self, mut network: Network) -> String {
+        if network.id.is_empty() {
+            network.id = self.ids.next();
+        }
+        let id = network.id.clone();
+        self.networks.insert(id.clone(), SimNetwork { network, addresses: 0 });
+        id
+    }
+
+    /// The id behind an id or a name; of several with one name, the lowest.
+    pub(super) fn find_network(&self, id_or_name: &str) -> Option<String> {
+        if self.networks.contains_key(id_or_name) {
+            return Some(id_or_name.to_owned());
+        }
+        self.networks.values().find(|sim| sim.network.name == id_or_name).map(|sim| sim.network.id.clone())
+    }
+
+    fn network_id(&self, id_or_name: &str) -> Result<String, Refusal> {
+        self.find_network(id_or_name).ok_or_else(|| {
+            Refusal::new(FailureKind::NotFound, format_args!("network {id_or_name} not found"))
+        })
+    }
+
+    /// Makes a network.
+    pub(super) fn create_network(
+        &mut self,
+        wanted: &desired::Network,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<String, Refusal> {
+        if self.find_network(&wanted.name).is_some() {
+            return Err(Refusal::new(
+                FailureKind::NameConflict,
+                format_args!("network with name {} already exists", wanted.name),
+            ));
+        }
+        let driver = if wanted.driver.is_empty() { "bridge" } else { &wanted.driver };
+        let id = self.add_network(Network {
+            id: String::new(),
+            name: wanted.name.clone(),
+            driver: driver.into(),
+            labels: labels.clone(),
+        });
+        self.tell_network(&id, "create", None);
+        Ok(id)
+    }
+
+    /// Removes a network that no running container is on. One that is gone already is a success.
+    pub fn remove_network(&mut self, id_or_name: &str) -> Result<(), Refusal> {
+        let Some(id) = self.find_network(id_or_name) else { return Ok(()) };
+        let name = self.networks.get(&id).map(|sim| sim.network.name.clone()).unwrap_or_default();
+        if PREDEFINED.contains(&name.as_str()) {
+            return Err(Refusal::new(
+                FailureKind::Denied,
+                format_args!("{name} is a pre-defined network and cannot be removed"),
+            ));
+        }
+        let in_use = self.containers.values().any(|sim| {
+            sim.is_up() && sim.container.networks.values().any(|attachment| attachment.network_id == id)
+        });
+        if in_use {
+            return Err(Refusal::in_use(format_args!("network {name} id {id} has active endpoints")));
+        }
+        self.tell_network(&id, "destroy", None);
+        self.networks.remove(&id);
+        Ok(())
+    }
+
+    /// Puts a container on a network. Being there already with the same endpoint is a success.
+    pub fn connect(&mut self, network: &str, id: &ContainerId, endpoint: &Endpoint) -> Result<(), Refusal> {
+        let network_id = self.network_id(network)?;
+        let name = self.networks.get(&network_id).map(|sim| sim.network.name.clone()).unwrap_or_default();
+        let sim = self.container(id)?;
+        if matches!(sim.container.state, State::Dead | State::Removing) {
+            return Err(Refusal::in_use("Container is marked for removal and cannot be connected"));
+        }
+        let endpoint = sim.endpoint(endpoint);
+        let is_up = sim.is_up();
+        if let Some(present) = sim.container.networks.get(&name) {
+            if present.network_id == network_id && present.endpoint == endpoint {
+                return Ok(());
+            }
+            if present.network_id == network_id {
+                return Err(Refusal::in_use(format_args!(
+                    "endpoint with name {} already exists in network {name}",
+                    sim.container.name
+                )));
+            }
+        }
+        let mut attachment =
+            Attachment { network_id: network_id.clone(), endpoint, ip_address: String::new() };
+        if is_up {
+            attachment.ip_address = self.address(&network_id, &attachment.endpoint)?;
+        }
+        self.container_mut(id)?.container.networks.insert(name, attachment);
+        if is_up {
+            self.tell_network(&network_id, "connect", Some(id));
+        }
+        Ok(())
+    }
+
+    /// Takes a container off a network. Not being there is a success.
+    pub fn disconnect(&mut self, network: &str, id: &ContainerId) -> Result<(), Refusal> {
+        let network_id = self.find_network(network);
+        let sim = self.container_mut(id)?;
+        let name = sim
+            .container
+            .networks
+            .iter()
+            .find(|(name, attachment)| {
+                *name == network || Some(&attachment.network_id) == network_id.as_ref()
+            })
+            .map(|(name, _)| name.clone());
+        let Some(attachment) = name.and_then(|name| sim.container.networks.remove(&name)) else {
+            return Ok(());
+        };
+        if sim.is_up() {
+            self.tell_network(&attachment.network_id, "disconnect", Some(id));
+        }
+        Ok(())
+    }
+
+    /// Refuses where a network of the container is missing.
+    pub(super) fn resolve_networks(&self, id: &ContainerId) -> Result<BTreeMap<String, String>, Refusal> {
+        let sim = self.container(id)?;
+        sim.container
+            .networks
+            .iter()
+            .map(|(name, attachment)| {
+                let wanted = if attachment.network_id.is_empty() { name } else { &attachment.network_id };
+                Ok((name.clone(), self.network_id(wanted)?))
+            })
+            .collect()
+    }
+
+    /// Gives a starting container its addresses.
+    pub(super) fn join_networks(&mut self, id: &ContainerId) -> Result<(), Refusal> {
+        for (name, network_id) in self.resolve_networks(id)? {
+            let endpoint = self.container(id)?.container.networks.get(&name).map(|a| a.endpoint.clone());
+            let ip_address = self.address(&network_id, &endpoint.unwrap_or_default())?;
+            if let Some(attachment) = self.container_mut(id)?.container.networks.get_mut(&name) {
+                attachment.network_id.clone_from(&network_id);
+                attachment.ip_address = ip_address;
+            }
+            self.tell_network(&network_id, "connect", Some(id));
+        }
+        Ok(())
+    }
+
+    /// Takes an ended container's addresses back.
+    pub(super) fn leave_networks(&mut self, id: &ContainerId) {
+        let Some(sim) = self.containers.get_mut(id) else { return };
+        let mut left = Vec::new();
+        for attachment in sim.container.networks.values_mut() {
+            if !attachment.ip_address.is_empty() {
+                attachment.ip_address.clear();
+                left.push(attachment.network_id.clone());
+            }
+        }
+        for network in left {
+            self.tell_network(&network, "disconnect", Some(id));
+        }
+    }
+
+    /// An address on a network: the one asked for, where it is free, or the next.
+    fn address(&mut self, network_id: &str, endpoint: &Endpoint) -> Result<String, Refusal> {
+        if let Some(wanted) = &endpoint.ipv4_address {
+            let taken = self.containers.values().any(|sim| {
+                sim.container
+                    .networks
+                    .values()
+                    .any(|other| other.network_id == network_id && other.ip_address == *wanted)
+            });
+            if taken {
+                return Err(Refusal::in_use("Address already in use"));
+            }
+            return Ok(wanted.clone());
+        }
+        let place = self.networks.keys().position(|id| id == network_id).unwrap_or(0) % 200;
+        let Some(sim) = self.networks.get_mut(network_id) else { return Ok(String::new()) };
+        // Past the gateway (.1); the world never needs an address twice, so none comes back.
+        let number = 2 + sim.addresses % 65_000;
+        sim.addresses = sim.addresses.wrapping_add(1);
+        Ok(format!("172.{}.{}.{}", 17 + place, number / 256, number % 256))
+    }
+
+    fn tell_network(&mut self, id: &str, action: &str, container: Option<&ContainerId>) {
+        let Some(sim) = self.networks.get(id) else { return };
+        let mut attributes = BTreeMap::from([
+            ("name".to_owned(), sim.network.name.clone()),
+            ("type".to_owned(), sim.network.driver.clone()),
+        ]);
+        let mut stacks: BTreeSet<_> = stacks_of(&sim.network.labels);
+        if let Some(container) = container {
+            attributes.insert("container".into(), container.as_str().to_owned());
+            if let Some(sim) = self.containers.get(container) {
+                stacks.extend(stacks_of(&sim.container.labels));
+            }
+        }
+        self.log("network", action, id, attributes, Some(stacks));
+    }
+}

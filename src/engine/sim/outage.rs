@@ -1,0 +1,94 @@
+//! The engine goes down and comes back.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::ids::ContainerId;
+use crate::core::observed::State;
+use crate::core::spec::RestartPolicy;
+use crate::core::time::Timestamp;
+
+use super::agenda::Due;
+use super::lifecycle::{KILLED, wants_restart};
+use super::world::World;
+
+/// What becomes of containers while the engine is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Meanwhile {
+    /// They go on (Docker's `live-restore`).
+    GoOn,
+    /// They are killed, and started again by their policy when it is back: a reboot.
+    Die,
+}
+
+/// A time in which the engine does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Outage {
+    /// When it is back.
+    pub(super) until: Timestamp,
+    meanwhile: Meanwhile,
+}
+
+impl World {
+    /// Takes the engine down for a while.
+    pub fn go_down(&mut self, duration: Duration, meanwhile: Meanwhile) {
+        let until = self.now.after(duration);
+        if let Some(outage) = self.outage.take() {
+            self.index.agenda.remove(outage.until, Due::EngineUp);
+        }
+        if meanwhile == Meanwhile::Die {
+            self.kill_all();
+        }
+        self.outage = Some(Outage { until, meanwhile });
+        self.index.agenda.insert(until, Due::EngineUp);
+        self.events.wake();
+    }
+
+    /// Whether the engine answers.
+    pub fn is_down(&self) -> bool {
+        self.outage.is_some()
+    }
+
+    fn kill_all(&mut self) {
+        for id in self.containers.keys().cloned().collect::<Vec<_>>() {
+            let Some(sim) = self.containers.get_mut(&id) else { continue };
+            // What the engine does to its containers is no stop by a call: it starts them again.
+            let by_call = std::mem::replace(&mut sim.stopped_by_call, true);
+            if sim.container.state == State::Restarting {
+                sim.container.state = State::Exited;
+                self.cancel_all(&id);
+            }
+            self.end(&id, KILLED, false);
+            if let Some(sim) = self.containers.get_mut(&id) {
+                sim.stopped_by_call = by_call;
+            }
+        }
+    }
+
+    /// The engine is back.
+    pub(super) fn end_outage(&mut self) {
+        let Some(outage) = self.outage.take() else { return };
+        if outage.meanwhile == Meanwhile::Die {
+            for id in self.containers.keys().cloned().collect::<Vec<_>>() {
+                if self.starts_with_the_engine(&id) {
+                    self.restart_by_policy(&id);
+                }
+            }
+        }
+        self.events.wake();
+    }
+
+    fn starts_with_the_engine(&self, id: &ContainerId) -> bool {
+        let Some(sim) = self.containers.get(id) else { return false };
+        if sim.container.state != State::Exited {
+            return false;
+        }
+        let policy = sim.container.resources.restart;
+        match policy {
+            RestartPolicy::Always => true,
+            _ => !sim.stopped_by_call && wants_restart(policy, &sim.container),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What somebody else does to the engine: `docker rm -f`, `docker update`, … beside the operator.
+//!
+//! `kill`, `pause`, `connect`, `rename_container`, `update_container`, `remove_network`, `config_set`, `crash`
+//! and the images' methods serve them as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::core::action::NewContainer;
+use crate::core::ids::{ContainerId, Replica, ServiceName};
+use crate::core::labels;
+use crate::core::observed::{Image, State};
+use crate::core::spec::{ContainerSpec, Port};
+
+use super::lifecycle::KILLED;
+use super::refusal::Refusal;
+use super::world::World;
+
+impl World {
+    /// `docker rm -f`: kills and removes, whatever it does.
+    pub fn remove_by_force(&mut self, id: &ContainerId) -> Result<(), Refusal> {
+        let sim = self.container_mut(id)?;
+        sim.stopped_by_call = true;
+        let up = sim.is_up();
+        if sim.container.state == State::Restarting {
+            sim.container.state = State::Exited;
+        }
+        if up {
+            self.tell(id, "kill", &[("signal", "9".into())]);
+            self.end(id, KILLED, false);
+        }
+        self.forget(id);
+        Ok(())
+    }
+
+    /// A container of somebody else: it has a name, may run, and holds these host ports (`8080/tcp`) if so.
+    /// `project` is the stack that its labels claim.
+    pub fn add_foreign(
+        &mut self,
+        name: &str,
+        project: Option<&str>,
+        ports: &BTreeSet<String>,
+        running: bool,
+    ) -> Result<ContainerId, Refusal> {
+        self.tag_if_missing("foreign");
+        let mut all_labels = BTreeMap::new();
+        if let Some(project) = project {
+            all_labels.insert(labels::PROJECT.to_owned(), project.to_owned());
+        }
+        let spec = ContainerSpec {
+            image: "foreign".into(),
+            network_mode: Some("bridge".into()),
+            ports: ports.iter().filter_map(|port| published(port)).collect(),
+            ..ContainerSpec::default()
+        };
+        let id = self.create_container(&NewContainer {
+            name: name.to_owned(),
+            replica: Replica { service: ServiceName::from(""), number: 0 },
+            spec,
+            resources: crate::core::spec::Resources::default(),
+            labels: all_labels,
+            networks: BTreeMap::new(),
+        })?;
+        if running {
+            self.start_container(&id)?;
+        }
+        Ok(id)
+    }
+
+    fn tag_if_missing(&mut self, reference: &str) {
+        if self.image(reference).is_none() {
+            self.tag_image(reference, Image::default());
+        }
+    }
+
+    /// Rewrites a container's labels, which no engine does: forgery.
+    pub fn forge_labels(
+        &mut self,
+        id: &ContainerId,
+        labels: BTreeMap<String, String>,
+    ) -> Result<(), Refusal> {
+        self.container_mut(id)?.container.labels = labels;
+        Ok(())
+    }
+}
+
+/// The published port behind `8080/tcp`.
+pub(super) fn published(port: &str) -> Option<Port> {
+    let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+    let target = number.parse().ok()?;
+    Some(Port { target, protocol: protocol.to_owned(), host_ip: String::new(), published: number.to_owned() })
+}

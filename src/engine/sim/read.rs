@@ -1,0 +1,141 @@
+//! The half of the simulated engine that reads.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures_util::future::FutureExt;
+use futures_util::stream::{LocalBoxStream, StreamExt};
+
+use crate::core::failure::Failure;
+use crate::core::ids::{ContainerId, StackName};
+use crate::core::live::LiveSettings;
+use crate::core::observed::{Container, EngineInfo, Image, LiveState, Network, Volume};
+use crate::engine::{Answer, EngineEvent, Listed, ReadEngine};
+
+use super::SimEngine;
+use super::calls::CallKind;
+use super::event_stream::EventStream;
+use super::faults::{Fault, Lists};
+use super::world::World;
+
+impl SimEngine {
+    /// Verb and name, as [`crate::core::action::Call`] shows the same call.
+    pub(super) fn text(&self, kind: CallKind, id: &ContainerId) -> String {
+        let world = self.shared.world.borrow();
+        let name = world.container(id).map_or_else(|_| id.short(), |sim| sim.container.name.as_str());
+        format!("{} {name}", kind.verb())
+    }
+
+    /// A list, as it is or as a fault would have it.
+    async fn list<T>(
+        &self,
+        kind: CallKind,
+        fresh: impl FnOnce(&World) -> Vec<T>,
+        older: impl FnOnce(&Lists) -> Vec<T>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut ticket = self.enter(kind, "", kind.verb().to_owned()).await;
+        let mut answer = self.perform(&mut ticket, |world| Ok(fresh(world)));
+        match (&ticket.fault, &mut answer) {
+            (Some(Fault::StaleList(changes)), Ok(items)) => {
+                if let Some(lists) = self.shared.faults.borrow().older(*changes) {
+                    *items = older(lists);
+                }
+            }
+            (Some(Fault::PartialList { every }), Ok(items)) => {
+                let mut position = 0_usize;
+                items.retain(|_| {
+                    position = position.wrapping_add(1);
+                    position.checked_rem(*every) != Some(0)
+                });
+            }
+            _ => {}
+        }
+        self.leave(&ticket, answer).await
+    }
+}
+
+impl ReadEngine for SimEngine {
+    fn location(&self) -> String {
+        "sim".into()
+    }
+
+    fn info(&self) -> Answer<'_, EngineInfo> {
+        let text = CallKind::Info.verb().to_owned();
+        self.call(CallKind::Info, "", text, |world| Ok(world.info.clone())).boxed_local()
+    }
+
+    fn list_containers(&self) -> Answer<'_, Vec<Listed>> {
+        self.list(CallKind::ListContainers, World::list_containers, |lists| lists.containers.clone())
+            .boxed_local()
+    }
+
+    fn inspect_container<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, Option<Container>> {
+        let kind = CallKind::InspectContainer;
+        let text = self.text(kind, id);
+        self.call(kind, id.as_str(), text, |world| {
+            Ok(world
+                .containers
+                .get(id)
+                .map(|sim| Container { live: LiveState::Unread, ..sim.container.clone() }))
+        })
+        .boxed_local()
+    }
+
+    fn list_networks(&self) -> Answer<'_, Vec<Network>> {
+        self.list(
+            CallKind::ListNetworks,
+            |world| world.networks.values().map(|sim| sim.network.clone()).collect(),
+            |lists| lists.networks.clone(),
+        )
+        .boxed_local()
+    }
+
+    fn list_volumes(&self) -> Answer<'_, Vec<Volume>> {
+        self.list(
+            CallKind::ListVolumes,
+            |world| world.volumes.values().map(|sim| sim.volume.clone()).collect(),
+            |lists| lists.volumes.clone(),
+        )
+        .boxed_local()
+    }
+
+    fn inspect_image<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<Image>> {
+        let kind = CallKind::InspectImage;
+        let text = format!("{} {reference}", kind.verb());
+        self.call(kind, reference, text, |world| Ok(world.image(reference).cloned())).boxed_local()
+    }
+
+    fn read_live<'a>(
+        &'a self,
+        container: &'a Container,
+        live: &'a LiveSettings,
+    ) -> Answer<'a, BTreeMap<String, String>> {
+        let kind = CallKind::ReadLive;
+        let text = self.text(kind, &container.id);
+        self.call(kind, container.id.as_str(), text, |world| world.read_live(&container.id, live))
+            .boxed_local()
+    }
+
+    fn memory_usage<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, i64> {
+        let kind = CallKind::MemoryUsage;
+        self.call(kind, id.as_str(), self.text(kind, id), |world| {
+            let sim = world.container(id)?;
+            let limit = sim.container.resources.memory;
+            Ok(if sim.is_up() { sim.behaviour.memory_under(limit) } else { 0 })
+        })
+        .boxed_local()
+    }
+
+    fn log_tail<'a>(&'a self, id: &'a ContainerId, lines: usize) -> Answer<'a, Vec<String>> {
+        let kind = CallKind::LogTail;
+        self.call(kind, id.as_str(), self.text(kind, id), move |world| {
+            let log = &world.container(id)?.behaviour.log;
+            Ok(log.iter().skip(log.len().saturating_sub(lines)).cloned().collect())
+        })
+        .boxed_local()
+    }
+
+    fn events<'a>(&'a self, stack: &StackName) -> LocalBoxStream<'a, Result<EngineEvent, Failure>> {
+        EventStream::new(Rc::clone(&self.shared), stack.clone()).boxed_local()
+    }
+}

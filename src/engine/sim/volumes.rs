@@ -1,0 +1,130 @@
+//! Volumes of a simulated engine. Each holds a mark for its content, so that lost data is seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::desired;
+use crate::core::failure::FailureKind;
+use crate::core::observed::Volume;
+use crate::core::spec::MountKind;
+use crate::core::time::Timestamp;
+
+use super::refusal::Refusal;
+use super::world::{World, stacks_of};
+
+/// A volume.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SimVolume {
+    /// As it is listed.
+    pub volume: Volume,
+    /// Stands for its content: born with it, gone only with it.
+    pub mark: String,
+    /// Made for a mount without a name.
+    pub anonymous: bool,
+}
+
+/// A volume that somebody removed, and its data with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostVolume {
+    /// When.
+    pub at: Timestamp,
+    /// Its name.
+    pub name: String,
+    /// The content that is gone.
+    pub mark: String,
+}
+
+impl World {
+    /// All volumes by name.
+    pub fn volumes(&self) -> &BTreeMap<String, SimVolume> {
+        &self.volumes
+    }
+
+    /// The content that is there, as marks.
+    pub fn marks(&self) -> BTreeSet<String> {
+        self.volumes.values().map(|sim| sim.mark.clone()).collect()
+    }
+
+    /// The volumes whose content is gone, in order.
+    pub fn lost_volumes(&self) -> &[LostVolume] {
+        &self.lost
+    }
+
+    /// Puts a volume into the world.
+    pub(super) fn add_volume(&mut self, volume: Volume, anonymous: bool) {
+        let mark = self.ids.next();
+        self.volumes.insert(volume.name.clone(), SimVolume { volume, mark, anonymous });
+    }
+
+    /// Makes a volume; one of the same name and driver stays as it is.
+    pub(super) fn create_volume(
+        &mut self,
+        wanted: &desired::Volume,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(), Refusal> {
+        let driver = if wanted.driver.is_empty() { "local" } else { &wanted.driver };
+        if let Some(present) = self.volumes.get(&wanted.name) {
+            if present.volume.driver == driver {
+                return Ok(());
+            }
+            return Err(Refusal::new(
+                FailureKind::NameConflict,
+                format_args!("a volume with the name {} already exists with another driver", wanted.name),
+            ));
+        }
+        self.check_disk()?;
+        let volume = Volume { name: wanted.name.clone(), driver: driver.into(), labels: labels.clone() };
+        self.add_volume(volume, false);
+        self.tell_volume(&wanted.name, "create");
+        Ok(())
+    }
+
+    /// Makes the volumes that a container's mounts name and that are missing, as Docker does; the names of
+    /// those made for mounts without one, by path.
+    pub(super) fn provide_volumes(
+        &mut self,
+        mounts: &BTreeMap<String, crate::core::spec::Mount>,
+    ) -> Result<BTreeMap<String, String>, Refusal> {
+        let mut anonymous = BTreeMap::new();
+        for (path, mount) in mounts.iter().filter(|(_, mount)| mount.kind == MountKind::Volume) {
+            let name = if mount.source.is_empty() {
+                anonymous.entry(path.clone()).or_insert_with(|| self.ids.next()).clone()
+            } else {
+                mount.source.clone()
+            };
+            if !self.volumes.contains_key(&name) {
+                self.check_disk()?;
+                let volume = Volume { name: name.clone(), driver: "local".into(), labels: BTreeMap::new() };
+                self.add_volume(volume, mount.source.is_empty());
+                self.tell_volume(&name, "create");
+            }
+        }
+        Ok(anonymous)
+    }
+
+    /// Removes a volume that no container has, running or not. One that is gone already is a success.
+    pub fn remove_volume(&mut self, name: &str) -> Result<(), Refusal> {
+        if !self.volumes.contains_key(name) {
+            return Ok(());
+        }
+        if let Some(user) = self.containers.values().find(|sim| sim.has_volume(name)) {
+            return Err(Refusal::in_use(format_args!(
+                "remove {name}: volume is in use - [{}]",
+                user.container.id
+            )));
+        }
+        self.tell_volume(name, "destroy");
+        if let Some(sim) = self.volumes.remove(name) {
+            self.lost.push(LostVolume { at: self.now, name: name.to_owned(), mark: sim.mark });
+        }
+        Ok(())
+    }
+
+    fn tell_volume(&mut self, name: &str, action: &str) {
+        let Some(sim) = self.volumes.get(name) else { return };
+        let stacks = stacks_of(&sim.volume.labels);
+        let attributes = BTreeMap::from([("driver".to_owned(), sim.volume.driver.clone())]);
+        self.log("volume", action, name, attributes, Some(stacks));
+    }
+}

@@ -1,0 +1,234 @@
+//! A stage for stories: a desired stack, a simulated engine, virtual time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use compose_operator::clock::VirtualClock;
+use compose_operator::controller::execute::Allowed;
+use compose_operator::controller::observe::Observer;
+use compose_operator::controller::reconcile::{Outcome, Reconciler};
+use compose_operator::controller::report::{Report, Silent};
+use compose_operator::core::desired::{Condition, Dependency, Desired, Network, Origin, Service, Volume};
+use compose_operator::core::ids::{ServiceName, StackName};
+use compose_operator::core::live::{LiveSettings, Software};
+use compose_operator::core::observed::{Container, Image, Observed};
+use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, Resources, RestartPolicy};
+use compose_operator::core::time::Timestamp;
+use compose_operator::engine::sim::{SimEngine, World};
+
+pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// A stack `shop` with one network, to which services are added.
+pub fn stack() -> Desired {
+    let network = Network { name: "shop_default".into(), ..Network::default() };
+    Desired {
+        stack: StackName::from("shop"),
+        origin: Origin {
+            config_files: vec!["/srv/shop/compose.yaml".into()],
+            working_dir: "/srv/shop".into(),
+            environment_files: Vec::new(),
+        },
+        services: BTreeMap::new(),
+        inactive: BTreeSet::new(),
+        networks: BTreeMap::from([("default".into(), network)]),
+        volumes: BTreeMap::new(),
+        prune: true,
+        teardown: None,
+    }
+}
+
+/// A service of image `app:1` on the stack's network.
+pub fn service(replicas: u32) -> Service {
+    let mut service = Service { replicas, config_hash: "compose-hash".into(), ..Service::default() };
+    service.spec.image = "app:1".into();
+    service.resources.restart = RestartPolicy::UnlessStopped;
+    service.networks.insert("shop_default".into(), Endpoint::default());
+    service
+}
+
+/// Words that make a service into another one.
+pub trait Words: Sized {
+    fn but(self, change: impl FnOnce(&mut Service)) -> Self;
+
+    fn image(self, image: &str) -> Self {
+        self.but(|service| service.spec.image = image.into())
+    }
+
+    fn env(self, key: &str, value: &str) -> Self {
+        self.but(|service| {
+            service.spec.environment.insert(key.into(), compose_operator::secret::Secret::new(value));
+        })
+    }
+
+    fn checked(self) -> Self {
+        self.but(|service| {
+            service.spec.healthcheck = Some(Healthcheck {
+                test: vec!["CMD".into(), "true".into()],
+                interval: 2_000_000_000,
+                ..Healthcheck::default()
+            });
+        })
+    }
+
+    fn needs(self, name: &str, condition: Condition) -> Self {
+        self.but(|service| {
+            let dependency = Dependency { condition, restart: false, required: true };
+            service.depends_on.insert(ServiceName::from(name), dependency);
+        })
+    }
+
+    fn memory(self, bytes: i64) -> Self {
+        self.but(|service| service.resources.memory = Some(bytes))
+    }
+
+    fn published(self, port: u16) -> Self {
+        self.but(|service| {
+            service.spec.ports.insert(Port {
+                target: 80,
+                protocol: "tcp".into(),
+                host_ip: String::new(),
+                published: port.to_string(),
+            });
+        })
+    }
+
+    fn named(self, name: &str) -> Self {
+        self.but(|service| service.container_name = Some(name.into()))
+    }
+
+    fn once(self) -> Self {
+        self.but(|service| service.resources.restart = RestartPolicy::No)
+    }
+
+    fn redis(self, settings: &[(&str, &str)]) -> Self {
+        self.but(|service| {
+            let settings: BTreeMap<String, String> =
+                settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+            let command = compose_operator::core::redis::with_settings(&["redis-server".into()], &settings);
+            service.spec.command = Some(vec!["redis-server".into()]);
+            service.command = Some(command);
+            service.live =
+                Some(LiveSettings { software: Software::Redis, settings, password: None, port: 6379 });
+        })
+    }
+}
+
+impl Words for Service {
+    fn but(mut self, change: impl FnOnce(&mut Service)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+/// Adds a service, or another revision of one.
+pub fn with(mut desired: Desired, name: &str, service: Service) -> Desired {
+    desired.services.insert(ServiceName::from(name), service);
+    desired
+}
+
+/// Adds a volume to the stack and mounts it in a service.
+pub fn with_volume(mut desired: Desired, key: &str, service: &str) -> Desired {
+    let volume = Volume { name: format!("shop_{key}"), ..Volume::default() };
+    let mount = Mount {
+        kind: MountKind::Volume,
+        source: volume.name.clone(),
+        read_only: false,
+        options: BTreeMap::new(),
+    };
+    desired.volumes.insert(key.into(), volume);
+    desired
+        .services
+        .get_mut(service)
+        .expect("the service is there")
+        .spec
+        .mounts
+        .insert("/data".into(), mount);
+    desired
+}
+
+/// An engine and the time it lives in.
+pub struct Stage {
+    pub clock: VirtualClock,
+    pub engine: SimEngine,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::with_world(|_| {})
+    }
+
+    pub fn with_world(prepare: impl FnOnce(&mut World)) -> Self {
+        let clock = VirtualClock::starting_at(START);
+        let mut world = World::new(7, START);
+        for reference in ["app:1", "app:2", "redis:7"] {
+            world.publish_image(reference, Image::default());
+        }
+        prepare(&mut world);
+        let engine = SimEngine::new(world, Rc::new(clock.clone()));
+        Self { clock, engine }
+    }
+
+    pub fn reconciler<'e>(&'e self, report: &'e dyn Report) -> Reconciler<'e> {
+        Reconciler {
+            engine: &self.engine,
+            clock: &self.clock,
+            report,
+            parallel: 8,
+            allowed: Allowed::default(),
+            resync: Duration::from_mins(5),
+        }
+    }
+
+    /// What `apply` does, told as the mutating calls that it makes.
+    pub fn apply(&self, desired: &Desired) -> (Outcome, Vec<String>) {
+        let before = self.engine.mutations().len();
+        let outcome = self.clock.run(self.reconciler(&Silent).converge(
+            desired.clone(),
+            Some(Duration::from_mins(30)),
+            std::future::pending(),
+        ));
+        (outcome.expect("the loop waits on the clock only"), self.engine.mutations().split_off(before))
+    }
+
+    /// `apply`, which must converge.
+    pub fn converge(&self, desired: &Desired) -> Vec<String> {
+        let (outcome, calls) = self.apply(desired);
+        assert!(matches!(outcome, Outcome::Converged), "{outcome:?}\n{}", calls.join("\n"));
+        calls
+    }
+
+    /// What `run` does for `duration`, told as the mutating calls that it makes.
+    pub fn run_for(&self, desired: &Desired, duration: Duration) -> Vec<String> {
+        let before = self.engine.mutations().len();
+        let stop = compose_operator::clock::Clock::sleep(&self.clock, duration);
+        let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
+        self.clock.run(self.reconciler(&Silent).run(desired.clone(), updates, stop)).expect("it ends");
+        self.engine.mutations().split_off(before)
+    }
+
+    pub fn observe(&self, desired: &Desired) -> Observed {
+        let mut observer = Observer::new(&self.engine);
+        let now = compose_operator::clock::Clock::now(&self.clock);
+        self.clock.run(observer.look(desired, now)).expect("it answers").expect("it can be read");
+        observer.observed().clone()
+    }
+
+    pub fn containers(&self, desired: &Desired) -> Vec<Container> {
+        let mut containers: Vec<Container> = self.observe(desired).containers.into_values().collect();
+        containers.sort_by(|a, b| a.name.cmp(&b.name));
+        containers
+    }
+
+    pub fn names(&self, desired: &Desired) -> Vec<String> {
+        self.containers(desired).into_iter().map(|container| container.name).collect()
+    }
+
+    pub fn container(&self, desired: &Desired, name: &str) -> Container {
+        self.containers(desired).into_iter().find(|container| container.name == name).expect("it is there")
+    }
+}
+
+pub fn limits(memory: i64) -> Resources {
+    Resources { memory: Some(memory), restart: RestartPolicy::UnlessStopped, ..Resources::default() }
+}

@@ -1,0 +1,398 @@
+//! What happens, told as the engine calls that change something.
+
+use std::time::Duration;
+
+use compose_operator::controller::reconcile::Outcome;
+use compose_operator::core::desired::{Condition, Desired, Teardown};
+use compose_operator::core::observed::State;
+use compose_operator::core::reason::Reason;
+use compose_operator::engine::sim::{Behaviour, Subject};
+
+use crate::stage::{Stage, Words, service, stack, with, with_volume};
+
+const MB: i64 = 1 << 20;
+
+#[track_caller]
+fn assert_calls(calls: &[String], expected: &[&str]) {
+    assert_eq!(calls, expected, "\n{}", calls.join("\n"));
+}
+
+#[test]
+fn a_first_apply_makes_everything_in_order_and_a_second_does_nothing() {
+    let stage = Stage::new();
+    let desired = with(stack(), "db", service(1).image("redis:7").checked());
+    let desired = with_volume(desired, "data", "db");
+    let desired = with(desired, "web", service(2).needs("db", Condition::Healthy));
+    assert_calls(
+        &stage.converge(&desired),
+        &[
+            "create volume shop_data",
+            "create network shop_default",
+            "pull image redis:7",
+            "pull image app:1",
+            "create container shop-db-1",
+            "create container shop-web-1",
+            "create container shop-web-2",
+            "start container shop-db-1",
+            "start container shop-web-1",
+            "start container shop-web-2",
+        ],
+    );
+    assert_calls(&stage.converge(&desired), &[]);
+}
+
+#[test]
+fn scaling_up_and_down_touches_no_other_replica_and_removes_the_highest_number_first() {
+    let stage = Stage::new();
+    let at = |n| with(stack(), "web", service(n));
+    stage.converge(&at(1));
+    let first = stage.container(&at(1), "shop-web-1");
+    stage.converge(&at(5));
+    let calls = stage.converge(&at(2));
+    assert_eq!(stage.names(&at(2)), ["shop-web-1", "shop-web-2"]);
+    assert!(calls.iter().all(|call| !call.contains("web-1") && !call.contains("web-2")), "{calls:?}");
+    assert_eq!(stage.container(&at(2), "shop-web-1").started_at, first.started_at);
+    stage.converge(&at(0));
+    assert_eq!(stage.names(&at(0)), Vec::<String>::new());
+}
+
+#[test]
+fn a_memory_limit_changes_in_place() {
+    let stage = Stage::new();
+    let at = |bytes| with(stack(), "web", service(2).memory(bytes));
+    stage.converge(&at(128 * MB));
+    let before = stage.container(&at(0), "shop-web-1");
+    assert_calls(
+        &stage.converge(&at(256 * MB)),
+        &["update container shop-web-1", "update container shop-web-2"],
+    );
+    let after = stage.container(&at(0), "shop-web-1");
+    assert_eq!((after.id, after.started_at), (before.id, before.started_at));
+    assert_eq!(after.resources.memory, Some(256 * MB));
+}
+
+#[test]
+fn a_limit_under_the_memory_in_use_is_refused_with_the_figure() {
+    let stage = Stage::with_world(|world| {
+        world.behaviours().set(
+            &Subject::Service("web".into()),
+            compose_operator::engine::sim::Counting::Together,
+            vec![Behaviour::runs().using_memory(90 * MB)],
+        );
+    });
+    stage.converge(&with(stack(), "web", service(1).memory(128 * MB)));
+    let (outcome, calls) = stage.apply(&with(stack(), "web", service(1).memory(64 * MB)));
+    assert_calls(&calls, &[]);
+    let Outcome::Stuck(waiting) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(waiting[0].reason, Reason::UpdateError);
+    assert!(waiting[0].message.contains("90 MiB") && waiting[0].message.contains("--allow"), "{waiting:?}");
+}
+
+#[test]
+fn redis_settings_change_live_and_drift_is_put_back() {
+    let stage = Stage::new();
+    let at = |bytes: i64| {
+        let bytes = bytes.to_string();
+        with(stack(), "cache", service(1).image("redis:7").redis(&[("maxmemory", &bytes)]))
+    };
+    stage.converge(&at(128 * MB));
+    let before = stage.container(&at(0), "shop-cache-1");
+    stage.engine.act(|world| world.set_keys(&before.id, 1_000)).expect("it runs redis");
+    assert_calls(&stage.converge(&at(256 * MB)), &["set live setting shop-cache-1 maxmemory=268435456"]);
+    let after = stage.container(&at(0), "shop-cache-1");
+    assert_eq!((&after.id, after.started_at), (&before.id, before.started_at));
+    assert_eq!(stage.engine.look(|world| world.keys(&after.id)).expect("it runs redis"), 1_000);
+    stage.engine.act(|world| world.config_set(&after.id, "maxmemory", "1")).expect("it runs redis");
+    assert_calls(&stage.converge(&at(256 * MB)), &["set live setting shop-cache-1 maxmemory=268435456"]);
+}
+
+#[test]
+fn a_new_revision_starts_first_and_every_replica_is_served_all_the_while() {
+    let stage = Stage::new();
+    stage.converge(&with(stack(), "web", service(2).checked()));
+    let next = with(stack(), "web", service(2).checked().env("A", "1"));
+    assert_calls(
+        &stage.converge(&next),
+        &[
+            "create container shop-web-3",
+            "start container shop-web-3",
+            "stop container shop-web-2",
+            "remove container shop-web-2",
+            "create container shop-web-2",
+            "start container shop-web-2",
+            "stop container shop-web-1",
+            "remove container shop-web-1",
+        ],
+    );
+    assert_eq!(stage.names(&next), ["shop-web-2", "shop-web-3"]);
+}
+
+#[test]
+fn a_fixed_port_is_replaced_stop_first_and_the_old_container_is_kept_until_the_new_one_is_ready() {
+    let stage = Stage::new();
+    stage.converge(&with(stack(), "web", service(1).checked().published(8080)));
+    let next = with(stack(), "web", service(1).checked().published(8080).env("A", "1"));
+    assert_calls(
+        &stage.converge(&next),
+        &[
+            "create container shop-web-2",
+            "stop container shop-web-1",
+            "start container shop-web-2",
+            "remove container shop-web-1",
+        ],
+    );
+}
+
+#[test]
+fn a_container_name_is_handed_over() {
+    let stage = Stage::new();
+    stage.converge(&with(stack(), "web", service(1).named("front")));
+    let next = with(stack(), "web", service(1).named("front").env("A", "1"));
+    let calls = stage.converge(&next);
+    assert_eq!(stage.names(&next), ["front"], "\n{}", calls.join("\n"));
+    let removed = calls.iter().position(|call| call == "remove container front").expect("the old one goes");
+    let renamed =
+        calls.iter().position(|call| call.starts_with("rename container")).expect("the new one is named");
+    assert!(removed < renamed, "{calls:?}");
+    assert_calls(&stage.converge(&next), &[]);
+}
+
+#[test]
+fn a_stop_first_replacement_that_never_works_gives_the_old_one_its_place_back() {
+    let stage = Stage::new();
+    let old = with(stack(), "web", service(1).checked().published(8080));
+    stage.converge(&old);
+    stage.engine.act(|world| {
+        world.behaviours().set(
+            &Subject::Image("app:2".into()),
+            compose_operator::engine::sim::Counting::Together,
+            vec![Behaviour::exits(1, Duration::from_millis(200))],
+        );
+    });
+    let next = with(stack(), "web", service(1).checked().published(8080).image("app:2"));
+    let calls = stage.run_for(&next, Duration::from_mins(30));
+    let old = stage.container(&next, "shop-web-1");
+    assert_eq!(old.state, State::Running, "\n{}", calls.join("\n"));
+    assert_eq!(stage.container(&next, "shop-web-2").state, State::Exited);
+    let (outcome, _) = stage.apply(&next);
+    assert!(matches!(outcome, Outcome::Stuck(_)), "{outcome:?}");
+}
+
+#[test]
+fn a_start_first_replacement_that_never_works_leaves_the_old_one_serving() {
+    let stage = Stage::new();
+    stage.converge(&with(stack(), "web", service(2).checked()));
+    stage.engine.act(|world| {
+        world.behaviours().set(
+            &Subject::Image("app:2".into()),
+            compose_operator::engine::sim::Counting::Together,
+            vec![Behaviour::never_healthy()],
+        );
+    });
+    let next = with(stack(), "web", service(2).checked().image("app:2"));
+    let calls = stage.run_for(&next, Duration::from_mins(30));
+    let ready = stage.containers(&next).iter().filter(|container| container.is_ready()).count();
+    assert_eq!(ready, 2, "\n{}", calls.join("\n"));
+    assert_eq!(calls.iter().filter(|call| call.starts_with("create")).count(), 1, "{calls:?}");
+}
+
+#[test]
+fn what_is_killed_removed_stopped_or_paused_comes_back() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", service(4));
+    stage.converge(&desired);
+    let id = |n: u32| stage.container(&desired, &format!("shop-web-{n}")).id;
+    let ids = [id(1), id(2), id(3), id(4)];
+    stage.engine.act(|world| {
+        world.kill(&ids[0], "SIGKILL").expect("it runs");
+        world.remove_by_force(&ids[1]).expect("it runs");
+        world.stop_container(&ids[2], None).expect("it runs");
+        world.pause(&ids[3]).expect("it runs");
+    });
+    let calls = stage.run_for(&desired, Duration::from_mins(1));
+    assert!(stage.containers(&desired).iter().all(|c| c.is_ready()), "\n{}", calls.join("\n"));
+    assert_eq!(calls.len(), 5, "{calls:?}");
+}
+
+#[test]
+fn killing_by_hand_again_and_again_is_healed_at_once_each_time() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", service(1));
+    stage.converge(&desired);
+    let people = async {
+        for _ in 0..6 {
+            let clock = &stage.clock;
+            compose_operator::clock::Clock::sleep(clock, Duration::from_secs(5)).await;
+            let id = stage
+                .engine
+                .look(|world| world.named("shop-web-1").expect("it is there").container.id.clone());
+            stage.engine.act(|world| world.kill(&id, "SIGKILL")).expect("it runs");
+        }
+        compose_operator::clock::Clock::sleep(&stage.clock, Duration::from_secs(2)).await;
+    };
+    let before = stage.engine.mutations().len();
+    let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
+    stage
+        .clock
+        .run(stage.reconciler(&compose_operator::controller::report::Silent).run(
+            desired.clone(),
+            updates,
+            people,
+        ))
+        .expect("it ends");
+    assert_eq!(stage.engine.mutations().len() - before, 6, "{:?}", stage.engine.mutations());
+    assert!(stage.containers(&desired)[0].is_ready());
+}
+
+#[test]
+fn a_crash_loop_backs_off_as_kubelet_does() {
+    let stage = Stage::with_world(|world| {
+        world.behaviours().set(
+            &Subject::Service("web".into()),
+            compose_operator::engine::sim::Counting::Together,
+            vec![Behaviour::exits(3, Duration::from_secs(1))],
+        );
+    });
+    let desired = with(stack(), "web", service(1).once());
+    let calls = stage.run_for(&desired, Duration::from_mins(20));
+    let starts = calls.iter().filter(|call| call.starts_with("start")).count();
+    // At 0, at once, after 10, 20, 40, 80, 160, 300, 300 s, with jitter and the second that it runs.
+    assert!((8..=10).contains(&starts), "{starts} starts\n{}", calls.join("\n"));
+}
+
+#[test]
+fn the_engines_own_restarts_are_left_to_it() {
+    let stage = Stage::with_world(|world| {
+        world.behaviours().set(
+            &Subject::Service("web".into()),
+            compose_operator::engine::sim::Counting::Together,
+            vec![
+                Behaviour::exits(1, Duration::from_secs(1)),
+                Behaviour::exits(1, Duration::from_secs(1)),
+                Behaviour::runs(),
+            ],
+        );
+    });
+    let calls = stage.run_for(&with(stack(), "web", service(1)), Duration::from_mins(5));
+    assert_eq!(calls.iter().filter(|call| call.starts_with("start")).count(), 1, "{calls:?}");
+}
+
+#[test]
+fn a_one_shot_runs_once_and_others_wait_for_it() {
+    let stage = Stage::with_world(|world| {
+        world.behaviours().set(
+            &Subject::Service("migrate".into()),
+            compose_operator::engine::sim::Counting::PerContainer,
+            vec![Behaviour::completes()],
+        );
+    });
+    let desired = with(stack(), "migrate", service(1).once());
+    let desired = with(desired, "web", service(1).needs("migrate", Condition::CompletedSuccessfully));
+    let calls = stage.converge(&desired);
+    assert_eq!(calls.last().map(String::as_str), Some("start container shop-web-1"));
+    assert_calls(&stage.run_for(&desired, Duration::from_hours(2)), &[]);
+}
+
+#[test]
+fn a_dependency_that_never_becomes_healthy_holds_back_only_its_dependents() {
+    let stage = Stage::with_world(|world| {
+        world.behaviours().set(
+            &Subject::Service("db".into()),
+            compose_operator::engine::sim::Counting::Together,
+            vec![Behaviour::never_healthy()],
+        );
+    });
+    let desired = with(stack(), "db", service(1).checked());
+    let desired = with(desired, "web", service(1).needs("db", Condition::Healthy));
+    let desired = with(desired, "other", service(1));
+    let (outcome, calls) = stage.apply(&desired);
+    let Outcome::TimedOut(waiting) = outcome else { panic!("{outcome:?}") };
+    assert!(
+        waiting.iter().any(|w| w.reason == Reason::DependencyNotReady && w.message.contains("db")),
+        "{waiting:?}"
+    );
+    assert!(calls.contains(&"start container shop-other-1".to_owned()));
+    assert!(!calls.contains(&"start container shop-web-1".to_owned()));
+}
+
+#[test]
+fn orphans_go_when_pruned_and_volumes_stay() {
+    let stage = Stage::new();
+    let both = with_volume(with(with(stack(), "web", service(1)), "old", service(2)), "data", "old");
+    stage.converge(&both);
+    let mut one = with(stack(), "web", service(1));
+    one.prune = false;
+    assert_calls(&stage.converge(&one), &[]);
+    one.prune = true;
+    stage.converge(&one);
+    assert_eq!(stage.names(&one), ["shop-web-1"]);
+    assert!(stage.engine.look(|world| world.volumes().contains_key("shop_data")));
+}
+
+#[test]
+fn teardown_goes_in_reverse_and_takes_only_the_volumes_that_were_named() {
+    let stage = Stage::new();
+    let desired = with_volume(with(stack(), "db", service(1)), "data", "db");
+    let desired =
+        with_volume(with(desired, "web", service(1).needs("db", Condition::Started)), "logs", "web");
+    stage.converge(&desired);
+    let gone = |volumes: &[&str]| {
+        let volumes = volumes.iter().map(|name| (*name).to_owned()).collect();
+        Desired::teardown(desired.stack.clone(), desired.origin.clone(), Teardown { volumes })
+    };
+    assert_calls(
+        &stage.converge(&gone(&["shop_logs"])),
+        &[
+            "stop container shop-web-1",
+            "stop container shop-db-1",
+            "remove container shop-web-1",
+            "remove container shop-db-1",
+            "remove volume shop_logs",
+            "remove network shop_default",
+        ],
+    );
+    assert!(stage.engine.look(|world| world.volumes().contains_key("shop_data")));
+}
+
+#[test]
+fn a_missing_image_is_named_and_hurts_nobody_else() {
+    let stage = Stage::with_world(|world| world.unpublish_image("nowhere:1"));
+    let desired = with(with(stack(), "bad", service(1).image("nowhere:1")), "web", service(1));
+    let (outcome, calls) = stage.apply(&desired);
+    let Outcome::Stuck(waiting) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(waiting[0].reason, Reason::ImagePullBackOff);
+    assert!(calls.contains(&"start container shop-web-1".to_owned()), "{calls:?}");
+}
+
+#[test]
+fn a_network_that_was_cut_is_joined_again_without_a_restart() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", service(1));
+    stage.converge(&desired);
+    let before = stage.container(&desired, "shop-web-1");
+    stage.engine.act(|world| world.disconnect("shop_default", &before.id)).expect("it is connected");
+    assert_calls(&stage.converge(&desired), &["connect network shop-web-1 → shop_default"]);
+    assert_eq!(stage.container(&desired, "shop-web-1").started_at, before.started_at);
+}
+
+#[test]
+fn containers_of_another_checkout_with_the_same_name_are_never_touched() {
+    let stage = Stage::new();
+    let theirs = {
+        let mut theirs = with(stack(), "web", service(1));
+        theirs.origin.config_files = vec!["/home/other/shop/compose.yaml".into()];
+        theirs.origin.working_dir = "/home/other/shop".into();
+        theirs
+    };
+    stage.converge(&theirs);
+    let id = stage.container(&theirs, "shop-web-1").id;
+    stage.engine.act(|world| {
+        let labels = world.container(&id).expect("it is there").container.labels.clone();
+        let labels = labels.into_iter().filter(|(key, _)| !key.starts_with("compose-operator.")).collect();
+        world.forge_labels(&id, labels).expect("it is there");
+    });
+    let (outcome, calls) = stage.apply(&with(stack(), "web", service(1)));
+    let Outcome::Stuck(waiting) = outcome else { panic!("{outcome:?}") };
+    assert!(waiting.iter().any(|w| w.reason == Reason::OwnershipMismatch), "{waiting:?}");
+    assert!(calls.iter().all(|call| !call.contains("shop-web-1")), "{calls:?}");
+}
