@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::args::duration;
 
@@ -26,15 +26,22 @@ Examples:
   operator apply                          the nearest stack
   operator apply -f manifests/            all stacks of a directory
   operator apply --timeout 2m             give up after two minutes
-  operator apply --allow remove-services  agree to what the guard refuses")]
+  operator apply --allow memory-under-use lower a limit below what is in use now")]
 pub struct ApplyArgs {
     /// Give up when it has not converged by then; 0 waits for ever
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = DEFAULT_TIMEOUT)]
     pub timeout: Duration,
-    /// Agree to something that the guard refuses, by the name it gives (repeatable)
-    #[arg(long, value_name = "WHAT")]
-    pub allow: Vec<String>,
+    /// Agree to something that is refused otherwise (repeatable)
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<Allow>,
     /// How many engine calls may be under way at once
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PARALLEL, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: u16,
+}
+
+/// What a person can agree to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Allow {
+    /// Lower a memory limit below what the container uses now: the kernel may kill it
+    MemoryUnderUse,
 }

@@ -69,10 +69,10 @@ pub struct EngineArgs {
     /// Where the simulated engine keeps its state between commands
     #[arg(long, value_name = "FILE", global = true)]
     pub engine_state: Option<PathBuf>,
-    /// Address of the engine: unix:///…, tcp://…, ssh://… [env: DOCKER_HOST]
+    /// Address of the engine: unix:///…, tcp://…, ssh://… [env: `DOCKER_HOST`]
     #[arg(short = 'H', long, value_name = "URL", global = true)]
     pub host: Option<String>,
-    /// Docker context to use [env: DOCKER_CONTEXT]
+    /// Docker context to use [env: `DOCKER_CONTEXT`]
     #[arg(long, value_name = "NAME", global = true, conflicts_with = "host")]
     pub context: Option<String>,
 }
@@ -92,9 +92,9 @@ pub enum EngineKind {
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// For people, or for programs (stable shape)
-    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT", default_value_t, global = true)]
+    #[arg(id = "output", short = 'o', long, value_enum, value_name = "FORMAT", default_value_t, global = true)]
     pub format: Format,
-    /// Colours: on a terminal only, always, never (NO_COLOR is honoured)
+    /// Colours: on a terminal only, always, never (`NO_COLOR` is honoured)
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
     pub color: Color,
     /// Say more; twice: everything
@@ -181,6 +181,17 @@ mod tests {
         let after = Cli::try_parse_from(["operator", "validate", "-f", "a", "-f", "b", "-p", "x"]).unwrap();
         assert_eq!(before.files.files, after.files.files);
         assert_eq!(before.files.project_name, after.files.project_name);
+    }
+
+    /// The derived code takes a value of one command for another's where two share an id.
+    #[test]
+    fn no_option_of_a_command_shares_its_id_with_a_global_one() {
+        for line in ["diff api", "apply --allow memory-under-use", "run", "status", "down --volumes=a,b", "validate"] {
+            Cli::try_parse_from(["operator"].into_iter().chain(line.split(' '))).unwrap();
+        }
+        let line = "operator config --format json --profile a -o json";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!((cli.files.profiles.as_slice(), cli.output.format), (&["a".to_owned()][..], Format::Json));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `operator config`: the merged Compose files.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -17,6 +18,7 @@ What a manifest adds is not in it: this is the Compose side, to compare with Com
 
 /// Arguments of `config`.
 #[derive(Args, Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of Compose's own command")]
 #[command(after_help = "\
 Examples:
   operator config                        as YAML
@@ -40,7 +42,7 @@ pub struct ConfigArgs {
     #[arg(long, group = "what")]
     pub volumes: bool,
     /// Print the names of the profiles, one a line
-    #[arg(long, group = "what")]
+    #[arg(id = "list_profiles", long = "profiles", group = "what")]
     pub profiles: bool,
     /// Print the variables that `${…}` sees
     #[arg(long, group = "what")]
@@ -157,7 +159,8 @@ fn json(model: &serde_json::Value) -> anyhow::Result<String> {
     for letter in text.chars() {
         match letter {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                escaped.push_str(&format!("\\u{:04x}", u32::from(letter)));
+                // Writing to a string cannot fail.
+                let _ = write!(escaped, "\\u{:04x}", u32::from(letter));
             }
             other => escaped.push(other),
         }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::args::FileArgs;
 use super::screen::Screen;
 use crate::compose::errors::Diagnostic;
-use crate::compose::files::{DiskFiles, FileError, FileView};
+use crate::compose::{DiskFiles, FileError, FileView};
 use crate::compose::{LoadOptions, Project};
 use crate::stack::{self, Loaded, Stack};
 
@@ -86,6 +86,10 @@ impl FileView for NearFiles<'_> {
 
     fn is_file(&self, path: &Path) -> bool {
         DiskFiles.is_file(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        DiskFiles.is_dir(path)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {

@@ -8,6 +8,7 @@ pub mod diff;
 pub mod down;
 pub mod exit;
 pub mod files;
+pub mod render;
 pub mod run;
 pub mod schema;
 pub mod screen;

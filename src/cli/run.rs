@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::apply::DEFAULT_PARALLEL;
+use super::apply::{Allow, DEFAULT_PARALLEL};
 use super::args::duration;
 
 /// What `operator run --help` says.
@@ -26,9 +26,9 @@ pub struct RunArgs {
     /// Look at everything again this often, whatever the events said
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     pub resync: Duration,
-    /// Agree to something that the guard refuses, by the name it gives (repeatable)
-    #[arg(long, value_name = "WHAT")]
-    pub allow: Vec<String>,
+    /// Agree to something that is refused otherwise (repeatable)
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<Allow>,
     /// How many engine calls may be under way at once
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PARALLEL, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: u16,

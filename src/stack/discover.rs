@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::files::Watched;
 use crate::compose::LoadOptions;
 use crate::compose::errors::Diagnostic;
-use crate::compose::files::{FileError, FileView};
 use crate::compose::yaml::{self, Node};
+use crate::compose::{FileError, FileView};
 
 /// Names that Compose looks for. Compose itself chooses among them; here they only end the search.
 const COMPOSE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -53,7 +53,7 @@ fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diag
     let (mut manifests, mut compose, mut first_manifest) = (Vec::new(), Vec::new(), None);
     for file in &options.files {
         let path = options.working_dir.join(file);
-        let found = if files.is_directory(&path) {
+        let found = if files.is_dir(&path) {
             let found = in_directory(&path, files)?;
             if found.is_empty() {
                 return Err(vec![no_manifest_in(&path)]);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::compose::files::{FileError, FileView};
+use crate::compose::{FileError, FileView};
 
 /// Every path that a load depends on: when one of them changes, appears or goes, load again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,10 +26,6 @@ impl<'a> Watched<'a> {
         Self { view, asked: RefCell::default() }
     }
 
-    pub(super) fn is_directory(&self, path: &Path) -> bool {
-        self.view.list(path).is_ok()
-    }
-
     pub(super) fn into_dependencies(self) -> Dependencies {
         self.asked.into_inner()
     }
@@ -48,6 +44,11 @@ impl FileView for Watched<'_> {
     fn is_file(&self, path: &Path) -> bool {
         self.note(path);
         self.view.is_file(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.note(path);
+        self.view.is_dir(path)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {

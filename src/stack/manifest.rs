@@ -191,7 +191,7 @@ fn unwrap_descriptions(schema: &mut serde_json::Value) {
             for (name, value) in fields {
                 match value {
                     serde_json::Value::String(text) if name == "description" => {
-                        *text = text.replace('\n', " ")
+                        *text = text.replace('\n', " ");
                     }
                     other => unwrap_descriptions(other),
                 }

@@ -8,10 +8,10 @@ use serde_json::{Value as Json, json};
 use super::style::{BAD, CALM, CHANGE, FAINT, GOOD, HEADING, paint};
 use super::table::{Cell, lines};
 use super::time::rfc3339;
-use crate::core::action::Action;
 use crate::core::decide::Waiting;
 use crate::core::diff::{Change, Impact};
-use crate::core::ids::StackName;
+use crate::core::ids::{ServiceName, StackName};
+use crate::rehearse::Step;
 
 /// Columns grow up to this; a longer value (a command line) moves only what follows it in its own line.
 const WIDEST: usize = 44;
@@ -24,7 +24,7 @@ pub struct Preview<'a> {
     /// What differs.
     pub changes: &'a [Change],
     /// The steps that apply would take, in order.
-    pub steps: &'a [Action],
+    pub steps: &'a [Step],
     /// What would still be waited for after the last step: apply would not converge.
     pub waiting: &'a [Waiting],
 }
@@ -70,7 +70,7 @@ fn indented(out: &mut Vec<String>, rows: &[Vec<Cell>]) {
 fn groups(changes: &[Change]) -> Vec<(&str, Vec<&Change>)> {
     let mut groups: Vec<(&str, Vec<&Change>)> = Vec::new();
     for change in changes {
-        let name = change.service.as_ref().map_or("(stack)", |service| service.as_str());
+        let name = change.service.as_ref().map_or("(stack)", ServiceName::as_str);
         match groups.iter_mut().find(|(known, _)| *known == name) {
             Some((_, group)) => group.push(change),
             None => groups.push((name, vec![change])),
@@ -109,12 +109,12 @@ fn some_of(names: &[String]) -> String {
     }
 }
 
-fn step((index, action): (usize, &Action)) -> Vec<Cell> {
+fn step((index, step): (usize, &Step)) -> Vec<Cell> {
     vec![
         Cell::styled(FAINT, format!("{:>3}.", index + 1)),
-        Cell::plain(action.call.verb()),
-        Cell::plain(action.call.target()),
-        Cell::styled(FAINT, action.cause.to_string()),
+        Cell::plain(step.action),
+        Cell::plain(step.target.as_str()),
+        Cell::styled(FAINT, step.cause.to_string()),
     ]
 }
 
@@ -144,7 +144,7 @@ fn summary(preview: &Preview<'_>) -> String {
     }
     text = format!("{text}, {}", plural(preview.steps.len(), "step"));
     let down: BTreeSet<&str> = of_impact(preview.changes, Impact::Restart)
-        .filter_map(|change| change.service.as_ref().map(|service| service.as_str()))
+        .filter_map(|change| change.service.as_ref().map(ServiceName::as_str))
         .collect();
     if !down.is_empty() {
         let names: Vec<&str> = down.into_iter().collect();
@@ -170,7 +170,8 @@ pub fn json(previews: &[Preview<'_>]) -> Json {
     let impacts: serde_json::Map<String, Json> = IMPACTS
         .into_iter()
         .map(|impact| {
-            let count: usize = previews.iter().map(|preview| of_impact(preview.changes, impact).count()).sum();
+            let count: usize =
+                previews.iter().map(|preview| of_impact(preview.changes, impact).count()).sum();
             (impact.as_str().to_owned(), count.into())
         })
         .collect();
@@ -205,11 +206,11 @@ fn changes_json(preview: &Preview<'_>) -> Vec<Json> {
 }
 
 fn steps_json(preview: &Preview<'_>) -> Vec<Json> {
-    let step = |step: &Action| {
+    let step = |step: &Step| {
         json!({
             "stack": preview.stack,
-            "action": step.call.verb(),
-            "target": step.call.target(),
+            "action": step.action,
+            "target": step.target,
             "service": step.service,
             "cause": step.cause.to_string(),
         })

@@ -64,8 +64,7 @@ fn service_rows(services: &[ServiceStatus]) -> Vec<Vec<Cell>> {
 }
 
 fn container_rows(containers: &[&ContainerStatus], now: Timestamp) -> Vec<Vec<Cell>> {
-    let mut rows =
-        vec![header(&["CONTAINER", "STATE", "HEALTH", "RESTARTS", "AGE", "REASON", "NEXT TRY"])];
+    let mut rows = vec![header(&["CONTAINER", "STATE", "HEALTH", "RESTARTS", "AGE", "REASON", "NEXT TRY"])];
     rows.extend(containers.iter().map(|container| {
         let state = match container.exit_code {
             Some(code) => format!("{} ({code})", container.state.as_str()),

@@ -64,7 +64,8 @@ mod tests {
     #[test]
     fn columns_line_up_and_no_line_ends_in_blanks() {
         let row = |cells: &[&str]| cells.iter().copied().map(Cell::plain).collect::<Vec<_>>();
-        let rows = [row(&["api", "3", ""]), row(&["worker", "12", "late"]), row(&["a much wider cell", "1", "x"])];
+        let rows =
+            [row(&["api", "3", ""]), row(&["worker", "12", "late"]), row(&["a much wider cell", "1", "x"])];
         assert_eq!(lines(&rows, 10), ["api     3", "worker  12  late", "a much wider cell  1   x"]);
     }
 }

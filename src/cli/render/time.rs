@@ -9,7 +9,8 @@ use crate::core::time::Timestamp;
 /// The largest unit that fits and, below ten of it, the next one: `45s`, `2m5s`, `12m`, `3h20m`, `4d`.
 pub(super) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    let units = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let units =
+        [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
     let mut units = units.into_iter().skip_while(|(count, _)| *count == 0);
     let Some((count, unit)) = units.next() else { return "0s".to_owned() };
     match units.next() {
