@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod compose;
 pub mod controller;
 pub mod core;
 pub mod engine;

@@ -92,7 +92,15 @@ pub enum EngineKind {
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// For people, or for programs (stable shape)
-    #[arg(id = "output", short = 'o', long, value_enum, value_name = "FORMAT", default_value_t, global = true)]
+    #[arg(
+        id = "output",
+        short = 'o',
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        global = true
+    )]
     pub format: Format,
     /// Colours: on a terminal only, always, never (`NO_COLOR` is honoured)
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
@@ -186,7 +194,9 @@ mod tests {
     /// The derived code takes a value of one command for another's where two share an id.
     #[test]
     fn no_option_of_a_command_shares_its_id_with_a_global_one() {
-        for line in ["diff api", "apply --allow memory-under-use", "run", "status", "down --volumes=a,b", "validate"] {
+        for line in
+            ["diff api", "apply --allow memory-under-use", "run", "status", "down --volumes=a,b", "validate"]
+        {
             Cli::try_parse_from(["operator"].into_iter().chain(line.split(' '))).unwrap();
         }
         let line = "operator config --format json --profile a -o json";

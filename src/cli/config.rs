@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::args::{Cli, Format};
 use super::exit::Exit;
 use super::files;
+use super::render::yaml;
 use super::screen::Screen;
 use crate::compose::Project;
 
@@ -98,7 +99,7 @@ pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
     let text = match args.format.unwrap_or(default) {
         ConfigFormat::Json => json(&project.printed())?,
         ConfigFormat::Yaml => {
-            serde_yaml::to_string(&project.printed()).context("the model cannot be written")?
+            yaml::compose(project.printed()).context("the model cannot be written")?
         }
     };
     screen.line(text.trim_end())?;

@@ -6,3 +6,4 @@ pub mod status;
 mod style;
 mod table;
 mod time;
+pub(super) mod yaml;

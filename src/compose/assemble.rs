@@ -1,0 +1,184 @@
+//! The whole way from options to a project.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value as Json};
+
+use super::consistency::Context;
+use super::defaults::normalise;
+use super::environment::{resolve_env_files, resolve_label_files};
+use super::errors::{Diagnostic, Diagnostics, Result};
+use super::files::{FileView, Recorder};
+use super::hash;
+use super::loader::{Loader, Scope};
+use super::model::{Model, Service};
+use super::options::LoadOptions;
+use super::profiles;
+use super::project::{Project, ServiceHashes};
+use super::setup::{self, Setup, normalised_name};
+use super::yaml::Node;
+
+/// Loads a project.
+pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diagnostics> {
+    let home = options.environment.get("HOME").cloned();
+    let mut loader = Loader::new(Recorder::new(files), home);
+    let mut setup = setup::find(options, &mut loader.files, &mut loader.interpolator, &mut loader.warnings)?;
+    let name = project_name(&mut loader, options, &setup)?;
+    setup.environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+    let scope = Scope {
+        directory: setup.directory.clone(),
+        environment: setup.environment.clone(),
+        chain: Vec::new(),
+    };
+    let mut tree = loader.load_tree(&setup.files, &scope)?;
+    normalise(&mut tree, &name, &|variable| setup.environment.get(variable).cloned())?;
+    let place = tree.get("name").map_or_else(|| tree.span.clone(), |node| node.span.clone());
+    if let Some(mapping) = tree.as_mapping_mut() {
+        mapping.set("name", Node::text(name.clone(), &place));
+    }
+    finish(loader, setup, name, tree)
+}
+
+/// The name: given from outside, or of the last file that has one, or of the directory.
+fn project_name(loader: &mut Loader<'_>, options: &LoadOptions, setup: &Setup) -> Result<String> {
+    if let Some(name) = setup::given_name(options, &setup.environment)? {
+        return Ok(name);
+    }
+    let mut written = None;
+    for path in &setup.files {
+        for document in loader.documents(path)? {
+            let name = document.get("name").and_then(|node| Some((node.scalar_text()?, node.span.clone())));
+            written = name.filter(|(text, _)| !text.is_empty()).or(written);
+        }
+    }
+    let name = match written {
+        Some((text, span)) => {
+            let lookup = |variable: &str| setup.environment.get(variable).cloned();
+            let mut node = Node::text(text, &span);
+            loader.interpolator.expand_tree(&mut node, &lookup, "name")?;
+            node.as_text().unwrap_or_default().to_owned()
+        }
+        None => {
+            setup.directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        }
+    };
+    let name = normalised_name(&name);
+    if name.is_empty() {
+        return Err(
+            Diagnostic::new("project name must not be empty").help("set `name` at the top of the file")
+        );
+    }
+    Ok(name)
+}
+
+/// From the normalised tree to the project.
+fn finish(mut loader: Loader<'_>, setup: Setup, name: String, tree: Node) -> Result<Project, Diagnostics> {
+    let mut model = typed(&tree)?;
+    let disabled = profiles::disable(&mut model, &setup.profiles);
+    let faults = Context { model: &model, disabled: &disabled, tree: &tree }.check();
+    if !faults.is_empty() {
+        return Err(Diagnostics { faults });
+    }
+    for service in model.services.values_mut() {
+        if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
+            deploy.replicas = Some(scale);
+        }
+    }
+    let mut service_hashes = BTreeMap::new();
+    for (key, service) in &mut model.services {
+        let hashes =
+            resolve_files(&mut loader, service, tree.lookup(&["services", key]), &setup.environment)?;
+        service_hashes.insert(key.clone(), hashes);
+    }
+    profiles::prune(&mut model);
+    let canonical = canonical_json(&name, &model)?;
+    let Loader { files, interpolator, warnings, .. } = loader;
+    let (files_read, files_missing) = files.into_record();
+    Ok(Project {
+        name,
+        working_dir: setup.directory,
+        compose_files: setup.files,
+        environment_files: setup.env_files,
+        environment: setup.environment,
+        network_hashes: model
+            .networks
+            .iter()
+            .map(|(key, value)| (key.clone(), hash::network(value)))
+            .collect(),
+        volume_hashes: model.volumes.iter().map(|(key, value)| (key.clone(), hash::volume(value))).collect(),
+        model,
+        canonical,
+        disabled,
+        warnings: distinct(warnings.into_iter().chain(interpolator.warnings)),
+        files_read,
+        files_missing,
+        service_hashes,
+        tree,
+    })
+}
+
+/// Reads the env and label files of a service, and takes its hash before and after.
+fn resolve_files(
+    loader: &mut Loader<'_>,
+    service: &mut Service,
+    node: Option<&Node>,
+    environment: &BTreeMap<String, String>,
+) -> Result<ServiceHashes> {
+    resolve_label_files(loader, service, node)?;
+    let declared = hash::service(service);
+    resolve_env_files(loader, service, node, environment)?;
+    let resolved = hash::service(service);
+    Ok(ServiceHashes { declared, resolved })
+}
+
+/// The typed model of a tree.
+fn typed(tree: &Node) -> Result<Model> {
+    let mut json = tree.to_json();
+    separate_extensions(&mut json);
+    if let Some(root) = json.as_object_mut() {
+        for section in ["services", "networks", "volumes", "secrets", "configs"] {
+            for resource in
+                root.get_mut(section).and_then(Json::as_object_mut).into_iter().flat_map(Map::values_mut)
+            {
+                separate_extensions(resource);
+            }
+        }
+    }
+    serde_path_to_error::deserialize(&json).map_err(|error| {
+        let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
+        let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+        let message = format!("{}: {}", path.join("."), error.inner());
+        match (0..=steps.len()).rev().find_map(|depth| tree.lookup(&steps[..depth])) {
+            Some(node) => Diagnostic::at(&node.span, message),
+            None => Diagnostic::new(message),
+        }
+    })
+}
+
+/// Moves the `x-` attributes of an object under one key.
+fn separate_extensions(value: &mut Json) {
+    let Some(object) = value.as_object_mut() else { return };
+    let keys: Vec<String> = object.keys().filter(|key| key.starts_with("x-")).cloned().collect();
+    let extensions: Map<String, Json> =
+        keys.into_iter().filter_map(|key| object.shift_remove(&key).map(|value| (key, value))).collect();
+    object.insert("extensions".to_owned(), Json::Object(extensions));
+}
+
+/// The tree as the reference prints it: sorted at the top, and below in the order of its structs.
+fn canonical_json(name: &str, model: &Model) -> Result<Json> {
+    let unwritable =
+        |error: serde_json::Error| Diagnostic::new(format!("the project has no JSON form: {error}"));
+    let mut entries: BTreeMap<String, Json> = BTreeMap::new();
+    if let Json::Object(sections) = serde_json::to_value(model).map_err(unwritable)? {
+        entries.extend(sections);
+    }
+    entries.extend(model.extensions.clone());
+    entries.insert("name".to_owned(), Json::String(name.to_owned()));
+    Ok(Json::Object(entries.into_iter().collect()))
+}
+
+/// Each once, in order of appearance.
+fn distinct(warnings: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    warnings.filter(|warning| seen.insert(warning.clone())).collect()
+}

@@ -1,0 +1,221 @@
+//! How the loader reads files: through a view, so that a directory, a git revision or a test can
+//! be read alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+use super::errors::{Diagnostic, Result};
+
+/// The largest file that is read. It is above the bound for YAML, as env files and label files
+/// may be generated, and small enough to hold a few at once.
+pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Where files come from. Paths are absolute and clean.
+pub trait FileView {
+    /// The content of a regular file.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, FileError>;
+
+    /// True when there is a regular file.
+    fn is_file(&self, path: &Path) -> bool;
+
+    /// True when there is a directory.
+    fn is_dir(&self, path: &Path) -> bool;
+
+    /// The entries of a directory, in no order.
+    fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError>;
+
+    /// The path as messages show it.
+    fn display(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
+}
+
+/// Why a file was not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// There is none.
+    #[error("no such file or directory")]
+    Missing,
+    /// It is a directory, a device, a socket or a pipe.
+    #[error("not a regular file")]
+    NotAFile,
+    /// It is beyond [`MAX_FILE_BYTES`].
+    #[error("larger than {MAX_FILE_BYTES} bytes")]
+    TooLarge,
+    /// The view does not let it be read, or reading failed.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// The file system of the host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskFiles;
+
+impl FileView for DiskFiles {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
+        // Before opening: a pipe would block there, and a device may act.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(FileError::NotAFile);
+        }
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MAX_FILE_BYTES { Err(FileError::TooLarge) } else { Ok(bytes) }
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|data| data.is_file())
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|data| data.is_dir())
+    }
+
+    fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+        let entries = std::fs::read_dir(directory).map_err(unreadable)?;
+        entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable)).collect()
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err calls")]
+fn unreadable(error: std::io::Error) -> FileError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => FileError::Missing,
+        _ => FileError::Unreadable(error.to_string()),
+    }
+}
+
+/// Files in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryFiles {
+    files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl MemoryFiles {
+    /// No files.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file at an absolute path.
+    #[must_use]
+    pub fn with(mut self, path: impl Into<PathBuf>, content: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(path.into(), content.into());
+        self
+    }
+}
+
+impl FileView for MemoryFiles {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
+        match self.files.get(&clean(path)) {
+            Some(bytes) if bytes.len() as u64 > MAX_FILE_BYTES => Err(FileError::TooLarge),
+            Some(bytes) => Ok(bytes.clone()),
+            None => Err(FileError::Missing),
+        }
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        self.files.contains_key(&clean(path))
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        let path = clean(path);
+        self.files.keys().any(|file| file.ancestors().skip(1).any(|directory| directory == path))
+    }
+
+    fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+        let directory = clean(directory);
+        let inside = self.files.keys().filter(|path| path.parent() == Some(&directory));
+        let inside: Vec<PathBuf> = inside.cloned().collect();
+        if inside.is_empty() { Err(FileError::Missing) } else { Ok(inside) }
+    }
+}
+
+/// A view that remembers what was asked of it, so that changes can be watched for.
+pub(crate) struct Recorder<'a> {
+    view: &'a dyn FileView,
+    read: BTreeSet<PathBuf>,
+    missing: BTreeSet<PathBuf>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Starts with an empty record.
+    pub(crate) fn new(view: &'a dyn FileView) -> Self {
+        Self { view, read: BTreeSet::new(), missing: BTreeSet::new() }
+    }
+
+    /// Reads a file.
+    pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<u8>, FileError> {
+        let result = self.view.read(path);
+        self.note(path, result.is_ok());
+        result
+    }
+
+    /// Reads a file that has to be there; `what` says what for.
+    pub(crate) fn require(&mut self, path: &Path, what: &str) -> Result<Vec<u8>> {
+        let shown = self.display(path);
+        self.read(path).map_err(|error| {
+            Diagnostic::in_file(&shown, 0, format!("{what} not found: {}: {error}", shown.display()))
+        })
+    }
+
+    /// True when there is a regular file.
+    pub(crate) fn is_file(&mut self, path: &Path) -> bool {
+        let found = self.view.is_file(path);
+        if !found {
+            self.note(path, false);
+        }
+        found
+    }
+
+    /// True when there is a directory.
+    pub(crate) fn is_dir(&self, path: &Path) -> bool {
+        self.view.is_dir(path)
+    }
+
+    /// The path as messages show it.
+    pub(crate) fn display(&self, path: &Path) -> PathBuf {
+        self.view.display(path)
+    }
+
+    /// Every file that was read, and every one that was looked for and was not there.
+    pub(crate) fn into_record(self) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let missing = self.missing.difference(&self.read).cloned().collect();
+        (self.read.into_iter().collect(), missing)
+    }
+
+    fn note(&mut self, path: &Path, found: bool) {
+        let record = if found { &mut self.read } else { &mut self.missing };
+        record.insert(path.to_owned());
+    }
+}
+
+/// Joins a path to a base unless it is absolute, and cleans it.
+pub(crate) fn join(base: &Path, path: &str) -> PathBuf {
+    clean(&base.join(path))
+}
+
+/// Resolves `.` and `..` by the text alone, as the reference does.
+pub(crate) fn clean(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                if matches!(cleaned.components().next_back(), Some(Component::Normal(_))) {
+                    cleaned.pop();
+                } else if !cleaned.has_root() {
+                    cleaned.push("..");
+                }
+            }
+            other => cleaned.push(other),
+        }
+    }
+    if cleaned.as_os_str().is_empty() { PathBuf::from(".") } else { cleaned }
+}
+
+/// The directory a file is in.
+pub(crate) fn parent(path: &Path) -> PathBuf {
+    path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned)
+}

@@ -1,0 +1,62 @@
+//! The hash by which the reference sees that a service, network or volume has changed.
+//!
+//! It is the SHA-256 of the compact JSON that Go's encoder makes of the struct, in its order of
+//! fields. What only concerns the making of images, the number of containers or their order does
+//! not count.
+//!
+//! The label on a container is taken after `service:x` in `network_mode`, `ipc`, `pid` and
+//! `volumes_from` was replaced by the container: do that on a copy of the service first.
+
+use sha2::{Digest, Sha256};
+
+use super::model::{Network, Service, Volume};
+
+/// The hash of a service.
+pub fn service(service: &Service) -> String {
+    let mut counted = service.clone();
+    counted.build = None;
+    counted.pull_policy = String::new();
+    counted.scale = None;
+    counted.depends_on.clear();
+    counted.profiles.clear();
+    if let Some(deploy) = &mut counted.deploy {
+        deploy.replicas = None;
+    }
+    of(&counted)
+}
+
+/// The hash of a network.
+pub fn network(network: &Network) -> String {
+    of(network)
+}
+
+/// The hash of a volume; no driver stands for `local`.
+pub fn volume(volume: &Volume) -> String {
+    let mut counted = volume.clone();
+    if counted.driver.is_empty() {
+        "local".clone_into(&mut counted.driver);
+    }
+    of(&counted)
+}
+
+fn of<T: serde::Serialize>(value: &T) -> String {
+    // Writing plain structs to a text cannot fail; an empty text would still be one stable hash.
+    let json = serde_json::to_string(value).unwrap_or_default();
+    hex::encode(Sha256::digest(escape_html(&json)))
+}
+
+/// Go's encoder escapes what could end a script element. These characters occur in texts only.
+fn escape_html(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' => escaped.push_str("\\u003c"),
+            '>' => escaped.push_str("\\u003e"),
+            '&' => escaped.push_str("\\u0026"),
+            '\u{2028}' => escaped.push_str("\\u2028"),
+            '\u{2029}' => escaped.push_str("\\u2029"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,152 @@
+//! `include`: the resources of other projects, each loaded by itself with its own directory and
+//! variables.
+
+use std::path::PathBuf;
+
+use super::errors::{Diagnostic, Diagnostics, Result};
+use super::files::{join, parent};
+use super::loader::{Loader, Scope};
+use super::setup::read_variables;
+use super::yaml::{Node, Value};
+
+/// The sections that are taken over.
+const SECTIONS: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
+
+/// An entry of `include`.
+struct Entry {
+    paths: Vec<String>,
+    directory: Option<String>,
+    env_files: Vec<String>,
+    node: Node,
+}
+
+/// Takes over what a document includes.
+pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, scope: &Scope) -> Result<(), Diagnostics> {
+    let Some(include) = document.as_mapping_mut().and_then(|mapping| mapping.remove("include")) else {
+        return Ok(());
+    };
+    for entry in parse(&include)? {
+        let imported = load(loader, &entry, scope)?;
+        import(document, imported)?;
+    }
+    Ok(())
+}
+
+fn parse(include: &Node) -> Result<Vec<Entry>> {
+    let refused = |node: &Node, what: &str| {
+        Diagnostic::at(&node.span, format!("include {what}"))
+            .help("write a list of paths, or of mappings with `path`, `env_file` and `project_directory`")
+    };
+    let texts = |node: Option<&Node>| -> Result<Vec<String>> {
+        let Some(node) = node.filter(|node| !node.is_null()) else { return Ok(Vec::new()) };
+        let items = node.as_sequence().unwrap_or(std::slice::from_ref(node));
+        let text = |item: &Node| {
+            item.as_text().map(ToOwned::to_owned).ok_or_else(|| refused(item, "must be strings"))
+        };
+        items.iter().map(text).collect()
+    };
+    if include.is_null() {
+        return Ok(Vec::new());
+    }
+    let items = include.as_sequence().ok_or_else(|| refused(include, "must be a list"))?;
+    items
+        .iter()
+        .map(|item| match &item.value {
+            Value::Text(path) => Ok(Entry {
+                paths: vec![path.clone()],
+                directory: None,
+                env_files: Vec::new(),
+                node: item.clone(),
+            }),
+            Value::Mapping(mapping) => {
+                let paths = texts(mapping.get("path"))?;
+                if paths.is_empty() {
+                    return Err(refused(item, "entry has no `path`"));
+                }
+                Ok(Entry {
+                    paths,
+                    directory: texts(mapping.get("project_directory"))?.into_iter().next(),
+                    env_files: texts(mapping.get("env_file"))?,
+                    node: item.clone(),
+                })
+            }
+            _ => Err(refused(item, "entries must be strings or mappings")),
+        })
+        .collect()
+}
+
+fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Node, Diagnostics> {
+    let paths: Vec<PathBuf> = entry.paths.iter().map(|path| join(&scope.directory, path)).collect();
+    for path in &paths {
+        if scope.chain.contains(path) {
+            let steps: Vec<String> =
+                scope.chain.iter().chain([path]).map(|file| file.display().to_string()).collect();
+            let message = format!("include cycle detected: {}", steps.join(" includes "));
+            return Err(Diagnostic::at(&entry.node.span, message).into());
+        }
+        if !loader.files.is_file(path) {
+            let message = format!("included file not found: {}", path.display());
+            return Err(Diagnostic::at(&entry.node.span, message)
+                .help("only local files can be included")
+                .into());
+        }
+    }
+    let directory = match (&entry.directory, paths.first()) {
+        (Some(directory), _) => join(&scope.directory, directory),
+        (None, Some(first)) => parent(first),
+        (None, None) => scope.directory.clone(),
+    };
+    let usual = directory.join(".env");
+    let env_files: Vec<PathBuf> = if !entry.env_files.is_empty() {
+        entry
+            .env_files
+            .iter()
+            .filter(|path| *path != "/dev/null")
+            .map(|path| join(&scope.directory, path))
+            .collect()
+    } else if loader.files.is_file(&usual) {
+        vec![usual]
+    } else {
+        Vec::new()
+    };
+    let found = read_variables(&env_files, &scope.environment, &mut loader.files, &mut loader.interpolator)
+        .map_err(|fault| fault.or_at(&entry.node.span))?;
+    let mut environment = scope.environment.clone();
+    for (name, value) in found {
+        environment.entry(name).or_insert(value);
+    }
+    // A project directory that is not there stands for the one it would be in, to the reference.
+    let directory = if loader.files.is_dir(&directory) { directory } else { parent(&directory) };
+    let inner = Scope { directory, environment, chain: scope.chain.clone() };
+    loader.load_tree(&paths, &inner)
+}
+
+/// Adds resources to a document; what is there already has to be the same.
+fn import(document: &mut Node, mut imported: Node) -> Result<()> {
+    for section in SECTIONS {
+        let Some(source) = imported.get_mut(section) else { continue };
+        let span = source.span.clone();
+        let Value::Mapping(theirs) = std::mem::replace(&mut source.value, Value::Null) else { continue };
+        let Some(target) = document.as_mapping_mut() else { return Ok(()) };
+        if !target.contains(section) {
+            target.set(section, Node::mapping(&span));
+        }
+        let Some(ours) = target.get_mut(section).and_then(Node::as_mapping_mut) else { continue };
+        for (name, entry) in theirs.entries {
+            match ours.entries.get(&name) {
+                Some(existing) if existing.node != entry.node => {
+                    let message = format!("{section}.{name} conflicts with imported resource");
+                    return Err(Diagnostic::at(&existing.key_span, message)
+                        .label("defined here")
+                        .second(&entry.key_span, "and in the included file")
+                        .help("rename one of the two, or amend the included one in an override file"));
+                }
+                Some(_) => {}
+                None => {
+                    ours.entries.insert(name, entry);
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! Compose files, read as the reference implementation reads them.
+//!
+//! [`load`] goes from files to a [`Project`]: it parses with positions ([`yaml`]), expands variables,
+//! applies `extends` and `include`, lays files over each other, checks against the specification,
+//! spells out every short form, and gives a typed [`model`] with the hashes by which changes are
+//! seen ([`hash`]). All reading goes through a [`FileView`], and everything that is looked up comes in with
+//! the [`LoadOptions`]: the same input gives the same project.
+//!
+//! Vocabulary: a *document* is one YAML document of a file; a *tree* is what documents laid over each other
+//! give; it is *canonical* once every short form is spelled out.
+
+mod assemble;
+mod consistency;
+mod defaults;
+mod dotenv;
+mod environment;
+pub mod errors;
+mod extends;
+mod files;
+pub mod hash;
+mod include;
+mod interpolate;
+mod loader;
+mod merge;
+pub mod model;
+mod normalise;
+mod options;
+mod paths;
+mod profiles;
+mod project;
+mod schema;
+mod setup;
+mod tags;
+mod unicity;
+mod validate;
+pub mod yaml;
+
+pub use assemble::load;
+pub use errors::{Diagnostic, Diagnostics};
+pub use files::{DiskFiles, FileError, FileView, MAX_FILE_BYTES, MemoryFiles};
+pub use interpolate::MAX_EXPANDED_BYTES;
+pub use loader::MAX_LOADS;
+pub use options::LoadOptions;
+pub use project::{Origin, Project, ServiceHashes};

@@ -1,0 +1,74 @@
+//! A command line as words, by the rules of the shell splitter the reference uses: quotes and
+//! backslashes count, nothing is expanded, and what follows an unquoted `;`, `&`, `|`, `<` or `>`
+//! is dropped.
+
+/// The words of a command line.
+pub(crate) fn split_words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut started = false;
+    let (mut escaped, mut single, mut double) = (false, false, false);
+    let (mut backquoted, mut dollar) = (false, false);
+    for (at, c) in line.char_indices() {
+        let quoted = single || double || backquoted || dollar;
+        if escaped {
+            if c == 't' && double {
+                word.push('\t');
+            } else if c == 'n' && double {
+                word.push('\n');
+            } else {
+                word.push(c);
+            }
+            escaped = false;
+            started = true;
+            continue;
+        }
+        match c {
+            '\\' if !single => {
+                escaped = true;
+                continue;
+            }
+            ' ' | '\t' | '\r' | '\n' if !quoted => {
+                if started {
+                    words.push(std::mem::take(&mut word));
+                    started = false;
+                }
+                continue;
+            }
+            '`' if !single && !double && !dollar => backquoted = !backquoted,
+            ')' if !single && !double && !backquoted => dollar = false,
+            '(' if !single && !double && !backquoted => {
+                if dollar || !word.ends_with('$') {
+                    return None;
+                }
+                dollar = true;
+            }
+            '"' if !single && !dollar => {
+                double = !double;
+                started = true;
+                continue;
+            }
+            '\'' if !double && !dollar => {
+                single = !single;
+                started = true;
+                continue;
+            }
+            ';' | '&' | '|' | '<' | '>' if !quoted => {
+                // A digit before `>` is the number of a stream and no word.
+                let stream =
+                    c == '>' && word.len() == 1 && line[..at].ends_with(|c: char| c.is_ascii_digit());
+                if started && !stream {
+                    words.push(word);
+                }
+                return Some(words);
+            }
+            _ => {}
+        }
+        word.push(c);
+        started = true;
+    }
+    if started {
+        words.push(word);
+    }
+    (!escaped && !single && !double && !backquoted && !dollar).then_some(words)
+}

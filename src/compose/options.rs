@@ -1,0 +1,24 @@
+//! What a project is loaded from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What a project is loaded from. The environment of the process comes in as data: the loader
+/// looks nothing up by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// The Compose files, the base first (`-f`). Empty: `COMPOSE_FILE`, else the usual names.
+    pub files: Vec<PathBuf>,
+    /// The name of the project (`-p`).
+    pub project_name: Option<String>,
+    /// The directory paths are relative to (`--project-directory`); else that of the first file.
+    pub project_directory: Option<PathBuf>,
+    /// The files with variables (`--env-file`). Empty: `COMPOSE_ENV_FILES`, else `.env`.
+    pub env_files: Vec<PathBuf>,
+    /// The enabled profiles (`--profile`). Empty: `COMPOSE_PROFILES`.
+    pub profiles: Vec<String>,
+    /// The environment of the process.
+    pub environment: BTreeMap<String, String>,
+    /// The absolute directory other paths here are relative to.
+    pub working_dir: PathBuf,
+}

@@ -1,0 +1,11 @@
+//! The shape of a Compose file: every attribute of the specification in one table, and the check
+//! of a tree against it.
+
+mod check;
+mod project;
+mod service;
+mod shape;
+
+pub(crate) use check::{Report, check};
+pub(crate) use project::PROJECT;
+pub(crate) use shape::Shape;

@@ -1,0 +1,206 @@
+//! Which files a project is made of, with which variables and under which name.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::dotenv::{self, Variables};
+use super::errors::{Diagnostic, Result};
+use super::files::{Recorder, clean, join, parent};
+use super::interpolate::Interpolator;
+use super::options::LoadOptions;
+
+/// The usual names of the base file, the best first.
+const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+
+/// The usual names of the override.
+const OVERRIDE_NAMES: [&str; 4] = [
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
+
+/// What a project is made of.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// The Compose files, absolute.
+    pub(crate) files: Vec<PathBuf>,
+    /// The project directory, absolute.
+    pub(crate) directory: PathBuf,
+    /// The env files that were asked for, absolute.
+    pub(crate) env_files: Vec<PathBuf>,
+    /// The variables of the process and of the env files.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// The enabled profiles.
+    pub(crate) profiles: Vec<String>,
+}
+
+/// Finds out what a project is made of.
+pub(crate) fn find(
+    options: &LoadOptions,
+    files: &mut Recorder<'_>,
+    interpolator: &mut Interpolator,
+    warnings: &mut Vec<String>,
+) -> Result<Setup> {
+    let absolute = |path: &PathBuf| clean(&options.working_dir.join(path));
+    let mut environment = options.environment.clone();
+    let env_files = requested_env_files(options)?;
+    let mut compose_files: Vec<PathBuf> = options.files.iter().map(absolute).collect();
+    let directory = |compose_files: &[PathBuf]| match (&options.project_directory, compose_files.first()) {
+        (Some(directory), _) => absolute(directory),
+        (None, Some(first)) => parent(first),
+        (None, None) => clean(&options.working_dir),
+    };
+    // Twice: the env file may say which files there are, and these where the project is.
+    read_env_files(&env_files, &directory(&compose_files), &mut environment, files, interpolator)?;
+    if compose_files.is_empty() {
+        compose_files = from_variable(&environment, &options.working_dir);
+    }
+    if compose_files.is_empty() {
+        compose_files = discover(&directory(&[]), files, warnings)?;
+    }
+    let directory = directory(&compose_files);
+    read_env_files(&env_files, &directory, &mut environment, files, interpolator)?;
+    let profiles = profiles(options, &environment);
+    let env_files = match &env_files {
+        EnvFiles::Given(given) => given.clone(),
+        EnvFiles::Usual | EnvFiles::Off => Vec::new(),
+    };
+    Ok(Setup { files: compose_files, directory, env_files, environment, profiles })
+}
+
+/// Which env files are read.
+enum EnvFiles {
+    /// `.env` of the project directory.
+    Usual,
+    /// None.
+    Off,
+    /// These.
+    Given(Vec<PathBuf>),
+}
+
+fn requested_env_files(options: &LoadOptions) -> Result<EnvFiles> {
+    let absolute = |path: &Path| clean(&options.working_dir.join(path));
+    if !options.env_files.is_empty() {
+        return Ok(EnvFiles::Given(options.env_files.iter().map(|path| absolute(path)).collect()));
+    }
+    if let Some(list) = options.environment.get("COMPOSE_ENV_FILES").filter(|list| !list.is_empty()) {
+        return Ok(EnvFiles::Given(list.split(',').map(|path| absolute(Path::new(path))).collect()));
+    }
+    match options.environment.get("COMPOSE_DISABLE_ENV_FILE").map(String::as_str) {
+        None | Some("" | "0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(EnvFiles::Usual),
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(EnvFiles::Off),
+        Some(other) => Err(Diagnostic::new(format!("COMPOSE_DISABLE_ENV_FILE is not a boolean: {other}"))),
+    }
+}
+
+fn read_env_files(
+    env_files: &EnvFiles,
+    directory: &Path,
+    environment: &mut BTreeMap<String, String>,
+    files: &mut Recorder<'_>,
+    interpolator: &mut Interpolator,
+) -> Result<()> {
+    let paths = match env_files {
+        EnvFiles::Off => return Ok(()),
+        EnvFiles::Given(paths) => paths.clone(),
+        EnvFiles::Usual => {
+            let usual = directory.join(".env");
+            if files.is_file(&usual) { vec![usual] } else { return Ok(()) }
+        }
+    };
+    let found = read_variables(&paths, environment, files, interpolator)?;
+    for (name, value) in found {
+        environment.entry(name).or_insert(value);
+    }
+    Ok(())
+}
+
+/// Reads env files one after the other: later ones win, and see the variables of the earlier.
+pub(crate) fn read_variables(
+    paths: &[PathBuf],
+    environment: &BTreeMap<String, String>,
+    files: &mut Recorder<'_>,
+    interpolator: &mut Interpolator,
+) -> Result<Variables> {
+    let mut found = Variables::new();
+    for path in paths {
+        let bytes = files.require(path, "env file")?;
+        let shown = files.display(path);
+        dotenv::parse(&shown, &bytes, &|name| environment.get(name).cloned(), interpolator, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// The files that `COMPOSE_FILE` lists.
+fn from_variable(environment: &BTreeMap<String, String>, working_dir: &Path) -> Vec<PathBuf> {
+    let Some(list) = environment.get("COMPOSE_FILE").filter(|list| !list.is_empty()) else {
+        return Vec::new();
+    };
+    let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|text| !text.is_empty());
+    list.split(separator.map_or(":", String::as_str)).map(|path| join(working_dir, path)).collect()
+}
+
+/// Looks for the usual names in a directory and those above it.
+fn discover(start: &Path, files: &mut Recorder<'_>, warnings: &mut Vec<String>) -> Result<Vec<PathBuf>> {
+    for directory in start.ancestors() {
+        let found = existing(&FILE_NAMES, directory, files);
+        let Some(base) = found.first() else { continue };
+        warn_of_several(&found, files, warnings);
+        let overrides = existing(&OVERRIDE_NAMES, directory, files);
+        warn_of_several(&overrides, files, warnings);
+        return Ok(std::iter::once(base).chain(overrides.first()).cloned().collect());
+    }
+    let names = FILE_NAMES.join(", ");
+    Err(Diagnostic::new(format!("no configuration file provided: not found in {}", start.display()))
+        .help(format!("make one of these, or name the files: {names}")))
+}
+
+fn existing(names: &[&str], directory: &Path, files: &mut Recorder<'_>) -> Vec<PathBuf> {
+    names.iter().map(|name| directory.join(name)).filter(|path| files.is_file(path)).collect()
+}
+
+fn warn_of_several(found: &[PathBuf], files: &Recorder<'_>, warnings: &mut Vec<String>) {
+    if let [first, _, ..] = found {
+        let all: Vec<String> = found.iter().map(|path| files.display(path).display().to_string()).collect();
+        warnings.push(format!("Found multiple config files with supported names: {}", all.join(", ")));
+        warnings.push(format!("Using {}", files.display(first).display()));
+    }
+}
+
+fn profiles(options: &LoadOptions, environment: &BTreeMap<String, String>) -> Vec<String> {
+    if !options.profiles.is_empty() {
+        return options.profiles.clone();
+    }
+    let list = environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
+    list.split(',').map(str::trim).filter(|profile| !profile.is_empty()).map(ToOwned::to_owned).collect()
+}
+
+/// The name of a project that was given from outside, if any: by option, or by variable.
+pub(crate) fn given_name(
+    options: &LoadOptions,
+    environment: &BTreeMap<String, String>,
+) -> Result<Option<String>> {
+    let variable = environment.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty());
+    let Some(name) = options.project_name.as_ref().filter(|name| !name.is_empty()).or(variable) else {
+        return Ok(None);
+    };
+    if normalised_name(name) != *name {
+        let message = format!(
+            "invalid project name \"{name}\": must consist only of lowercase alphanumeric characters, \
+             hyphens, and underscores as well as start with a letter or number"
+        );
+        return Err(Diagnostic::new(message).help(format!("use: {}", normalised_name(name))));
+    }
+    Ok(Some(name.clone()))
+}
+
+/// A name with what is not allowed left out.
+pub(crate) fn normalised_name(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let kept: String = lower
+        .chars()
+        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
+        .collect();
+    kept.trim_start_matches(['_', '-']).to_owned()
+}

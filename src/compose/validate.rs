@@ -1,0 +1,101 @@
+//! Rules within a single attribute or resource that the table of shapes cannot say.
+
+use std::net::IpAddr;
+
+use super::errors::{Diagnostic, Result};
+use super::yaml::{Mapping, Node, Value};
+
+/// Checks a canonical tree.
+pub(crate) fn validate(tree: &Node) -> Result<()> {
+    for (section, sources) in
+        [("configs", &["file", "environment", "content"][..]), ("secrets", &["file", "environment"])]
+    {
+        for (name, resource) in entries(tree.get(section)) {
+            exclusive(resource, sources, &format!("{section}.{name}"))?;
+        }
+    }
+    for (name, volume) in entries(tree.get("volumes")) {
+        check_external(volume, name)?;
+    }
+    for (name, service) in entries(tree.get("services")) {
+        for port in items(service.get("ports")) {
+            check_address(port, name)?;
+        }
+        for device in items(service.get("gpus")) {
+            check_device(device, &format!("services.{name}.gpus"))?;
+        }
+        for device in items(service.lookup(&["deploy", "resources", "reservations", "devices"])) {
+            check_device(device, &format!("services.{name}.deploy.resources.reservations.devices"))?;
+        }
+        for watch in items(service.lookup(&["develop", "watch"])) {
+            if let Some(path) = watch.get("path").filter(|path| path.as_text() == Some("")) {
+                let message = format!("services.{name}.develop.watch.path: value can't be blank");
+                return Err(Diagnostic::at(&path.span, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn entries(node: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> {
+    node.and_then(Node::as_mapping).into_iter().flat_map(Mapping::iter)
+}
+
+fn items(node: Option<&Node>) -> &[Node] {
+    node.and_then(Node::as_sequence).unwrap_or_default()
+}
+
+fn exclusive(resource: &Node, sources: &[&str], path: &str) -> Result<()> {
+    let given: Vec<&str> = sources.iter().copied().filter(|source| resource.get(source).is_some()).collect();
+    if given.len() > 1 {
+        let message = format!("{path}: {} attributes are mutually exclusive", sources.join("|"));
+        return Err(
+            Diagnostic::at(&resource.span, message).help(format!("keep one of: {}", given.join(", ")))
+        );
+    }
+    let external = resource.get("external").and_then(Node::as_bool) == Some(true);
+    if given.is_empty() && !external && resource.get("driver").is_none() {
+        let message = format!("{path}: one of {} or external must be set", sources.join("|"));
+        return Err(Diagnostic::at(&resource.span, message));
+    }
+    Ok(())
+}
+
+/// An external volume is taken as it is.
+fn check_external(volume: &Node, name: &str) -> Result<()> {
+    if volume.get("external").and_then(Node::as_bool) != Some(true) {
+        return Ok(());
+    }
+    let allowed = |key: &str| key == "name" || key == "external" || key.starts_with("x-");
+    match entries(Some(volume)).find(|(key, _)| !allowed(key)) {
+        Some((key, node)) => {
+            let message =
+                format!("volumes.{name}: conflicting parameters \"external\" and \"{key}\" specified");
+            Err(Diagnostic::at(&node.span, message).help("remove one of the two"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_address(port: &Node, service: &str) -> Result<()> {
+    let Some(node) = port.get("host_ip") else { return Ok(()) };
+    let address = node.as_text().unwrap_or_default();
+    let plain = address.split('%').next().unwrap_or_default();
+    if address.is_empty() || plain.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    Err(Diagnostic::at(&node.span, format!("services.{service}.ports: invalid ip address: {address}")))
+}
+
+fn check_device(device: &Node, path: &str) -> Result<()> {
+    if let (Some(count), Some(ids)) = (device.get("count"), device.get("device_ids")) {
+        let message = format!("{path}: \"count\" and \"device_ids\" attributes are exclusive");
+        return Err(Diagnostic::at(&count.span, message).second(&ids.span, "the other one"));
+    }
+    match device.get("capabilities").map(|node| &node.value) {
+        Some(Value::Sequence(items)) if items.is_empty() && path.contains("deploy") => {
+            Err(Diagnostic::at(&device.span, format!("{path}: capabilities is required")))
+        }
+        _ => Ok(()),
+    }
+}

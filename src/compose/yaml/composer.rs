@@ -1,0 +1,282 @@
+//! From parser events to nodes: anchors, merge keys, duplicate keys, and limits.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span as EventSpan, StrInput, Tag};
+
+use super::node::{Entry, Mapping, Node, Source, Span, Value};
+use super::scalar::resolve_plain;
+use crate::compose::errors::{Diagnostic, Result};
+
+/// The largest input. Real Compose files are a few kilobytes, the largest generated ones known
+/// some hundred; beyond a mebibyte something else was handed in.
+pub const MAX_INPUT_BYTES: usize = 1024 * 1024;
+
+/// The deepest nesting after aliases are followed. The specification itself goes down about a dozen levels;
+/// the bound keeps every later walk over the tree within a small stack.
+pub const MAX_DEPTH: usize = 64;
+
+/// The most nodes in a file after aliases are followed. An alias bomb of 400 bytes would make
+/// 10^9; the largest real files with many aliases (Sentry's) stay below 10 000.
+pub const MAX_NODES: usize = 250_000;
+
+/// Reads all documents of a text. Empty documents are null nodes; an empty text has none.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Node>> {
+    if bytes.len() > MAX_INPUT_BYTES {
+        return Err(Diagnostic::in_file(path, 0, format!("the file is larger than {MAX_INPUT_BYTES} bytes")));
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        Diagnostic::in_file(path, line, "the file is not UTF-8 text")
+    })?;
+    let source = Arc::new(Source { path: path.to_owned(), text: text.to_owned() });
+    Composer::new(&source).documents()
+}
+
+/// A finished anchored node with what its copies cost.
+struct Anchored {
+    node: Node,
+    size: usize,
+    depth: usize,
+}
+
+/// A composed node with its size and depth.
+struct Composed {
+    node: Node,
+    size: usize,
+    depth: usize,
+}
+
+struct Composer<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    source: &'a Arc<Source>,
+    anchors: HashMap<usize, Anchored>,
+    nodes: usize,
+}
+
+impl<'a> Composer<'a> {
+    fn new(source: &'a Arc<Source>) -> Self {
+        // Comments would come between any two events.
+        let mut options = Options::default();
+        options.set_emit_comments(false);
+        let parser = Parser::new_from_str_with_options(&source.text, options);
+        Self { parser, source, anchors: HashMap::new(), nodes: 0 }
+    }
+
+    fn documents(mut self) -> Result<Vec<Node>> {
+        let mut documents = Vec::new();
+        loop {
+            let (event, _) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(documents),
+                Event::DocumentStart(..) => {
+                    self.anchors.clear();
+                    let (event, span) = self.next()?;
+                    documents.push(self.compose(event, span, 1)?.node);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, EventSpan)> {
+        match self.parser.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => {
+                let span = EventSpan::empty(*error.marker());
+                Err(Diagnostic::at(&self.span(&span), format!("invalid YAML: {}", error.info())))
+            }
+            None => Ok((Event::StreamEnd, EventSpan::default())),
+        }
+    }
+
+    fn span(&self, span: &EventSpan) -> Span {
+        let start = span.start.byte_offset().unwrap_or(0).min(self.source.text.len());
+        let end = span.end.byte_offset().unwrap_or(start).clamp(start, self.source.text.len());
+        Span {
+            source: Arc::clone(self.source),
+            bytes: start..end,
+            line: span.start.line().max(1),
+            column: span.start.col() + 1,
+        }
+    }
+
+    fn spend(&mut self, nodes: usize, span: &EventSpan) -> Result<()> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > MAX_NODES {
+            let message = format!("the file has more than {MAX_NODES} values once its aliases are followed");
+            return Err(Diagnostic::at(&self.span(span), message)
+                .help("write the repeated parts out, or split the file"));
+        }
+        Ok(())
+    }
+
+    fn check_depth(&self, depth: usize, span: &EventSpan) -> Result<()> {
+        if depth > MAX_DEPTH {
+            let message = format!("values are nested more than {MAX_DEPTH} levels deep");
+            return Err(Diagnostic::at(&self.span(span), message));
+        }
+        Ok(())
+    }
+
+    fn compose(&mut self, event: Event<'a>, span: EventSpan, level: usize) -> Result<Composed> {
+        self.check_depth(level, &span)?;
+        if let Event::Alias(id) = event {
+            return self.follow(id, &span, level);
+        }
+        self.spend(1, &span)?;
+        let (composed, anchor) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let node = self.scalar(&text, style, tag.as_deref(), &span);
+                (Composed { node, size: 1, depth: 1 }, anchor)
+            }
+            Event::SequenceStart(_, anchor, tag) => (self.sequence(tag.as_deref(), &span, level)?, anchor),
+            Event::MappingStart(_, anchor, tag) => (self.mapping(tag.as_deref(), &span, level)?, anchor),
+            _ => return Err(Diagnostic::at(&self.span(&span), "invalid YAML: a value is missing here")),
+        };
+        if anchor != 0 {
+            let Composed { node, size, depth } = &composed;
+            self.anchors.insert(anchor, Anchored { node: node.clone(), size: *size, depth: *depth });
+        }
+        Ok(composed)
+    }
+
+    fn follow(&mut self, id: usize, span: &EventSpan, level: usize) -> Result<Composed> {
+        let Some((size, depth)) = self.anchors.get(&id).map(|target| (target.size, target.depth)) else {
+            return Err(Diagnostic::at(
+                &self.span(span),
+                "cycle detected: the alias is inside of what it names",
+            )
+            .help("an anchored value cannot contain itself"));
+        };
+        self.spend(size, span)?;
+        self.check_depth(level + depth - 1, span)?;
+        let Some(target) = self.anchors.get(&id) else {
+            return Err(Diagnostic::at(&self.span(span), "unknown anchor"));
+        };
+        Ok(Composed { node: target.node.clone(), size, depth })
+    }
+
+    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: &EventSpan) -> Node {
+        let core = tag.and_then(Tag::core_suffix);
+        let value = match (core, tag) {
+            (None, None) if style == ScalarStyle::Plain => resolve_plain(text),
+            (Some("int" | "float" | "bool" | "null" | "timestamp"), _) => resolve_plain(text),
+            _ => Value::Text(text.to_owned()),
+        };
+        let spelling = (!matches!(value, Value::Text(_) | Value::Null)).then(|| text.into());
+        Node { value, span: self.span(span), tag: local_tag(tag), spelling }
+    }
+
+    fn sequence(&mut self, tag: Option<&Tag>, start: &EventSpan, level: usize) -> Result<Composed> {
+        let (mut items, mut size, mut depth) = (Vec::new(), 1, 0);
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::SequenceEnd {
+                break;
+            }
+            let item = self.compose(event, span, level + 1)?;
+            size += item.size;
+            depth = depth.max(item.depth);
+            items.push(item.node);
+        }
+        let node = Node {
+            value: Value::Sequence(items),
+            span: self.span(start),
+            tag: local_tag(tag),
+            spelling: None,
+        };
+        Ok(Composed { node, size, depth: depth + 1 })
+    }
+
+    fn mapping(&mut self, tag: Option<&Tag>, start: &EventSpan, level: usize) -> Result<Composed> {
+        let mut mapping = Mapping::default();
+        let mut merges: Option<(Span, Vec<Node>)> = None;
+        let (mut size, mut depth) = (1, 0);
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                break;
+            }
+            let is_merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let key = self.compose(event, span, level + 1)?;
+            let (event, span) = self.next()?;
+            let value = self.compose(event, span, level + 1)?;
+            size += key.size + value.size;
+            depth = depth.max(value.depth);
+            if is_merge {
+                if let Some((first, _)) = &merges {
+                    return Err(duplicate("<<", &key.node.span, first));
+                }
+                merges = Some((key.node.span, merge_sources(value.node)?));
+            } else {
+                insert(&mut mapping, &key.node, value.node)?;
+            }
+        }
+        for source in merges.into_iter().flat_map(|(_, sources)| sources) {
+            merge(&mut mapping, source);
+        }
+        let node = Node {
+            value: Value::Mapping(mapping),
+            span: self.span(start),
+            tag: local_tag(tag),
+            spelling: None,
+        };
+        Ok(Composed { node, size, depth: depth + 1 })
+    }
+}
+
+/// The tag as written, unless it is one of YAML's own types.
+fn local_tag(tag: Option<&Tag>) -> Option<Box<str>> {
+    tag.filter(|tag| tag.core_suffix().is_none()).map(|tag| tag.original().into())
+}
+
+fn insert(mapping: &mut Mapping, key: &Node, value: Node) -> Result<()> {
+    let text = match &key.spelling {
+        Some(spelling) => spelling.to_string(),
+        None => match &key.value {
+            Value::Text(text) => text.clone(),
+            Value::Null => "null".to_owned(),
+            _ => return Err(Diagnostic::at(&key.span, "a key cannot be a list or a mapping")),
+        },
+    };
+    if let Some(first) = mapping.entries.get(&text) {
+        return Err(duplicate(&text, &key.span, &first.key_span));
+    }
+    let text_key = key.as_text().is_some();
+    mapping.entries.insert(text, Entry { key_span: key.span.clone(), text_key, node: value });
+    Ok(())
+}
+
+fn duplicate(key: &str, again: &Span, first: &Span) -> Diagnostic {
+    let message = format!("mapping key \"{key}\" already defined at line {}", first.line);
+    Diagnostic::at(again, message)
+        .label("defined again")
+        .second(first, "first defined here")
+        .help(format!("remove one of the two, or rename it: \"{key}\""))
+}
+
+/// What follows `<<`: a mapping or a list of mappings.
+fn merge_sources(node: Node) -> Result<Vec<Node>> {
+    let refused =
+        |span: &Span| Diagnostic::at(span, "map merge requires map or sequence of maps as the value");
+    match node.value {
+        Value::Mapping(_) => Ok(vec![node]),
+        Value::Sequence(items) => match items.iter().find(|item| item.as_mapping().is_none()) {
+            Some(other) => Err(refused(&other.span)),
+            None => Ok(items),
+        },
+        _ => Err(refused(&node.span)),
+    }
+}
+
+/// Own keys win over merged ones, and the first source over the next.
+fn merge(mapping: &mut Mapping, source: Node) {
+    let Value::Mapping(theirs) = source.value else { return };
+    for (key, entry) in theirs.entries {
+        mapping.entries.entry(key).or_insert(entry);
+    }
+}
