@@ -69,11 +69,13 @@ pub struct EngineArgs {
     /// Where the simulated engine keeps its state between commands
     #[arg(long, value_name = "FILE", global = true)]
     pub engine_state: Option<PathBuf>,
-    /// Address of the engine: unix:///…, tcp://…, ssh://… [env: `DOCKER_HOST`]
+    /// Address of the engine, instead of `DOCKER_HOST`
     #[arg(short = 'H', long, value_name = "URL", global = true)]
+    #[arg(help = "Address of the engine: unix:///…, tcp://…, ssh://… [env: DOCKER_HOST]")]
     pub host: Option<String>,
-    /// Docker context to use [env: `DOCKER_CONTEXT`]
+    /// Docker context to use, instead of `DOCKER_CONTEXT`
     #[arg(long, value_name = "NAME", global = true, conflicts_with = "host")]
+    #[arg(help = "Docker context to use [env: DOCKER_CONTEXT]")]
     pub context: Option<String>,
 }
 
@@ -102,8 +104,9 @@ pub struct OutputArgs {
         global = true
     )]
     pub format: Format,
-    /// Colours: on a terminal only, always, never (`NO_COLOR` is honoured)
+    /// When to colour; `auto` honours `NO_COLOR`
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
+    #[arg(help = "Colours: on a terminal only, always, never (NO_COLOR is honoured)")]
     pub color: Color,
     /// Say more; twice: everything
     #[arg(short = 'v', long, action = clap::ArgAction::Count, global = true)]
@@ -207,8 +210,8 @@ mod tests {
     #[test]
     fn durations_read_as_people_write_them() {
         assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert!(duration("-5s").is_err());
         assert!(duration("soon").is_err());

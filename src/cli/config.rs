@@ -98,9 +98,7 @@ pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
     let default = if cli.output.format == Format::Json { ConfigFormat::Json } else { ConfigFormat::Yaml };
     let text = match args.format.unwrap_or(default) {
         ConfigFormat::Json => json(&project.printed())?,
-        ConfigFormat::Yaml => {
-            yaml::compose(project.printed()).context("the model cannot be written")?
-        }
+        ConfigFormat::Yaml => yaml::compose(project.printed()).context("the model cannot be written")?,
     };
     screen.line(text.trim_end())?;
     Ok(Exit::Ok)

@@ -56,7 +56,7 @@ fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diag
         let found = if files.is_dir(&path) {
             let found = in_directory(&path, files)?;
             if found.is_empty() {
-                return Err(vec![no_manifest_in(&path)]);
+                return Err(vec![no_manifest_in(&files.display(&path))]);
             }
             Some(found)
         } else {

@@ -119,7 +119,7 @@ fn declared<'a>(
                     Some(fault) => faults.push(fault),
                 }
             }
-            Err(more) => faults.extend(more),
+            Err(more) => faults.extend(in_order_of_place(more)),
         }
     }
     if let Some(wanted) = &options.project_name {
@@ -197,9 +197,18 @@ fn load_stack(
     let desired = compile(places, spec, &mut findings);
     validate(places, spec, &desired, &mut findings);
     if !findings.faults.is_empty() {
-        return Err(findings.faults);
+        return Err(in_order_of_place(findings.faults));
     }
     let mut warnings: Vec<Diagnostic> = project.warnings.iter().map(Diagnostic::new).collect();
-    warnings.extend(findings.warnings);
+    warnings.extend(in_order_of_place(findings.warnings));
     Ok(Stack { desired, project, manifest: declared.map(|stack| stack.path.to_owned()), warnings })
+}
+
+/// As a person reads the files: from top to bottom, whichever check found what.
+fn in_order_of_place(mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    findings.sort_by(|a, b| {
+        let place = |it: &Diagnostic| (it.path().map(Path::to_owned), it.line(), it.column());
+        place(a).cmp(&place(b))
+    });
+    findings
 }

@@ -231,3 +231,125 @@ fn waiting_json(preview: &Preview<'_>) -> Vec<Json> {
     };
     preview.waiting.iter().map(waiting).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::action::Cause;
+    use crate::core::reason::Reason;
+
+    fn change(
+        service: Option<&str>,
+        field: &str,
+        values: [Option<&str>; 2],
+        impact: Impact,
+        reason: &str,
+    ) -> Change {
+        let [from, to] = values.map(|value| value.map(str::to_owned));
+        let service = service.map(ServiceName::from);
+        let containers = if from.is_some() { vec!["shop-api-1".to_owned()] } else { Vec::new() };
+        Change { service, field: field.to_owned(), from, to, impact, reason: reason.to_owned(), containers }
+    }
+
+    fn changes() -> Vec<Change> {
+        let memory = "resources.limits.memory";
+        let old_image = "needs a new container, stop first: it has the fixed host port 80";
+        vec![
+            change(None, "networks.shop_default", [None, Some("created")], Impact::InPlace, "missing"),
+            change(Some("api"), memory, [Some("1G"), Some("2G")], Impact::InPlace, "updated while it runs"),
+            change(
+                Some("caddy"),
+                "image",
+                [Some("caddy:2.7"), Some("caddy:2.8")],
+                Impact::Restart,
+                old_image,
+            ),
+        ]
+    }
+
+    fn steps() -> Vec<Step> {
+        let step =
+            |action, target: &str, cause| Step { action, target: target.to_owned(), service: None, cause };
+        vec![
+            step("create network", "shop_default", Cause::Missing),
+            step(
+                "update container",
+                "shop-api-1",
+                Cause::Changed { fields: vec!["resources.limits.memory".to_owned()] },
+            ),
+        ]
+    }
+
+    fn plain(preview: &Preview<'_>) -> String {
+        anstream::adapter::strip_str(&text(preview)).to_string()
+    }
+
+    #[test]
+    fn a_preview_reads_by_service_with_the_steps_and_one_line_that_sums_it_up() {
+        let stack = StackName::from("shop");
+        let preview = Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[] };
+        assert_eq!(
+            plain(&preview),
+            "\
+shop
+  (stack)
+    + networks.shop_default  created  in-place  missing
+  api
+    ~ resources.limits.memory  1G → 2G  in-place  updated while it runs (shop-api-1)
+  caddy
+    ~ image  caddy:2.7 → caddy:2.8  restart  needs a new container, stop first: it has the fixed host port 80 (shop-api-1)
+  steps
+      1.  create network    shop_default  missing
+      2.  update container  shop-api-1    changed: resources.limits.memory
+3 changes (2 in-place, 1 restart), 2 steps; interrupted: caddy"
+        );
+    }
+
+    #[test]
+    fn nothing_to_do_is_one_line_and_what_would_not_converge_is_said() {
+        let stack = StackName::from("shop");
+        let nothing = Preview { stack: &stack, changes: &[], steps: &[], waiting: &[] };
+        assert_eq!(plain(&nothing), "shop: nothing to do");
+        let waiting = Waiting {
+            service: None,
+            subject: "corp".to_owned(),
+            reason: Reason::ExternalMissing,
+            message: "create it with `docker network create corp`".to_owned(),
+            until: None,
+            stuck: true,
+        };
+        let blocked = Preview { waiting: &[waiting], ..nothing };
+        assert_eq!(
+            plain(&blocked),
+            "\
+shop
+  would still wait
+    ExternalMissing corp: create it with `docker network create corp`
+0 changes, 0 steps; would not converge"
+        );
+        assert_eq!(json(&[blocked])["summary"]["converges"], false);
+    }
+
+    #[test]
+    fn programs_get_every_change_and_step_with_its_stack() {
+        let stack = StackName::from("shop");
+        let json = json(&[Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[] }]);
+        assert_eq!(
+            json["changes"][1],
+            serde_json::json!({
+                "stack": "shop", "service": "api", "field": "resources.limits.memory", "from": "1G", "to": "2G",
+                "impact": "in-place", "reason": "updated while it runs", "containers": ["shop-api-1"],
+            })
+        );
+        assert_eq!(json["steps"][0]["action"], "create network");
+        assert_eq!(json["steps"][0]["target"], "shop_default");
+        assert_eq!(json["summary"]["impacts"]["restart"], 1);
+    }
+
+    #[test]
+    fn of_many_containers_a_few_are_named() {
+        let names: Vec<String> = (1..=5).map(|number| format!("c{number}")).collect();
+        assert_eq!(some_of(&names), "c1, c2, c3 and 2 more");
+        assert_eq!(some_of(&names[..2]), "c1, c2");
+    }
+}

@@ -193,3 +193,96 @@ fn waiting_json(waiting: &Waiting) -> Json {
         "stuck": waiting.stuck,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::core::ids::{ServiceName, StackName};
+    use crate::core::reason::Reason;
+
+    const NOW: Timestamp = Timestamp::from_millis(10_000_000);
+
+    fn container(name: &str) -> ContainerStatus {
+        ContainerStatus {
+            name: name.to_owned(),
+            id: "0123456789ab".to_owned(),
+            state: State::Running,
+            health: Some(Health::Healthy),
+            ready: true,
+            up_to_date: true,
+            restarts: 0,
+            exit_code: None,
+            started_at: Some(Timestamp::from_millis(10_000_000 - 754_000)),
+            reason: None,
+            message: None,
+            next_retry: None,
+        }
+    }
+
+    fn shop() -> StackStatus {
+        let crashed = ContainerStatus {
+            state: State::Exited,
+            health: None,
+            ready: false,
+            restarts: 3,
+            exit_code: Some(1),
+            reason: Some(Reason::CrashLoopBackOff),
+            message: Some("exited with code 1".to_owned()),
+            next_retry: Some(NOW.after(Duration::from_secs(40))),
+            ..container("shop-api-2")
+        };
+        let api = ServiceStatus {
+            service: ServiceName::from("api"),
+            condition: Condition::Degraded,
+            desired: 2,
+            ready: 1,
+            up_to_date: 2,
+            containers: vec![container("shop-api-1"), crashed],
+            waiting: Vec::new(),
+        };
+        let waiting = Waiting {
+            service: None,
+            subject: "corp".to_owned(),
+            reason: Reason::ExternalMissing,
+            message: "it does not exist".to_owned(),
+            until: None,
+            stuck: true,
+        };
+        StackStatus {
+            stack: StackName::from("shop"),
+            condition: Condition::Degraded,
+            services: vec![api],
+            waiting: vec![waiting],
+        }
+    }
+
+    #[test]
+    fn a_status_is_two_tables_and_what_is_wrong() {
+        assert_eq!(
+            anstream::adapter::strip_str(&text(&shop(), NOW)).to_string(),
+            "\
+shop: Degraded
+
+SERVICE  DESIRED  READY  UP-TO-DATE  CONDITION
+api      2        1      2           Degraded
+
+CONTAINER   STATE       HEALTH   RESTARTS  AGE  REASON            NEXT TRY
+shop-api-1  running     healthy  0         12m
+shop-api-2  exited (1)  -        3         -    CrashLoopBackOff  in 40s
+
+shop-api-2: CrashLoopBackOff: exited with code 1; again in 40s
+corp: ExternalMissing: it does not exist"
+        );
+    }
+
+    #[test]
+    fn programs_get_moments_as_rfc_3339() {
+        let json = json(&[shop()]);
+        let crashed = &json["stacks"][0]["services"][0]["containers"][1];
+        assert_eq!(crashed["next_retry"], "1970-01-01T02:47:20.000Z");
+        assert_eq!(crashed["reason"], "CrashLoopBackOff");
+        assert_eq!(crashed["exit_code"], 1);
+    }
+}
