@@ -6,6 +6,7 @@ pub mod compose;
 pub mod controller;
 pub mod core;
 pub mod engine;
+pub mod live;
 pub mod rehearse;
 pub mod secret;
 pub mod stack;

@@ -18,6 +18,7 @@ use super::time::Timestamp;
 use super::view::View;
 use super::{create, labels, limits, order};
 
+mod claims;
 mod leave;
 mod service;
 mod tend;

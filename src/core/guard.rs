@@ -131,7 +131,9 @@ fn removes_too_early(container: &Container, view: &View<'_>) -> Option<Promise> 
     let is_outdated = replicas.outdated.iter().any(|old| old.container.id == container.id);
     let is_double =
         replicas.all().any(|other| other.id != container.id && other.number() == container.number());
-    let served = replicas.all().filter(|c| c.id != container.id && view::serves(c, service)).count();
-    let enough = served >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
+    // What is left serves already, or is as old as this one.
+    let serving = replicas.current.iter().filter(|current| view::serves(current, service)).count();
+    let as_old = replicas.outdated.iter().filter(|old| old.container.id != container.id).count();
+    let enough = serving + as_old >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
     (is_outdated && !is_double && !enough).then_some(Promise::ReplacementFirst)
 }

@@ -19,6 +19,8 @@ use crate::core::observed::{Container, EngineInfo, Image, Network, State, Volume
 use crate::core::spec::{Endpoint, Resources};
 use crate::core::time::Timestamp;
 
+pub mod docker;
+
 /// Result of a call.
 pub type Answer<'a, T> = LocalBoxFuture<'a, Result<T, Failure>>;
 

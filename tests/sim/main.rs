@@ -1,4 +1,7 @@
 //! The loop on the simulated engine: stories, properties, and the rehearsal held against what happens.
 
+#![expect(clippy::expect_used, reason = "a stage that cannot be set is a failed test")]
+
+mod properties;
 mod stage;
 mod stories;

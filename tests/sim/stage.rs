@@ -13,14 +13,14 @@ use compose_operator::core::desired::{Condition, Dependency, Desired, Network, O
 use compose_operator::core::ids::{ServiceName, StackName};
 use compose_operator::core::live::{LiveSettings, Software};
 use compose_operator::core::observed::{Container, Image, Observed};
-use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, Resources, RestartPolicy};
+use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::sim::{SimEngine, World};
 
-pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// A stack `shop` with one network, to which services are added.
-pub fn stack() -> Desired {
+pub(crate) fn stack() -> Desired {
     let network = Network { name: "shop_default".into(), ..Network::default() };
     Desired {
         stack: StackName::from("shop"),
@@ -39,7 +39,7 @@ pub fn stack() -> Desired {
 }
 
 /// A service of image `app:1` on the stack's network.
-pub fn service(replicas: u32) -> Service {
+pub(crate) fn service(replicas: u32) -> Service {
     let mut service = Service { replicas, config_hash: "compose-hash".into(), ..Service::default() };
     service.spec.image = "app:1".into();
     service.resources.restart = RestartPolicy::UnlessStopped;
@@ -48,7 +48,7 @@ pub fn service(replicas: u32) -> Service {
 }
 
 /// Words that make a service into another one.
-pub trait Words: Sized {
+pub(crate) trait Words: Sized {
     fn but(self, change: impl FnOnce(&mut Service)) -> Self;
 
     fn image(self, image: &str) -> Self {
@@ -122,13 +122,13 @@ impl Words for Service {
 }
 
 /// Adds a service, or another revision of one.
-pub fn with(mut desired: Desired, name: &str, service: Service) -> Desired {
+pub(crate) fn with(mut desired: Desired, name: &str, service: Service) -> Desired {
     desired.services.insert(ServiceName::from(name), service);
     desired
 }
 
 /// Adds a volume to the stack and mounts it in a service.
-pub fn with_volume(mut desired: Desired, key: &str, service: &str) -> Desired {
+pub(crate) fn with_volume(mut desired: Desired, key: &str, service: &str) -> Desired {
     let volume = Volume { name: format!("shop_{key}"), ..Volume::default() };
     let mount = Mount {
         kind: MountKind::Volume,
@@ -148,17 +148,17 @@ pub fn with_volume(mut desired: Desired, key: &str, service: &str) -> Desired {
 }
 
 /// An engine and the time it lives in.
-pub struct Stage {
-    pub clock: VirtualClock,
-    pub engine: SimEngine,
+pub(crate) struct Stage {
+    pub(crate) clock: VirtualClock,
+    pub(crate) engine: SimEngine,
 }
 
 impl Stage {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_world(|_| {})
     }
 
-    pub fn with_world(prepare: impl FnOnce(&mut World)) -> Self {
+    pub(crate) fn with_world(prepare: impl FnOnce(&mut World)) -> Self {
         let clock = VirtualClock::starting_at(START);
         let mut world = World::new(7, START);
         for reference in ["app:1", "app:2", "redis:7"] {
@@ -169,7 +169,7 @@ impl Stage {
         Self { clock, engine }
     }
 
-    pub fn reconciler<'e>(&'e self, report: &'e dyn Report) -> Reconciler<'e> {
+    pub(crate) fn reconciler<'e>(&'e self, report: &'e dyn Report) -> Reconciler<'e> {
         Reconciler {
             engine: &self.engine,
             clock: &self.clock,
@@ -181,7 +181,7 @@ impl Stage {
     }
 
     /// What `apply` does, told as the mutating calls that it makes.
-    pub fn apply(&self, desired: &Desired) -> (Outcome, Vec<String>) {
+    pub(crate) fn apply(&self, desired: &Desired) -> (Outcome, Vec<String>) {
         let before = self.engine.mutations().len();
         let outcome = self.clock.run(self.reconciler(&Silent).converge(
             desired.clone(),
@@ -192,14 +192,14 @@ impl Stage {
     }
 
     /// `apply`, which must converge.
-    pub fn converge(&self, desired: &Desired) -> Vec<String> {
+    pub(crate) fn converge(&self, desired: &Desired) -> Vec<String> {
         let (outcome, calls) = self.apply(desired);
         assert!(matches!(outcome, Outcome::Converged), "{outcome:?}\n{}", calls.join("\n"));
         calls
     }
 
     /// What `run` does for `duration`, told as the mutating calls that it makes.
-    pub fn run_for(&self, desired: &Desired, duration: Duration) -> Vec<String> {
+    pub(crate) fn run_for(&self, desired: &Desired, duration: Duration) -> Vec<String> {
         let before = self.engine.mutations().len();
         let stop = compose_operator::clock::Clock::sleep(&self.clock, duration);
         let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
@@ -207,28 +207,24 @@ impl Stage {
         self.engine.mutations().split_off(before)
     }
 
-    pub fn observe(&self, desired: &Desired) -> Observed {
+    pub(crate) fn observe(&self, desired: &Desired) -> Observed {
         let mut observer = Observer::new(&self.engine);
         let now = compose_operator::clock::Clock::now(&self.clock);
         self.clock.run(observer.look(desired, now)).expect("it answers").expect("it can be read");
         observer.observed().clone()
     }
 
-    pub fn containers(&self, desired: &Desired) -> Vec<Container> {
+    pub(crate) fn containers(&self, desired: &Desired) -> Vec<Container> {
         let mut containers: Vec<Container> = self.observe(desired).containers.into_values().collect();
         containers.sort_by(|a, b| a.name.cmp(&b.name));
         containers
     }
 
-    pub fn names(&self, desired: &Desired) -> Vec<String> {
+    pub(crate) fn names(&self, desired: &Desired) -> Vec<String> {
         self.containers(desired).into_iter().map(|container| container.name).collect()
     }
 
-    pub fn container(&self, desired: &Desired, name: &str) -> Container {
+    pub(crate) fn container(&self, desired: &Desired, name: &str) -> Container {
         self.containers(desired).into_iter().find(|container| container.name == name).expect("it is there")
     }
-}
-
-pub fn limits(memory: i64) -> Resources {
-    Resources { memory: Some(memory), restart: RestartPolicy::UnlessStopped, ..Resources::default() }
 }

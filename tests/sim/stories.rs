@@ -210,7 +210,11 @@ fn what_is_killed_removed_stopped_or_paused_comes_back() {
         world.pause(&ids[3]).expect("it runs");
     });
     let calls = stage.run_for(&desired, Duration::from_mins(1));
-    assert!(stage.containers(&desired).iter().all(|c| c.is_ready()), "\n{}", calls.join("\n"));
+    assert!(
+        stage.containers(&desired).iter().all(compose_operator::core::observed::Container::is_ready),
+        "\n{}",
+        calls.join("\n")
+    );
     assert_eq!(calls.len(), 5, "{calls:?}");
 }
 

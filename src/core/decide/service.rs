@@ -119,6 +119,7 @@ impl Planner<'_> {
             .filter(|old| old.name == create::name(self.desired, service, &replica))
             .map(|old| format!("{}_{}", old.id.short(), old.name));
         match create::container(self.view, &replica, service, &replicas.revision, temporary) {
+            Ok(new) if self.waits_for_name(name, &new.name) => false,
             Ok(new) => {
                 self.act(Some(name), Call::CreateContainer(Box::new(new)), cause, Precondition::None);
                 true

@@ -102,7 +102,10 @@ impl Planner<'_> {
         container: &Container,
         cause: Cause,
     ) {
-        if self.connect(name, service, container) || self.waits_for_dependency(name, service, container) {
+        if self.connect(name, service, container)
+            || self.waits_for_dependency(name, service, container)
+            || self.waits_for_port(name, container)
+        {
             return;
         }
         self.act_on(Some(name), container, Call::StartContainer(target(container)), cause);

@@ -15,11 +15,11 @@ use crate::engine::Listed;
 
 use super::agenda::Timer;
 use super::behaviour::Behaviour;
-use super::lifecycle::Ending;
 use super::live::Software;
 use super::ports::Held;
 use super::refusal::Refusal;
 use super::resources;
+use super::stopping::Ending;
 use super::world::World;
 
 /// A container with what the engine keeps to itself.
@@ -79,12 +79,12 @@ impl SimContainer {
         self.container.spec.mounts.values().any(named) || self.anonymous.values().any(|other| other == name)
     }
 
-    /// The volume at a path: the one that the mount names, or the one made for it.
+    /// The volume at a path: the one that the mount names, or the one made or inherited for it.
     pub fn volume_at(&self, path: &str) -> Option<&str> {
-        let mount = self.container.spec.mounts.get(path).filter(|mount| mount.kind == MountKind::Volume)?;
-        match mount.source.as_str() {
-            "" => self.anonymous.get(path).map(String::as_str),
-            name => Some(name),
+        let named = self.container.spec.mounts.get(path).filter(|mount| mount.kind == MountKind::Volume);
+        match named.map(|mount| mount.source.as_str()) {
+            Some("") | None => self.anonymous.get(path).map(String::as_str),
+            Some(name) => Some(name),
         }
     }
 

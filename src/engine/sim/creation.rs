@@ -15,7 +15,7 @@ use super::resources;
 use super::world::World;
 
 /// The first API version whose create call takes several networks.
-const SEVERAL_NETWORKS: (u32, u32) = (1, 44);
+const SEVERAL_NETWORKS_SINCE: (u32, u32) = (1, 44);
 
 impl World {
     /// Makes a container. Missing named volumes are made, as Docker does; a missing network is only found
@@ -28,7 +28,13 @@ impl World {
         let limits = resources::created(&new.resources, self.info.cpus)?;
         self.check_disk()?;
         let spec = with_defaults(&new.spec, &image.defaults, &new.labels);
-        let anonymous = self.provide_volumes(&spec.mounts)?;
+        let inherited = self.inherited_volumes(&spec.volumes_from)?;
+        let mut anonymous = self.provide_volumes(&spec.mounts)?;
+        for (path, volume) in inherited {
+            if !spec.mounts.contains_key(&path) {
+                anonymous.insert(path, volume);
+            }
+        }
         let id = ContainerId::new(self.ids.next());
         let mut all_labels = image.defaults.labels.clone();
         all_labels.extend(new.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
@@ -60,6 +66,26 @@ impl World {
         Ok(id)
     }
 
+    /// The volumes that come with `volumes_from`, by path.
+    fn inherited_volumes(&self, from: &[String]) -> Result<BTreeMap<String, String>, Refusal> {
+        let mut volumes = BTreeMap::new();
+        for reference in from {
+            let reference = reference.strip_prefix("container:").unwrap_or(reference);
+            let name = reference.split(':').next().unwrap_or(reference);
+            let sim = self
+                .containers
+                .get(name)
+                .or_else(|| self.named(name))
+                .ok_or_else(|| Refusal::missing("container", name))?;
+            for path in sim.container.spec.mounts.keys().chain(sim.anonymous.keys()) {
+                if let Some(volume) = sim.volume_at(path) {
+                    volumes.insert(path.clone(), volume.to_owned());
+                }
+            }
+        }
+        Ok(volumes)
+    }
+
     /// The networks that go into the create call: one, on older engines.
     fn attachments(&self, sim: &SimContainer, new: &NewContainer) -> BTreeMap<String, Attachment> {
         let attach = |(name, endpoint): (&String, &Endpoint)| {
@@ -71,7 +97,7 @@ impl World {
             (name.clone(), attachment)
         };
         if !new.networks.is_empty() {
-            return if self.takes_several_networks() {
+            return if self.api() >= SEVERAL_NETWORKS_SINCE {
                 new.networks.iter().map(attach).collect()
             } else {
                 new.first_network().into_iter().map(attach).collect()
@@ -83,12 +109,6 @@ impl World {
         }
         let network_id = self.find_network(mode).unwrap_or_default();
         BTreeMap::from([(mode.to_owned(), Attachment { network_id, ..Attachment::default() })])
-    }
-
-    /// Whether the create call takes several networks.
-    fn takes_several_networks(&self) -> bool {
-        let mut parts = self.info.api_version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= SEVERAL_NETWORKS
     }
 }
 

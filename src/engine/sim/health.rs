@@ -12,8 +12,10 @@ use super::world::World;
 
 /// Docker's time between checks.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Docker's time between checks in the start period, on engines that have it.
+/// Docker's time between checks in the start period.
 const START_INTERVAL: Duration = Duration::from_secs(5);
+/// The first API version of engines that check more often in the start period.
+const START_INTERVAL_SINCE: (u32, u32) = (1, 44);
 /// Docker's number of failures in a row that make a container unhealthy.
 const RETRIES: i64 = 3;
 
@@ -45,7 +47,7 @@ impl World {
         }
         let starting =
             health == Health::Starting && elapsed < nanoseconds(check.start_period, Duration::ZERO);
-        let pause = if starting {
+        let pause = if starting && self.api() >= START_INTERVAL_SINCE {
             nanoseconds(check.start_interval, START_INTERVAL)
         } else {
             nanoseconds(check.interval, INTERVAL)
@@ -91,5 +93,83 @@ fn nanoseconds(value: i64, default: Duration) -> Duration {
     match u64::try_from(value) {
         Ok(0) | Err(_) => default,
         Ok(value) => Duration::from_nanos(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::action::NewContainer;
+    use crate::engine::sim::behaviour::{Behaviour, Counting, Subject};
+    use crate::engine::sim::specimen::{checked, ends, new, seconds, world};
+
+    /// Seconds from the start at which health changed, `+` to healthy and `-` to unhealthy.
+    fn changes(new: &NewContainer, behaviour: Behaviour, watched: u64) -> Vec<String> {
+        changes_on("1.44", new, behaviour, watched)
+    }
+
+    fn changes_on(api: &str, new: &NewContainer, behaviour: Behaviour, watched: u64) -> Vec<String> {
+        let mut world = world();
+        world.info.api_version = api.into();
+        let subject = Subject::Service("web".into());
+        world.behaviours().set(&subject, Counting::PerContainer, vec![behaviour]);
+        let id = world.create_container(new).unwrap();
+        world.start_container(&id).unwrap();
+        let start = world.now();
+        world.advance(start.after(seconds(watched)));
+        let mut all: Vec<_> = [("+", "health_status: healthy"), ("-", "health_status: unhealthy")]
+            .into_iter()
+            .flat_map(|(sign, action)| ends(&world, action).into_iter().map(move |at| (at, sign)))
+            .collect();
+        all.sort_unstable();
+        all.into_iter().map(|(at, sign)| format!("{sign}{}", (at - start.as_millis()) / 1_000)).collect()
+    }
+
+    #[test]
+    fn health_follows_dockers_rules() {
+        let mut patient = checked("web", 10, 2);
+        if let Some(check) = &mut patient.spec.healthcheck {
+            check.start_period = 30_000_000_000;
+            check.start_interval = 2_000_000_000;
+        }
+        let mut plain = checked("web", 0, 0);
+        for (new, behaviour, expected) in [
+            (&checked("web", 10, 2), Behaviour::runs(), &["+10"][..]),
+            (&checked("web", 10, 2), Behaviour::healthy_after(seconds(15)), &["+20"]),
+            (&checked("web", 10, 2), Behaviour::healthy_after(seconds(35)), &["-20", "+40"]),
+            (&checked("web", 10, 2), Behaviour::never_healthy(), &["-20"]),
+            (&patient, Behaviour::runs(), &["+2"]),
+            (&patient, Behaviour::healthy_after(seconds(25)), &["+26"]),
+            (&patient, Behaviour::never_healthy(), &["-40"]),
+            (&plain, Behaviour::runs(), &["+30"]),
+            (&plain, Behaviour::never_healthy(), &["-90"]),
+            (&new("web"), Behaviour::never_healthy(), &[]),
+        ] {
+            assert_eq!(changes(new, behaviour.clone(), 3_600), expected, "{behaviour:?}");
+        }
+        assert_eq!(changes_on("1.41", &patient, Behaviour::runs(), 3_600), ["+10"]);
+        if let Some(check) = &mut plain.spec.healthcheck {
+            check.test = vec!["NONE".into()];
+        }
+        assert!(changes(&plain, Behaviour::runs(), 3_600).is_empty());
+    }
+
+    #[test]
+    fn a_flapping_program_changes_for_ever() {
+        let flapping = Behaviour::flaps(seconds(60), seconds(60));
+        let found = changes(&checked("web", 10, 2), flapping, 300);
+        assert_eq!(found, ["+10", "-70", "+120", "-190", "+240"]);
+    }
+
+    #[test]
+    fn an_ended_container_is_unhealthy_as_with_docker() {
+        let mut world = world();
+        let id = world.create_container(&checked("web", 10, 2)).unwrap();
+        assert_eq!(world.container(&id).unwrap().container.health, None);
+        world.start_container(&id).unwrap();
+        assert_eq!(world.container(&id).unwrap().container.health, Some(Health::Starting));
+        world.stop_container(&id, None).unwrap();
+        assert_eq!(world.container(&id).unwrap().container.health, Some(Health::Unhealthy));
+        assert_eq!(world.next_due(), None);
     }
 }

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::core::failure::FailureKind;
 use crate::core::ids::ContainerId;
 use crate::core::observed::{Health, State};
 use crate::core::spec::RestartPolicy;
-use crate::core::time::Timestamp;
 
 use super::agenda::Timer;
-use super::behaviour::{End, OnStop, Start};
+use super::behaviour::{End, Start};
 use super::containers::SimContainer;
 use super::live::Software;
 use super::ports::Held;
@@ -27,17 +24,6 @@ const FIRST_RESTART: Duration = Duration::from_millis(100);
 const LONGEST_RESTART: Duration = Duration::from_mins(1);
 /// A run this long starts the delays anew.
 const GOOD_RUN: Duration = Duration::from_secs(10);
-
-/// How a program will end after it was told to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Ending {
-    /// Exit code.
-    code: i64,
-    /// It outlived its grace: SIGKILL comes first.
-    by_force: bool,
-    /// It ends by a stop, not by a mere signal.
-    by_stop: bool,
-}
 
 impl World {
     /// Starts a container. One that runs is a success.
@@ -149,102 +135,6 @@ impl World {
         self.check_memory(id);
     }
 
-    /// Sends the stop signal, and SIGKILL after the grace. When the container will have ended; `None` where
-    /// it does not run. Dropping the call changes nothing any more: the engine carries on.
-    pub fn begin_stop(
-        &mut self,
-        id: &ContainerId,
-        grace: Option<Duration>,
-    ) -> Result<Option<Timestamp>, Refusal> {
-        let now = self.now;
-        let sim = self.container_mut(id)?;
-        match sim.container.state {
-            State::Running | State::Paused => {}
-            State::Restarting => {
-                sim.stopped_by_call = true;
-                sim.container.state = State::Exited;
-                self.cancel(id, Timer::Restart);
-                self.tell(id, "stop", &[]);
-                return Ok(None);
-            }
-            _ => return Ok(None),
-        }
-        let grace = grace.unwrap_or_else(|| sim.grace());
-        let wanted = sim.container.spec.stop_signal.clone().unwrap_or_else(|| "SIGTERM".into());
-        let number = signal_number(&wanted).unwrap_or(15);
-        sim.stopped_by_call = true;
-        let (after, ending) = match sim.behaviour.on_stop {
-            _ if number == 9 => (Duration::ZERO, Ending { code: KILLED, by_force: false, by_stop: true }),
-            OnStop::Exits { code, after } if after < grace => {
-                (after, Ending { code, by_force: false, by_stop: true })
-            }
-            _ => (grace, Ending { code: KILLED, by_force: true, by_stop: true }),
-        };
-        self.tell(id, "kill", &[("signal", number.to_string())]);
-        self.unpause_if_paused(id);
-        self.end_at(id, now.after(after), ending);
-        Ok(self.container(id)?.timers.get(&Timer::Stop).copied())
-    }
-
-    /// Stops a container and lets time pass until it has ended.
-    pub fn stop_container(&mut self, id: &ContainerId, grace: Option<Duration>) -> Result<(), Refusal> {
-        if let Some(at) = self.begin_stop(id, grace)? {
-            self.advance(at);
-        }
-        Ok(())
-    }
-
-    /// Notes how a program will end; of two endings the sooner one counts.
-    pub(super) fn end_at(&mut self, id: &ContainerId, at: Timestamp, ending: Ending) {
-        let Some(sim) = self.containers.get_mut(id) else { return };
-        let by_stop = ending.by_stop || sim.ending.is_some_and(|before| before.by_stop);
-        match (sim.timers.get(&Timer::Stop), sim.ending.as_mut()) {
-            (Some(before), Some(ending)) if *before <= at => ending.by_stop = by_stop,
-            _ => {
-                sim.ending = Some(Ending { by_stop, ..ending });
-                self.schedule(id, Timer::Stop, at);
-            }
-        }
-    }
-
-    /// The program ends as it was told to.
-    pub(super) fn finish_stop(&mut self, id: &ContainerId) {
-        let Some(ending) = self.containers.get_mut(id).and_then(|sim| sim.ending.take()) else { return };
-        if ending.by_force {
-            self.tell(id, "kill", &[("signal", "9".into())]);
-        }
-        self.end(id, ending.code, false);
-        if ending.by_stop {
-            self.tell(id, "stop", &[]);
-        }
-    }
-
-    /// Sends a signal. `docker kill`; the stop signal and SIGKILL also put the restart policy to rest.
-    pub fn kill(&mut self, id: &ContainerId, signal: &str) -> Result<(), Refusal> {
-        let number = signal_number(signal)
-            .ok_or_else(|| Refusal::invalid(format_args!("Invalid signal: {signal}")))?;
-        let now = self.now;
-        let sim = self.container_mut(id)?;
-        if !sim.is_up() {
-            return Err(Refusal::in_use(format_args!(
-                "Cannot kill container: {id}: Container {id} is not running"
-            )));
-        }
-        let stop_signal = sim.container.spec.stop_signal.as_deref().unwrap_or("SIGTERM");
-        let is_stop = signal_number(stop_signal) == Some(number);
-        let on_stop = sim.behaviour.on_stop;
-        sim.stopped_by_call |= is_stop || number == 9;
-        self.tell(id, "kill", &[("signal", number.to_string())]);
-        match on_stop {
-            _ if number == 9 => self.end(id, KILLED, false),
-            OnStop::Exits { code, after } if is_stop || number == 15 => {
-                self.end_at(id, now.after(after), Ending { code, by_force: false, by_stop: false });
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
     /// The program's own end has come.
     pub(super) fn end_by_itself(&mut self, id: &ContainerId) {
         match self.containers.get(id).map(|sim| sim.behaviour.end) {
@@ -314,47 +204,6 @@ impl World {
         let _ = self.run(id);
     }
 
-    /// Freezes a container. `docker pause`.
-    pub fn pause(&mut self, id: &ContainerId) -> Result<(), Refusal> {
-        let now = self.now;
-        let sim = self.container_mut(id)?;
-        if sim.container.state != State::Running {
-            return Err(Refusal::in_use(format_args!("Container {id} is not running")));
-        }
-        sim.container.state = State::Paused;
-        sim.container.health = sim.container.health.map(|_| Health::Unhealthy);
-        sim.frozen = sim.timers.get(&Timer::End).map(|at| at.since(now));
-        self.cancel(id, Timer::End);
-        self.cancel(id, Timer::Check);
-        self.tell(id, "pause", &[]);
-        Ok(())
-    }
-
-    /// Thaws a container. One that runs is a success.
-    pub fn unpause(&mut self, id: &ContainerId) -> Result<(), Refusal> {
-        match self.container(id)?.container.state {
-            State::Running => Ok(()),
-            State::Paused => {
-                self.unpause_if_paused(id);
-                Ok(())
-            }
-            _ => Err(Refusal::in_use(format_args!("Container {id} is not paused"))),
-        }
-    }
-
-    fn unpause_if_paused(&mut self, id: &ContainerId) {
-        let now = self.now;
-        let Some(sim) = self.containers.get_mut(id).filter(|sim| sim.container.state == State::Paused) else {
-            return;
-        };
-        sim.container.state = State::Running;
-        if let Some(left) = sim.frozen.take() {
-            self.schedule(id, Timer::End, now.after(left));
-        }
-        self.tell(id, "unpause", &[]);
-        self.plan_health_check(id);
-    }
-
     /// The program ends without anybody having asked: a crash, or a `kill` on the host.
     pub fn crash(&mut self, id: &ContainerId, code: i64) -> Result<(), Refusal> {
         if !self.container(id)?.is_up() {
@@ -384,32 +233,125 @@ fn program(spec: &crate::core::spec::ContainerSpec) -> &str {
         .map_or("", String::as_str)
 }
 
-/// The number of a signal, by number or by name with or without `SIG`.
-pub(super) fn signal_number(signal: &str) -> Option<u8> {
-    if let Ok(number) = signal.parse::<u8>() {
-        return (1..=64).contains(&number).then_some(number);
-    }
-    let upper = signal.to_ascii_uppercase();
-    let number = match upper.strip_prefix("SIG").unwrap_or(&upper) {
-        "HUP" => 1,
-        "INT" => 2,
-        "QUIT" => 3,
-        "ABRT" => 6,
-        "KILL" => 9,
-        "USR1" => 10,
-        "SEGV" => 11,
-        "USR2" => 12,
-        "TERM" => 15,
-        "CONT" => 18,
-        "STOP" => 19,
-        "WINCH" => 28,
-        "RTMIN+3" => 37,
-        _ => return None,
-    };
-    Some(number)
-}
-
 /// The engine cannot do it in this state, in its words for a stopped container.
 pub(super) fn not_running(id: &ContainerId) -> Refusal {
     Refusal::new(FailureKind::InUse, format_args!("Container {id} is not running"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::spec::Resources;
+    use crate::engine::sim::behaviour::{Behaviour, Counting, Subject};
+    use crate::engine::sim::specimen::{ends, new, seconds, world};
+
+    fn with_policy(restart: RestartPolicy) -> crate::core::action::NewContainer {
+        crate::core::action::NewContainer {
+            resources: Resources { restart, ..Resources::default() },
+            ..new("web")
+        }
+    }
+
+    #[test]
+    fn a_start_that_fails_leaves_its_reason_in_the_container() {
+        let mut first = new("first");
+        first.spec.ports = [crate::engine::sim::people::published("8080/tcp").unwrap()].into();
+        let taken = crate::core::action::NewContainer { name: "second".into(), ..first.clone() };
+        let mut alone = new("alone");
+        alone.networks = [("gone".into(), crate::core::spec::Endpoint::default())].into();
+        let mut shared = new("shared");
+        shared.spec.network_mode = Some("container:nobody".into());
+        for (asked, kind, code) in [
+            (taken, FailureKind::PortConflict, 128),
+            (alone, FailureKind::NotFound, 128),
+            (shared, FailureKind::NotFound, 128),
+            (new("broken"), FailureKind::Invalid, 127),
+        ] {
+            let mut world = world();
+            let subject = Subject::Container("broken".into());
+            world.behaviours().set(&subject, Counting::PerContainer, vec![Behaviour::refuses_to_start()]);
+            let holder = world.create_container(&first).unwrap();
+            world.start_container(&holder).unwrap();
+            let id = world.create_container(&asked).unwrap();
+            assert_eq!(world.start_container(&id).unwrap_err().kind, kind, "{}", asked.name);
+            let container = &world.container(&id).unwrap().container;
+            assert_eq!((container.state, container.exit_code), (State::Created, code));
+            assert!(!container.error.is_empty());
+            assert!(container.networks.values().all(|attachment| attachment.ip_address.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_port_is_free_again_when_its_holder_ends() {
+        let mut world = world();
+        let mut first = new("first");
+        first.spec.ports = [crate::engine::sim::people::published("8080/tcp").unwrap()].into();
+        let first_id = world.create_container(&first).unwrap();
+        first.name = "second".into();
+        let second_id = world.create_container(&first).unwrap();
+        world.start_container(&first_id).unwrap();
+        assert!(world.start_container(&second_id).is_err());
+        world.crash(&first_id, 1).unwrap();
+        world.start_container(&second_id).unwrap();
+        let second = &world.container(&second_id).unwrap().container;
+        assert_eq!((second.exit_code, second.error.as_str()), (0, ""));
+    }
+
+    #[test]
+    fn the_engine_restarts_by_policy_with_doubling_delays() {
+        for (restart, code, up_for, delays) in [
+            (RestartPolicy::No, 1, 1, vec![]),
+            (RestartPolicy::OnFailure { max_retries: 0 }, 0, 1, vec![]),
+            (RestartPolicy::OnFailure { max_retries: 2 }, 1, 1, vec![100, 200]),
+            (RestartPolicy::Always, 0, 1, vec![100, 200, 400, 800]),
+            (RestartPolicy::UnlessStopped, 1, 10, vec![100, 100, 100, 100]),
+        ] {
+            let mut world = world();
+            let subject = Subject::Service("web".into());
+            let run = Behaviour::exits(code, seconds(up_for));
+            world.behaviours().set(&subject, Counting::PerContainer, vec![run]);
+            let id = world.create_container(&with_policy(restart)).unwrap();
+            world.start_container(&id).unwrap();
+            world.advance(world.now().after(seconds(3_600)));
+            let (starts, died): (Vec<_>, Vec<_>) = (ends(&world, "start"), ends(&world, "die"));
+            let found: Vec<_> =
+                died.iter().zip(starts.iter().skip(1)).map(|(die, start)| start - die).collect();
+            assert_eq!(found.iter().copied().take(4).collect::<Vec<_>>(), delays, "{restart}");
+            if restart == RestartPolicy::Always {
+                assert_eq!(found.iter().max(), Some(&60_000), "the delay stops growing at a minute");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_call_stopped_stays_stopped() {
+        let mut world = world();
+        let id = world.create_container(&with_policy(RestartPolicy::Always)).unwrap();
+        world.start_container(&id).unwrap();
+        world.kill(&id, "KILL").unwrap();
+        world.advance(world.now().after(seconds(100)));
+        assert_eq!(world.container(&id).unwrap().container.state, State::Exited);
+        world.start_container(&id).unwrap();
+        world.crash(&id, 1).unwrap();
+        assert_eq!(world.container(&id).unwrap().container.state, State::Restarting);
+        world.start_container(&id).unwrap();
+        world.stop_container(&id, None).unwrap();
+        world.advance(world.now().after(seconds(100)));
+        assert_eq!(world.container(&id).unwrap().container.state, State::Exited);
+    }
+
+    #[test]
+    fn memory_over_the_limit_is_the_end() {
+        let mut world = world();
+        let subject = Subject::Service("web".into());
+        let hungry = Behaviour::runs().using_memory(100 << 20);
+        world.behaviours().set(&subject, Counting::PerContainer, vec![hungry]);
+        let id = world.create_container(&new("web")).unwrap();
+        world.start_container(&id).unwrap();
+        assert_eq!(world.container(&id).unwrap().container.state, State::Running);
+        let limit = Resources { memory: Some(64 << 20), ..Resources::default() };
+        world.update_container(&id, &limit).unwrap();
+        let container = &world.container(&id).unwrap().container;
+        assert_eq!((container.state, container.exit_code, container.oom_killed), (State::Exited, 137, true));
+    }
 }

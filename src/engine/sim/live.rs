@@ -130,3 +130,82 @@ impl World {
         Ok(&sim.software)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::live::Software as Kind;
+    use crate::engine::sim::behaviour::{Behaviour, Counting, Subject};
+    use crate::engine::sim::specimen::{new, world};
+    use crate::secret::Secret;
+
+    fn asking(keys: &[&str], password: Option<&str>) -> LiveSettings {
+        LiveSettings {
+            software: Kind::Redis,
+            settings: keys.iter().map(|key| ((*key).to_owned(), String::new())).collect(),
+            password: password.map(Secret::new),
+            port: 6379,
+        }
+    }
+
+    fn redis(command: &[&str]) -> (World, ContainerId) {
+        let mut world = world();
+        let mut asked = new("redis");
+        asked.spec.entrypoint = Some(vec!["docker-entrypoint.sh".into()]);
+        asked.spec.command = Some(command.iter().map(|word| (*word).to_owned()).collect());
+        let id = world.create_container(&asked).unwrap();
+        world.start_container(&id).unwrap();
+        (world, id)
+    }
+
+    #[test]
+    fn a_restart_brings_the_flags_back_and_loses_the_keys() {
+        let (mut world, id) = redis(&["redis-server", "--maxmemory", "512mb"]);
+        let live = asking(&["maxmemory", "maxmemory-policy", "unknown"], None);
+        let read = |world: &World| world.read_live(&id, &live).unwrap().into_values().collect::<Vec<_>>();
+        assert_eq!(read(&world), ["536870912", "noeviction"]);
+        world.set_keys(&id, 1_000).unwrap();
+        world.set_live(&id, &live, "maxmemory", "1gb").unwrap();
+        world.config_set(&id, "maxmemory-policy", "allkeys-lru").unwrap();
+        assert_eq!(read(&world), ["1073741824", "allkeys-lru"]);
+        assert_eq!(world.keys(&id).unwrap(), 1_000);
+        world.crash(&id, 1).unwrap();
+        assert_eq!(world.read_live(&id, &live).unwrap_err().kind, FailureKind::InUse);
+        world.start_container(&id).unwrap();
+        assert_eq!(read(&world), ["536870912", "noeviction"]);
+        assert_eq!(world.keys(&id).unwrap(), 0);
+    }
+
+    #[test]
+    fn the_password_of_the_command_line_is_asked_for() {
+        let (world, id) = redis(&["redis-server", "--requirepass", "right"]);
+        for (password, right) in [(None, false), (Some("wrong"), false), (Some("right"), true)] {
+            let answer = world.read_live(&id, &asking(&["maxmemory"], password));
+            assert_eq!(answer.is_ok(), right, "{password:?}");
+            if let Err(refusal) = answer {
+                assert_eq!(refusal.kind, FailureKind::Denied);
+                assert!(!refusal.message.contains("right"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_software_does_not_take_is_refused() {
+        let live = asking(&["maxmemory"], None);
+        for (behaviour, key, value, expected) in [
+            (Live::Answers, "maxmemory", "1gb", None),
+            (Live::Answers, "maxmemory", "much", Some(FailureKind::Invalid)),
+            (Live::Answers, "port", "1", Some(FailureKind::Invalid)),
+            (Live::Refuses(["maxmemory".into()].into()), "maxmemory", "1gb", Some(FailureKind::Invalid)),
+            (Live::Silent, "maxmemory", "1gb", Some(FailureKind::Unavailable)),
+        ] {
+            let (mut world, id) = redis(&["redis-server"]);
+            let run = Behaviour::runs().with_live(behaviour);
+            world.behaviours().set(&Subject::Service("redis".into()), Counting::PerContainer, vec![run]);
+            world.stop_container(&id, None).unwrap();
+            world.start_container(&id).unwrap();
+            let answer = world.set_live(&id, &live, key, value);
+            assert_eq!(answer.err().map(|refusal| refusal.kind), expected, "{key} {value}");
+        }
+    }
+}

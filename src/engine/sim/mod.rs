@@ -28,13 +28,17 @@ mod lifecycle;
 mod live;
 mod networks;
 mod outage;
+mod pausing;
 mod people;
 mod ports;
 mod read;
 mod refusal;
 mod resources;
 mod seed;
+#[cfg(test)]
+mod specimen;
 mod state;
+mod stopping;
 mod volumes;
 mod world;
 mod write;
@@ -98,7 +102,7 @@ impl SimEngine {
     /// Sets how long calls take.
     #[must_use]
     pub fn with_latencies(self, latencies: Latencies) -> Self {
-        *self.shared.latencies.borrow_mut() = latencies;
+        self.set_latencies(latencies);
         self
     }
 
@@ -114,6 +118,11 @@ impl SimEngine {
     pub fn with_oracle(self, oracle: impl Fn(&World, &CallRecord) -> Result<(), String> + 'static) -> Self {
         self.shared.trace.borrow_mut().ask(Box::new(oracle));
         self
+    }
+
+    /// Sets how long calls take from now on.
+    pub fn set_latencies(&self, latencies: Latencies) {
+        *self.shared.latencies.borrow_mut() = latencies;
     }
 
     /// Sets what goes wrong from now on; the numbers of calls go on.

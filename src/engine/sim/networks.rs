@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::world::{World, stacks_of};
 
 /// The networks that are always there.
-const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
+pub(super) const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
 
 /// A network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -245,5 +245,99 @@ impl World {
             }
         }
         self.log("network", action, id, attributes, Some(stacks));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::sim::specimen::{new, world};
+
+    fn network(name: &str) -> desired::Network {
+        desired::Network { name: name.into(), ..desired::Network::default() }
+    }
+
+    fn on(name: &str, networks: &[&str]) -> crate::core::action::NewContainer {
+        let networks = networks.iter().map(|name| ((*name).to_owned(), Endpoint::default())).collect();
+        crate::core::action::NewContainer { networks, ..new(name) }
+    }
+
+    #[test]
+    fn a_network_goes_when_nobody_runs_on_it() {
+        let mut world = world();
+        let id = world.create_network(&network("net"), &BTreeMap::new()).unwrap();
+        let same_name = world.create_network(&network("net"), &BTreeMap::new()).unwrap_err();
+        assert_eq!(same_name.kind, FailureKind::NameConflict);
+        let web = world.create_container(&on("web", &["net"])).unwrap();
+        world.start_container(&web).unwrap();
+        assert_eq!(world.remove_network("net").unwrap_err().kind, FailureKind::InUse);
+        world.stop_container(&web, None).unwrap();
+        world.remove_network(&id).unwrap();
+        world.remove_network(&id).unwrap();
+        assert_eq!(world.start_container(&web).unwrap_err().kind, FailureKind::NotFound);
+        world.create_network(&network("net"), &BTreeMap::new()).unwrap();
+        let again = world.start_container(&web).unwrap_err();
+        assert_eq!(again.kind, FailureKind::NotFound, "the name is the same, the network is another");
+        assert_eq!(world.remove_network("bridge").unwrap_err().kind, FailureKind::Denied);
+    }
+
+    #[test]
+    fn an_older_engine_takes_one_network_at_creation() {
+        for (api, expected) in
+            [("1.41", &["b"][..]), ("1.44", &["a", "b"]), ("2.0", &["a", "b"]), ("", &["b"])]
+        {
+            let mut world = world();
+            world.info.api_version = api.into();
+            for name in ["a", "b"] {
+                world.create_network(&network(name), &BTreeMap::new()).unwrap();
+            }
+            let mut asked = on("web", &["a", "b"]);
+            asked.networks.insert("b".into(), Endpoint { priority: 10, ..Endpoint::default() });
+            let id = world.create_container(&asked).unwrap();
+            let on = &world.container(&id).unwrap().container.networks;
+            assert_eq!(on.keys().collect::<Vec<_>>(), expected, "API {api}");
+        }
+    }
+
+    #[test]
+    fn connecting_and_disconnecting_are_safe_to_repeat() {
+        let mut world = world();
+        world.create_network(&network("net"), &BTreeMap::new()).unwrap();
+        let web = world.create_container(&new("web")).unwrap();
+        world.start_container(&web).unwrap();
+        let endpoint = Endpoint { aliases: ["api".to_owned()].into(), ..Endpoint::default() };
+        world.connect("net", &web, &endpoint).unwrap();
+        world.connect("net", &web, &endpoint).unwrap();
+        assert_eq!(world.connect("net", &web, &Endpoint::default()).unwrap_err().kind, FailureKind::InUse);
+        assert_eq!(world.connect("gone", &web, &endpoint).unwrap_err().kind, FailureKind::NotFound);
+        let attachment = &world.container(&web).unwrap().container.networks["net"];
+        assert!(attachment.endpoint.aliases.contains("api"));
+        assert!(attachment.endpoint.aliases.contains(web.short()));
+        assert!(!attachment.ip_address.is_empty());
+        world.disconnect("net", &web).unwrap();
+        world.disconnect("net", &web).unwrap();
+        let actions: Vec<_> = world
+            .events()
+            .filter(|event| event.kind == "network" && event.attributes["name"] == "net")
+            .map(|event| event.action.as_str())
+            .collect();
+        assert_eq!(actions, ["create", "connect", "disconnect"]);
+    }
+
+    #[test]
+    fn a_fixed_address_has_one_holder() {
+        let mut world = world();
+        world.create_network(&network("net"), &BTreeMap::new()).unwrap();
+        let fixed = Endpoint { ipv4_address: Some("172.30.0.9".into()), ..Endpoint::default() };
+        let start = |world: &mut World, name: &str| {
+            let mut asked = on(name, &[]);
+            asked.networks = [("net".to_owned(), fixed.clone())].into();
+            let id = world.create_container(&asked).unwrap();
+            world.start_container(&id).map(|()| id)
+        };
+        let first = start(&mut world, "first").unwrap();
+        assert_eq!(start(&mut world, "second").unwrap_err().kind, FailureKind::InUse);
+        world.stop_container(&first, None).unwrap();
+        start(&mut world, "third").unwrap();
     }
 }

@@ -92,3 +92,43 @@ impl World {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::action::NewContainer;
+    use crate::core::spec::Resources;
+    use crate::engine::sim::specimen::{new, seconds, world};
+
+    #[test]
+    fn after_a_reboot_containers_start_by_their_policy() {
+        for (restart, stopped, meanwhile, up) in [
+            (RestartPolicy::No, false, Meanwhile::Die, false),
+            (RestartPolicy::No, false, Meanwhile::GoOn, true),
+            (RestartPolicy::Always, false, Meanwhile::Die, true),
+            (RestartPolicy::Always, true, Meanwhile::Die, true),
+            (RestartPolicy::UnlessStopped, false, Meanwhile::Die, true),
+            (RestartPolicy::UnlessStopped, true, Meanwhile::Die, false),
+            (RestartPolicy::OnFailure { max_retries: 0 }, false, Meanwhile::Die, true),
+        ] {
+            let mut world = world();
+            let resources = Resources { restart, ..Resources::default() };
+            let id = world.create_container(&NewContainer { resources, ..new("web") }).unwrap();
+            world.start_container(&id).unwrap();
+            if stopped {
+                world.stop_container(&id, None).unwrap();
+            }
+            world.go_down(seconds(30), meanwhile);
+            assert!(world.is_down());
+            world.advance(world.now().after(seconds(29)));
+            assert!(world.is_down());
+            world.advance(world.now().after(seconds(1)));
+            assert!(!world.is_down());
+            assert_eq!(
+                world.container(&id).unwrap().is_up(),
+                up,
+                "{restart} stopped={stopped} {meanwhile:?}"
+            );
+        }
+    }
+}

@@ -15,6 +15,7 @@ use super::behaviour::{Behaviour, Behaviours, Checks, End};
 use super::containers::SimContainer;
 use super::creation::bare_image;
 use super::live::Software;
+use super::networks::PREDEFINED;
 use super::people::published;
 use super::world::World;
 
@@ -60,10 +61,12 @@ impl World {
         if running {
             let service = container.service();
             sim.behaviour = self.behaviours.next(&container.name, service, &container.spec.image, 0);
-            if container.health == Some(Health::Unhealthy) {
-                sim.behaviour.checks = Checks::Fail;
-            } else if container.health == Some(Health::Healthy) && sim.behaviour.checks == Checks::Fail {
-                sim.behaviour.checks = Checks::default();
+            match container.health {
+                // A pause alone makes a container unhealthy; thawed, it is as it was.
+                Some(Health::Unhealthy) if container.state == State::Paused => {}
+                Some(Health::Unhealthy) => sim.behaviour.checks = Checks::Fail,
+                Some(Health::Healthy) => sim.behaviour.checks = Checks::default(),
+                Some(Health::Starting) | None => {}
             }
             sim.held_ports =
                 self.index.ports.allocate(&container.name, &container.spec.ports).unwrap_or_default();
@@ -105,9 +108,10 @@ impl World {
             }
         }
         let running = matches!(container.state, State::Running | State::Paused);
-        for (name, attachment) in container.networks.iter().filter(|_| running) {
+        for (name, attachment) in &container.networks {
             let id = &attachment.network_id;
-            if !id.is_empty() && !self.networks.contains_key(id) {
+            let exists = running || PREDEFINED.contains(&name.as_str());
+            if exists && !id.is_empty() && !self.networks.contains_key(id) {
                 self.add_network(Network {
                     id: id.clone(),
                     name: name.clone(),
@@ -165,4 +169,144 @@ fn software(container: &Container) -> Software {
         LiveState::Failed(message) => software.failure = Some(message.clone()),
     }
     software
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::observed::{EngineInfo, Image};
+    use crate::core::time::Timestamp;
+    use crate::engine::sim::behaviour::Subject;
+    use crate::engine::sim::specimen::{checked, new, seconds, world};
+
+    /// What an observer would make of the world in which all this runs.
+    fn observed(change: impl Fn(&mut Container)) -> Observed {
+        let mut world = world();
+        let mut asked = checked("web", 10, 3);
+        asked.spec.ports = [published("8080/tcp").unwrap()].into();
+        asked.spec.image = "app".into();
+        let id = world.create_container(&asked).unwrap();
+        world.start_container(&id).unwrap();
+        let mut container = world.container(&id).unwrap().container.clone();
+        change(&mut container);
+        Observed {
+            as_of: Timestamp::from_millis(5_000_000),
+            complete: true,
+            engine: EngineInfo { api_version: "1.41".into(), ..EngineInfo::default() },
+            containers: BTreeMap::from([(id, container)]),
+            foreign: BTreeMap::from([(
+                ContainerId::from("f0"),
+                Foreign {
+                    name: "stranger".into(),
+                    project: Some("other".into()),
+                    running: true,
+                    ports: ["9090/tcp".to_owned()].into(),
+                },
+            )]),
+            networks: Vec::new(),
+            volumes: BTreeMap::from([("data".into(), Volume { name: "data".into(), ..Volume::default() })]),
+            images: BTreeMap::from([("app".into(), Image::default())]),
+        }
+    }
+
+    #[test]
+    fn what_runs_goes_on_and_health_stays_or_comes() {
+        let running = State::Running;
+        for (state, health, after) in [
+            (running, Some(Health::Healthy), (running, Some(Health::Healthy))),
+            (running, Some(Health::Starting), (running, Some(Health::Healthy))),
+            (running, Some(Health::Unhealthy), (running, Some(Health::Unhealthy))),
+            (running, None, (running, None)),
+            (State::Restarting, Some(Health::Unhealthy), (running, Some(Health::Healthy))),
+            (State::Exited, Some(Health::Unhealthy), (State::Exited, Some(Health::Unhealthy))),
+            (State::Created, None, (State::Created, None)),
+            (State::Paused, Some(Health::Unhealthy), (State::Paused, Some(Health::Unhealthy))),
+            (State::Dead, None, (State::Dead, None)),
+        ] {
+            let observed = observed(|container| {
+                container.state = state;
+                container.health = health;
+            });
+            let mut world = World::from_observed(&observed, Behaviours::default());
+            assert_eq!(world.now(), observed.as_of);
+            world.advance(world.now().after(seconds(3_600)));
+            let container = &world.named("web").unwrap().container;
+            assert_eq!((container.state, container.health), after, "{state:?} {health:?}");
+        }
+        let observed = observed(|container| container.state = State::Removing);
+        let mut world = World::from_observed(&observed, Behaviours::default());
+        world.advance(world.now().after(seconds(1)));
+        assert!(world.named("web").is_none());
+    }
+
+    #[test]
+    fn an_unhealthy_container_is_well_after_its_next_start() {
+        let observed = observed(|container| container.health = Some(Health::Unhealthy));
+        let mut world = World::from_observed(&observed, Behaviours::default());
+        let id = world.named("web").unwrap().container.id.clone();
+        world.stop_container(&id, None).unwrap();
+        world.start_container(&id).unwrap();
+        world.advance(world.now().after(seconds(60)));
+        assert_eq!(world.container(&id).unwrap().container.health, Some(Health::Healthy));
+    }
+
+    #[test]
+    fn names_ports_volumes_and_images_are_taken_as_they_were() {
+        let observed = observed(|_| {});
+        let mut world = World::from_observed(&observed, Behaviours::default());
+        assert_eq!(world.info(), &observed.engine);
+        assert!(world.volumes().contains_key("data"));
+        assert!(world.image("app").is_some());
+        assert!(world.create_container(&new("stranger")).is_err(), "the name is taken");
+        for port in ["8080/tcp", "9090/tcp"] {
+            let mut asked = new(&format!("late-{}", &port[..4]));
+            asked.spec.ports = [published(port).unwrap()].into();
+            let id = world.create_container(&asked).unwrap();
+            assert!(world.start_container(&id).is_err(), "{port} is taken");
+        }
+        let stranger = &world.named("stranger").unwrap().container;
+        assert_eq!(stranger.labels[labels::PROJECT], "other");
+        assert!(world.networks().values().any(|sim| sim.network.name == "bridge"));
+    }
+
+    #[test]
+    fn a_one_shot_that_runs_comes_to_its_end() {
+        let observed = observed(|container| container.health = None);
+        let behaviours = Behaviours::default().with(&Subject::Service("web".into()), Behaviour::completes());
+        let mut world = World::from_observed(&observed, behaviours);
+        world.advance(world.now().after(seconds(1)));
+        let container = &world.named("web").unwrap().container;
+        assert_eq!((container.state, container.exit_code), (State::Exited, 0));
+    }
+
+    #[test]
+    fn live_settings_are_as_they_were_read_until_a_restart() {
+        let command = || Some(vec!["redis-server".into(), "--maxmemory".into(), "1mb".into()]);
+        let values = BTreeMap::from([("maxmemory".to_owned(), "2097152".to_owned())]);
+        let live = crate::core::live::LiveSettings {
+            software: crate::core::live::Software::Redis,
+            settings: values.clone(),
+            password: None,
+            port: 6379,
+        };
+        for (state, now) in [
+            (LiveState::Read(values.clone()), Some("2097152")),
+            (LiveState::Unread, Some("1048576")),
+            (LiveState::Failed("no answer".into()), None),
+        ] {
+            let observed = observed(|container| {
+                container.spec.command = command();
+                container.live = state.clone();
+            });
+            let mut world = World::from_observed(&observed, Behaviours::default());
+            let id = world.named("web").unwrap().container.id.clone();
+            let read = |world: &World| {
+                world.read_live(&id, &live).ok().and_then(|values| values.get("maxmemory").cloned())
+            };
+            assert_eq!(read(&world).as_deref(), now, "{state:?}");
+            world.stop_container(&id, None).unwrap();
+            world.start_container(&id).unwrap();
+            assert_eq!(read(&world).as_deref(), Some("1048576"), "{state:?}");
+        }
+    }
 }

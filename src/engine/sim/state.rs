@@ -77,3 +77,52 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, StateError> {
         message: error.inner().to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::sim::behaviour::{Behaviour, Counting, Subject};
+    use crate::engine::sim::specimen::{checked, new, seconds, world};
+
+    #[test]
+    fn a_world_goes_on_after_a_file_as_if_nothing_had_been() {
+        let mut before = world();
+        let subject = Subject::Service("job".into());
+        before.behaviours().set(&subject, Counting::Together, vec![Behaviour::exits(2, seconds(50))]);
+        for asked in [new("job"), checked("web", 10, 3)] {
+            let mut asked = asked;
+            asked.spec.environment.insert("TOKEN".into(), crate::secret::Secret::new("value"));
+            asked.spec.ports = [crate::engine::sim::people::published("8080/tcp").unwrap()].into();
+            let id = before.create_container(&asked).unwrap();
+            let _ = before.start_container(&id);
+        }
+        let mut after = World::from_json(&before.to_json().unwrap()).unwrap();
+        assert_eq!(after.next_due(), before.next_due());
+        for world in [&mut before, &mut after] {
+            world.advance(world.now().after(seconds(100)));
+            let job = world.named("job").unwrap().container.id.clone();
+            let web = world.named("web").unwrap().container.id.clone();
+            assert_eq!(world.container(&job).unwrap().container.exit_code, 2);
+            world.start_container(&web).unwrap();
+            assert!(world.start_container(&job).is_err(), "the port is held again");
+            world.create_container(&new("late")).unwrap();
+        }
+        assert_eq!(after.to_json().unwrap(), before.to_json().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_is_refused_with_the_way_out() {
+        let broken = world().to_json().unwrap().replacen("\"now\": 1000000", "\"now\": \"noon\"", 1);
+        for (text, expected) in [
+            ("", "cannot be read"),
+            ("{}", "missing field `version`"),
+            ("{\"version\": 99}", "has version 99, and this operator reads version 1"),
+            ("{\"version\": 1}", "missing field `world`"),
+            (broken.as_str(), "at `world.now`"),
+        ] {
+            let message = World::from_json(text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+            assert!(message.contains("remove the file"), "{message}");
+        }
+    }
+}

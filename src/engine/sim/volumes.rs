@@ -128,3 +128,67 @@ impl World {
         self.log("volume", action, name, attributes, Some(stacks));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::spec::Mount;
+    use crate::engine::sim::specimen::{new, world};
+
+    fn mounting(name: &str, source: &str) -> crate::core::action::NewContainer {
+        let mut new = new(name);
+        let mount = Mount {
+            kind: MountKind::Volume,
+            source: source.into(),
+            read_only: false,
+            options: BTreeMap::new(),
+        };
+        new.spec.mounts.insert("/data".into(), mount);
+        new
+    }
+
+    #[test]
+    fn content_is_lost_only_by_removing_its_volume() {
+        let mut world = world();
+        let wanted = desired::Volume { name: "data".into(), ..desired::Volume::default() };
+        world.create_volume(&wanted, &BTreeMap::new()).unwrap();
+        let mark = world.volumes()["data"].mark.clone();
+        world.create_volume(&wanted, &BTreeMap::new()).unwrap();
+        let other = desired::Volume { driver: "nfs".into(), ..wanted };
+        assert_eq!(
+            world.create_volume(&other, &BTreeMap::new()).unwrap_err().kind,
+            FailureKind::NameConflict
+        );
+        let db = world.create_container(&mounting("db", "data")).unwrap();
+        world.start_container(&db).unwrap();
+        assert_eq!(world.remove_volume("data").unwrap_err().kind, FailureKind::InUse);
+        world.stop_container(&db, None).unwrap();
+        assert_eq!(world.remove_volume("data").unwrap_err().kind, FailureKind::InUse);
+        world.remove_container(&db).unwrap();
+        assert_eq!(world.marks(), [mark.clone()].into());
+        world.remove_volume("data").unwrap();
+        world.remove_volume("data").unwrap();
+        assert!(world.marks().is_empty());
+        assert_eq!(world.lost_volumes().iter().map(|lost| &lost.mark).collect::<Vec<_>>(), [&mark]);
+    }
+
+    #[test]
+    fn docker_makes_the_volumes_that_a_container_names() {
+        let mut world = world();
+        let named = world.create_container(&mounting("named", "fresh")).unwrap();
+        assert_eq!(world.container(&named).unwrap().volume_at("/data"), Some("fresh"));
+        let nameless = world.create_container(&mounting("nameless", "")).unwrap();
+        let volume = world.container(&nameless).unwrap().volume_at("/data").unwrap().to_owned();
+        assert!(world.volumes()[&volume].anonymous);
+        world.remove_container(&nameless).unwrap();
+        assert!(world.volumes().contains_key(&volume), "the content outlives the container");
+        let heir = world.create_container(&mounting("heir", &volume)).unwrap();
+        let mut guest = new("guest");
+        guest.spec.volumes_from = vec![format!("{heir}:ro")];
+        let guest = world.create_container(&guest).unwrap();
+        assert_eq!(world.container(&guest).unwrap().volume_at("/data"), Some(volume.as_str()));
+        world.set_disk_full(true);
+        let full = world.create_container(&mounting("late", "more")).unwrap_err();
+        assert_eq!(full.kind, FailureKind::DiskFull);
+    }
+}

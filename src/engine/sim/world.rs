@@ -81,6 +81,12 @@ impl World {
         &self.info
     }
 
+    /// Its API version as numbers.
+    pub(super) fn api(&self) -> (u32, u32) {
+        let mut parts = self.info.api_version.split('.').map(|part| part.parse().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    }
+
     /// Makes it present itself like this: an older API, a smaller machine.
     pub fn set_info(&mut self, info: EngineInfo) {
         self.info = info;

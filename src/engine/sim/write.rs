@@ -14,6 +14,7 @@ use crate::core::spec::{Endpoint, Resources};
 use crate::engine::{Answer, Progress, WriteEngine};
 
 use super::calls::CallKind;
+use super::faults::Fault;
 use super::{SimEngine, unreachable};
 
 impl SimEngine {
@@ -21,7 +22,9 @@ impl SimEngine {
         let kind = CallKind::StopContainer;
         let mut ticket = self.enter(kind, id.as_str(), self.text(kind, id)).await;
         let mut answer = self.perform(&mut ticket, |world| world.begin_stop(id, grace));
-        if let Ok(Some(at)) = answer {
+        // Who dies at this call does not wait for its end.
+        let waits = !matches!(ticket.fault, Some(Fault::Crash { .. }));
+        if let Some(at) = answer.as_ref().ok().copied().flatten().filter(|_| waits) {
             self.shared.clock.sleep_until(at).await;
             self.advance();
             if self.shared.world.borrow().is_down() {

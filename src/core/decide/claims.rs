@@ -1,0 +1,74 @@
+//! Names and host ports that another container of the stack still holds: what is handed over is waited for.
+
+use super::super::ids::ServiceName;
+use super::super::observed::{Container, State};
+use super::super::reason::Reason;
+use super::super::spec::Port;
+use super::Planner;
+
+impl Planner<'_> {
+    /// Whether another container of the stack has the name; says so.
+    pub(super) fn waits_for_name(&mut self, service: &ServiceName, name: &str) -> bool {
+        let Some(holder) = self.observed.containers.values().find(|container| container.name == name) else {
+            return false;
+        };
+        let message = format!(
+            "waits until the container that is named {name} now ({}) is gone",
+            holder.service().unwrap_or_default()
+        );
+        self.wait(Some(service), name, Reason::NameConflict, message, None);
+        true
+    }
+
+    /// Whether another container of the stack runs on one of its host ports; says so.
+    pub(super) fn waits_for_port(&mut self, service: &ServiceName, container: &Container) -> bool {
+        let holds = |other: &&Container| {
+            other.id != container.id
+                && matches!(other.state, State::Running | State::Restarting | State::Paused)
+                && other
+                    .spec
+                    .ports
+                    .iter()
+                    .any(|held| container.spec.ports.iter().any(|port| collide(held, port)))
+        };
+        let Some(holder) = self.observed.containers.values().find(holds) else { return false };
+        let message = format!("waits until {} frees their host port", holder.name);
+        self.wait(Some(service), &container.name, Reason::PortConflict, message, None);
+        true
+    }
+}
+
+/// Whether two containers cannot have both.
+fn collide(a: &Port, b: &Port) -> bool {
+    let any = |ip: &str| matches!(ip, "" | "0.0.0.0" | "::");
+    a.fixed().is_some()
+        && a.fixed() == b.fixed()
+        && a.protocol == b.protocol
+        && (any(&a.host_ip) || any(&b.host_ip) || a.host_ip == b.host_ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_collide_on_one_address_and_protocol_only() {
+        let port = |host_ip: &str, published: &str, protocol: &str| Port {
+            target: 80,
+            protocol: protocol.into(),
+            host_ip: host_ip.into(),
+            published: published.into(),
+        };
+        let web = port("", "80", "tcp");
+        for (other, expected) in [
+            (port("", "80", "tcp"), true),
+            (port("127.0.0.1", "80", "tcp"), true),
+            (port("", "80", "udp"), false),
+            (port("", "81", "tcp"), false),
+            (port("", "80-90", "tcp"), false),
+        ] {
+            assert_eq!(collide(&web, &other), expected, "{other:?}");
+        }
+        assert!(!collide(&port("10.0.0.1", "80", "tcp"), &port("10.0.0.2", "80", "tcp")));
+    }
+}

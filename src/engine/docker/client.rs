@@ -1,0 +1,211 @@
+//! Calls: each within a limit, each failure with its kind, and what must be known of the engine to make them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum, SystemVersion};
+
+use super::{Docker, classify};
+use crate::core::failure::Failure;
+use crate::core::observed::EngineInfo;
+
+/// A read answers from the daemon's memory; half a minute means that it hangs or that its disk does.
+pub(super) const READ: Duration = Duration::from_secs(30);
+
+/// A write may wait for the disk and for locks that other writes hold; a minute is beyond all of that.
+pub(super) const WRITE: Duration = Duration::from_mins(1);
+
+/// What the daemon adds to the grace of a stop: the kill, and its own book-keeping.
+pub(super) const AFTER_GRACE: Duration = Duration::from_secs(30);
+
+/// A version of the engine's API, such as 1.41.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ApiVersion(u32, u32);
+
+impl ApiVersion {
+    /// Takes all networks in the create call, and MAC addresses by network (Docker 25).
+    pub(super) const MANY_NETWORKS: Self = Self(1, 44);
+
+    fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+/// What the engine fills in by itself where nothing is asked, and what it can do.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    /// Its API; the oldest where it does not say.
+    pub(super) api: ApiVersion,
+    /// Its machine's name: the host name of containers on the host's network.
+    pub(super) machine: String,
+    /// The log driver of containers that ask for none.
+    pub(super) log_driver: String,
+    /// The runtime of containers that ask for none.
+    pub(super) runtime: String,
+    /// The cgroup name space of containers that ask for none: `host` on cgroup v1, `private` on v2.
+    pub(super) cgroup: &'static str,
+    /// Swap can be limited. Where it cannot, the engine puts −1 in every container.
+    pub(super) swap_limit: bool,
+    /// The part that the core knows.
+    pub(super) info: EngineInfo,
+}
+
+impl Facts {
+    fn new(version: SystemVersion, info: SystemInfo) -> Self {
+        let api_version = version.api_version.unwrap_or_default();
+        let v2 = info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_2);
+        Self {
+            api: ApiVersion::parse(&api_version).unwrap_or(ApiVersion(1, 0)),
+            machine: info.name.unwrap_or_default(),
+            log_driver: info.logging_driver.unwrap_or_default(),
+            runtime: info.default_runtime.unwrap_or_default(),
+            cgroup: if v2 { "private" } else { "host" },
+            swap_limit: info.swap_limit.unwrap_or(true),
+            info: EngineInfo {
+                version: version.version.unwrap_or_default(),
+                api_version,
+                cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(0),
+                memory: info.mem_total.unwrap_or(0),
+            },
+        }
+    }
+}
+
+impl Docker {
+    /// Makes a call within its limit.
+    pub(super) async fn call<T>(
+        &self,
+        call: &str,
+        limit: Duration,
+        make: impl AsyncFnOnce(&bollard::Docker) -> Result<T, Error>,
+    ) -> Result<T, Failure> {
+        self.attempt(call, limit, make).await?.map_err(|error| self.failure(call, &error))
+    }
+
+    /// Makes a call within its limit and leaves the daemon's refusal to the caller, who knows which
+    /// refusals mean that all is well.
+    pub(super) async fn attempt<T>(
+        &self,
+        call: &str,
+        limit: Duration,
+        make: impl AsyncFnOnce(&bollard::Docker) -> Result<T, Error>,
+    ) -> Result<Result<T, Error>, Failure> {
+        let client = self.client(call).await?;
+        tokio::time::timeout(limit, make(client))
+            .await
+            .map_err(|_| classify::timed_out(&self.address, call, limit))
+    }
+
+    /// The client. It is made at the first call, not before, so that an engine that starts later is found.
+    pub(super) async fn client(&self, call: &str) -> Result<&bollard::Docker, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = self.address.open().map_err(|error| self.failure(call, &error))?;
+        let client = tokio::time::timeout(READ, client.negotiate_version())
+            .await
+            .map_err(|_| classify::timed_out(&self.address, call, READ))?
+            .map_err(|error| self.failure(call, &error))?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// What is known of the engine; asked for at the first need.
+    pub(super) async fn facts(&self) -> Result<Arc<Facts>, Failure> {
+        let known = self.facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        match known {
+            Some(facts) => Ok(facts),
+            None => self.read_facts().await,
+        }
+    }
+
+    /// Asks the engine what it is. It may have been upgraded since the last time.
+    pub(super) async fn read_facts(&self) -> Result<Arc<Facts>, Failure> {
+        let (version, info) = self
+            .call("read the engine's version", READ, async |client| {
+                futures_util::try_join!(client.version(), client.info())
+            })
+            .await?;
+        let facts = Arc::new(Facts::new(version, info));
+        let mut known = self.facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *known = Some(Arc::clone(&facts));
+        Ok(facts)
+    }
+
+    /// The failure that the client's error means.
+    pub(super) fn failure(&self, call: &str, error: &Error) -> Failure {
+        classify::failure(&self.address, call, error)
+    }
+}
+
+/// A client that sends this body instead of its own: for fields that bollard's types do not have.
+pub(super) fn with_body(client: &bollard::Docker, body: &serde_json::Value) -> bollard::Docker {
+    let body = bytes::Bytes::from(body.to_string());
+    client.clone().with_request_modifier(move |mut request| {
+        *request.body_mut() = bollard::body_full(body.clone());
+        request
+    })
+}
+
+/// A client that adds these pairs to the query: for parameters that the engine takes several times.
+pub(super) fn with_query(client: &bollard::Docker, pairs: &[(&str, String)]) -> bollard::Docker {
+    let pairs: Vec<String> =
+        pairs.iter().map(|(key, value)| format!("&{key}={}", encoded(value, ""))).collect();
+    let extra = pairs.concat();
+    client.clone().with_request_modifier(move |mut request| {
+        // Both halves are valid by construction; a URI that is none after all goes out without the pairs.
+        if let Ok(uri) = format!("{}{extra}", request.uri()).parse() {
+            *request.uri_mut() = uri;
+        }
+        request
+    })
+}
+
+/// A name as one part of a request's path.
+pub(super) fn in_path(name: &str) -> String {
+    encoded(name, "")
+}
+
+/// Percent-encodes all but letters, digits, `-._~` and the characters in `keep`.
+fn encoded(text: &str, keep: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || keep.as_bytes().contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&hex::encode_upper([byte]));
+        }
+    }
+    out
+}
+
+/// An image's reference in a request's path, where its slashes and colons stand for themselves; `None` for
+/// what no reference can be, so that it never leads to another path.
+pub(super) fn image_in_path(reference: &str) -> Option<String> {
+    let sound = !reference.is_empty() && reference.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    sound.then(|| encoded(reference, "/:@"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_versions_are_compared_as_numbers() {
+        let parse = |text| ApiVersion::parse(text).unwrap();
+        assert!(parse("1.9") < parse("1.41"));
+        assert!(parse("1.44") >= ApiVersion::MANY_NETWORKS);
+        assert_eq!(ApiVersion::parse("one.two"), None);
+    }
+
+    #[test]
+    fn no_name_leads_to_another_path() {
+        assert_eq!(in_path("a b/../c?d"), "a%20b%2F..%2Fc%3Fd");
+        assert_eq!(image_in_path("host:5000/a/b@sha256:0f").as_deref(), Some("host:5000/a/b@sha256:0f"));
+        assert_eq!(image_in_path("a/../../containers"), None);
+        assert_eq!(image_in_path(""), None);
+        assert_eq!(image_in_path("a?b#c").as_deref(), Some("a%3Fb%23c"));
+    }
+}

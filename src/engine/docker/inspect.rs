@@ -1,0 +1,126 @@
+//! A container as it is now.
+
+use std::collections::BTreeMap;
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, HealthStatusEnum, NetworkSettings,
+};
+
+use super::client::{Facts, READ};
+use super::{Docker, classify, limits, networks, spec};
+use crate::core::failure::{Failure, FailureKind};
+use crate::core::ids::{ContainerId, ImageId};
+use crate::core::observed::{Attachment, Container, Health, LiveState, State};
+use crate::core::time::Timestamp;
+
+pub(super) async fn inspect(docker: &Docker, id: &ContainerId) -> Result<Option<Container>, Failure> {
+    let call = format!("inspect container {}", id.short());
+    let facts = docker.facts().await?;
+    let found =
+        docker.attempt(&call, READ, async |client| client.inspect_container(id.as_str(), None).await).await?;
+    match found {
+        Ok(found) => container(found, &facts).map(Some).ok_or_else(|| {
+            Failure::new(
+                FailureKind::Unavailable,
+                &call,
+                "the engine's answer lacks the container's id or state",
+            )
+        }),
+        Err(error) if classify::has_code(&error, 404) => Ok(None),
+        Err(error) => Err(docker.failure(&call, &error)),
+    }
+}
+
+fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container> {
+    let id = ContainerId::new(found.id?);
+    let config = found.config.unwrap_or_default();
+    let host = found.host_config.unwrap_or_default();
+    let spec = spec::read(&id, &config, &host, found.network_settings.as_ref(), facts);
+    let state = found.state?;
+    Some(Container {
+        name: found.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        labels: config.labels.unwrap_or_default().into_iter().collect(),
+        state: word(&state),
+        health: state.health.as_ref().and_then(|health| health.status).and_then(read_health),
+        created_at: found.created.as_deref().and_then(moment).unwrap_or_default(),
+        started_at: state.started_at.as_deref().and_then(moment),
+        finished_at: state.finished_at.as_deref().and_then(moment),
+        exit_code: state.exit_code.unwrap_or(0),
+        oom_killed: state.oom_killed == Some(true),
+        error: state.error.unwrap_or_default(),
+        restart_count: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+        image_id: ImageId::new(found.image.unwrap_or_default()),
+        resources: limits::read(&host, facts),
+        networks: attachments(found.network_settings, spec.network_mode.as_deref(), &id),
+        spec,
+        live: LiveState::Unread,
+        stopped_by_hand: false,
+        id,
+    })
+}
+
+fn word(state: &ContainerState) -> State {
+    use ContainerStateStatusEnum as Word;
+    match state.status {
+        // Still runs: it has had its signal.
+        Some(Word::RUNNING | Word::STOPPING) => State::Running,
+        Some(Word::PAUSED) => State::Paused,
+        Some(Word::RESTARTING) => State::Restarting,
+        Some(Word::REMOVING) => State::Removing,
+        Some(Word::EXITED) => State::Exited,
+        Some(Word::DEAD) => State::Dead,
+        Some(Word::CREATED | Word::EMPTY) | None => State::Created,
+    }
+}
+
+fn read_health(status: HealthStatusEnum) -> Option<Health> {
+    match status {
+        HealthStatusEnum::STARTING => Some(Health::Starting),
+        HealthStatusEnum::HEALTHY => Some(Health::Healthy),
+        HealthStatusEnum::UNHEALTHY => Some(Health::Unhealthy),
+        HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => None,
+    }
+}
+
+/// A moment; `None` for year one, which is the engine's "never".
+fn moment(text: &str) -> Option<Timestamp> {
+    if text.starts_with("0001-") {
+        return None;
+    }
+    text.parse::<jiff::Timestamp>().ok().map(|moment| Timestamp::from_millis(moment.as_millisecond()))
+}
+
+/// The networks that it was put on by name. The one that a network mode stands for (`host`, `none`,
+/// `bridge`) is not among them: nobody asked for it as a network.
+fn attachments(
+    settings: Option<NetworkSettings>,
+    mode: Option<&str>,
+    id: &ContainerId,
+) -> BTreeMap<String, Attachment> {
+    let networks = settings.and_then(|settings| settings.networks).unwrap_or_default();
+    networks
+        .into_iter()
+        .filter(|(name, _)| Some(name.as_str()) != mode)
+        .map(|(name, settings)| {
+            let attachment = Attachment {
+                endpoint: networks::endpoint(&settings, id),
+                network_id: settings.network_id.unwrap_or_default(),
+                ip_address: settings.ip_address.unwrap_or_default(),
+            };
+            (name, attachment)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn year_one_is_never() {
+        assert_eq!(moment("0001-01-01T00:00:00Z"), None);
+        assert_eq!(moment("1970-01-01T00:00:01.5Z"), Some(Timestamp::from_millis(1_500)));
+        assert_eq!(moment("1970-01-01T01:00:00.000000001+01:00"), Some(Timestamp::from_millis(0)));
+        assert_eq!(moment("yesterday"), None);
+    }
+}

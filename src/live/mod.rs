@@ -1,0 +1,32 @@
+//! Software that takes settings while it runs: how each is spoken to.
+
+use crate::core::ids::ContainerId;
+use crate::engine::Answer;
+
+pub mod redis;
+
+/// A way to run a command in a running container, for software that cannot be reached over the network.
+pub trait RunIn {
+    /// Whether containers' own addresses are likely to be reachable from here.
+    fn reaches_addresses(&self) -> bool;
+
+    /// Runs a command to its end. Secrets go into the environment (`NAME=value`): arguments stand in every
+    /// process list.
+    fn run_in<'a>(
+        &'a self,
+        id: &'a ContainerId,
+        command: &'a [&'a str],
+        environment: Vec<String>,
+    ) -> Answer<'a, Output>;
+}
+
+/// What a command said, and how it ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// Exit code; 126 and 127 for a program that is not there.
+    pub code: i64,
+}

@@ -1,0 +1,244 @@
+//! Redis (and Valkey): `CONFIG GET` and `CONFIG SET`, over TCP where that works, else by `redis-cli` in the container.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, RedisError};
+
+use super::RunIn;
+use crate::core::failure::{Failure, FailureKind};
+use crate::core::ids::ContainerId;
+use crate::core::live::LiveSettings;
+use crate::core::observed::Container;
+use crate::core::redis as settings;
+use crate::secret::Secret;
+
+/// An address on the same machine answers within a millisecond or not at all; a wrong guess (an engine in
+/// a virtual machine) costs this much before the other way is taken.
+const CONNECT: Duration = Duration::from_millis(300);
+
+/// `CONFIG` is answered at once unless a script blocks the server.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The clients that may be in the image, by age.
+const PROGRAMS: &[&str] = &["redis-cli", "valkey-cli"];
+
+/// Reads the settings that `live` names, as canonical values.
+pub(crate) async fn read(
+    engine: &impl RunIn,
+    container: &Container,
+    live: &LiveSettings,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let call = format!("read the settings of redis in {}", container.name);
+    let mut server = Server::reach(engine, container, live, &call).await?;
+    let mut found = BTreeMap::new();
+    for key in live.settings.keys() {
+        found.insert(key.clone(), canonical(key, &server.get(key).await?));
+    }
+    Ok(found)
+}
+
+/// Sets one setting and reads it back.
+pub(crate) async fn set(
+    engine: &impl RunIn,
+    container: &Container,
+    live: &LiveSettings,
+    key: &str,
+    value: &str,
+) -> Result<(), Failure> {
+    let call = format!("set {key} of redis in {}", container.name);
+    let mut server = Server::reach(engine, container, live, &call).await?;
+    server.set(key, value).await?;
+    let kept = canonical(key, &server.get(key).await?);
+    if kept == canonical(key, value) {
+        return Ok(());
+    }
+    Err(Failure::new(FailureKind::Invalid, call, format!("redis keeps {key} at {kept}")))
+}
+
+/// One spelling for each value; what has none is taken as it is.
+fn canonical(key: &str, value: &str) -> String {
+    settings::canonical(key, value).unwrap_or_else(|_| value.to_owned())
+}
+
+/// A server, by the way that it is reached.
+struct Server<'a, E> {
+    way: Way<'a, E>,
+    call: &'a str,
+}
+
+enum Way<'a, E> {
+    Tcp(Box<MultiplexedConnection>),
+    Exec {
+        engine: &'a E,
+        id: &'a ContainerId,
+        port: String,
+        password: Option<&'a Secret>,
+        program: &'static str,
+    },
+}
+
+impl<'a, E: RunIn> Server<'a, E> {
+    async fn reach(
+        engine: &'a E,
+        container: &'a Container,
+        live: &'a LiveSettings,
+        call: &'a str,
+    ) -> Result<Self, Failure> {
+        let addresses = container.networks.values().map(|place| place.ip_address.as_str());
+        for address in addresses.filter(|address| !address.is_empty() && engine.reaches_addresses()) {
+            match connect(address, live).await {
+                Ok(connection) => return Ok(Self { way: Way::Tcp(Box::new(connection)), call }),
+                // Somebody answered, and refused: another way to the same server changes nothing.
+                Err(error) if !error.is_io_error() && !error.is_timeout() => {
+                    return Err(failure(call, &error));
+                }
+                Err(_) => {}
+            }
+        }
+        let password = live.password.as_ref();
+        let (id, port) = (&container.id, live.port.to_string());
+        Ok(Self { way: Way::Exec { engine, id, port, password, program: PROGRAMS[0] }, call })
+    }
+
+    async fn get(&mut self, key: &str) -> Result<String, Failure> {
+        let call = self.call;
+        let unknown = || Failure::new(FailureKind::Invalid, call, format!("redis has no setting {key}"));
+        match &mut self.way {
+            Way::Tcp(connection) => {
+                let answer: Result<Vec<(String, String)>, _> =
+                    redis::cmd("CONFIG").arg("GET").arg(key).query_async(connection.as_mut()).await;
+                let pairs = answer.map_err(|error| failure(self.call, &error))?;
+                pairs.into_iter().find(|(found, _)| found == key).map(|(_, value)| value).ok_or_else(unknown)
+            }
+            Way::Exec { .. } => {
+                let said = self.say(&["CONFIG", "GET", key]).await?;
+                match said.split_once('\n') {
+                    Some((found, value)) if found == key => Ok(value.trim_end_matches('\n').to_owned()),
+                    _ if said.trim().is_empty() => Err(unknown()),
+                    _ => Err(refused(self.call, said.trim())),
+                }
+            }
+        }
+    }
+
+    async fn set(&mut self, key: &str, value: &str) -> Result<(), Failure> {
+        match &mut self.way {
+            Way::Tcp(connection) => {
+                let mut command = redis::cmd("CONFIG");
+                command.arg("SET").arg(key).arg(value);
+                command.exec_async(connection.as_mut()).await.map_err(|error| failure(self.call, &error))
+            }
+            Way::Exec { .. } => {
+                let said = self.say(&["CONFIG", "SET", key, value]).await?;
+                if said.trim() == "OK" { Ok(()) } else { Err(refused(self.call, said.trim())) }
+            }
+        }
+    }
+
+    /// Says one command through a client in the container; what it printed.
+    async fn say(&mut self, words: &[&str]) -> Result<String, Failure> {
+        let Way::Exec { engine, id, port, password, program } = &mut self.way else {
+            return Ok(String::new());
+        };
+        for candidate in PROGRAMS.iter().skip_while(|candidate| *candidate != program) {
+            let mut command = vec![*candidate, "-h", "127.0.0.1", "-p", port.as_str()];
+            command.extend(words);
+            let environment = password.iter().flat_map(|password| credentials(password)).collect();
+            let output = engine.run_in(id, &command, environment).await?;
+            if !matches!(output.code, 126 | 127) {
+                *program = candidate;
+                let silent = output.stdout.trim().is_empty();
+                return Ok(if silent && output.code != 0 { output.stderr } else { output.stdout });
+            }
+        }
+        let message =
+            format!("neither its port {port} nor {} in the container can be used", PROGRAMS.join(" or "));
+        Err(Failure::new(FailureKind::Invalid, self.call, message))
+    }
+}
+
+/// The password, in the variables that the clients read it from.
+fn credentials(password: &Secret) -> [String; 2] {
+    ["REDISCLI_AUTH", "VALKEYCLI_AUTH"].map(|name| format!("{name}={}", password.expose()))
+}
+
+async fn connect(address: &str, live: &LiveSettings) -> Result<MultiplexedConnection, RedisError> {
+    let plain = || RedisConnectionInfo::default().set_skip_set_lib_name();
+    let Some(password) = &live.password else {
+        return connect_with(address, live.port, plain()).await;
+    };
+    match connect_with(address, live.port, plain().set_password(password.expose())).await {
+        // It runs without the password that it should have: its settings are no secret yet.
+        Err(error) if error.to_string().contains("without any password configured") => {
+            connect_with(address, live.port, plain()).await
+        }
+        connected => connected,
+    }
+}
+
+async fn connect_with(
+    address: &str,
+    port: u16,
+    settings: RedisConnectionInfo,
+) -> Result<MultiplexedConnection, RedisError> {
+    let info = (address, port).into_connection_info()?.set_redis_settings(settings);
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER));
+    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// The failure that the client's error means.
+fn failure(call: &str, error: &RedisError) -> Failure {
+    let words = match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    };
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return Failure::new(FailureKind::Denied, call, with_hint(&words));
+    }
+    if error.is_timeout() {
+        return Failure::new(FailureKind::Timeout, call, words);
+    }
+    if error.is_io_error() {
+        return Failure::new(FailureKind::Unavailable, call, words);
+    }
+    refused(call, &words)
+}
+
+/// What redis answered instead of doing it.
+fn refused(call: &str, words: &str) -> Failure {
+    let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    if says(&["NOAUTH", "WRONGPASS", "NOPERM", "invalid password"]) {
+        return Failure::new(FailureKind::Denied, call, with_hint(words));
+    }
+    let busy = says(&["LOADING", "BUSY", "Could not connect", "Connection refused", "Connection reset"]);
+    Failure::new(if busy { FailureKind::Unavailable } else { FailureKind::Invalid }, call, words)
+}
+
+fn with_hint(words: &str) -> String {
+    format!("{words}; is the password that redis runs with the one in the files?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_redis_answers_decides_the_kind() {
+        let kind = |words| refused("call", words).kind;
+        assert_eq!(kind("NOAUTH Authentication required."), FailureKind::Denied);
+        assert_eq!(kind("LOADING Redis is loading the dataset in memory"), FailureKind::Unavailable);
+        assert_eq!(
+            kind("Could not connect to Redis at 127.0.0.1:6379: Connection refused"),
+            FailureKind::Unavailable
+        );
+        assert_eq!(kind("ERR Invalid argument 'x' for CONFIG SET 'maxmemory'"), FailureKind::Invalid);
+    }
+
+    #[test]
+    fn a_password_goes_into_the_environment() {
+        assert_eq!(credentials(&Secret::new("s3cret"))[0], "REDISCLI_AUTH=s3cret");
+    }
+}

@@ -1,0 +1,236 @@
+//! Properties: from random states to the desired one, then nothing more; the rehearsal tells the truth.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use compose_operator::clock::Clock;
+use compose_operator::controller::reconcile::Outcome;
+use compose_operator::controller::report::Report;
+use compose_operator::core::action::Action;
+use compose_operator::core::desired::{Condition, Desired, Service};
+use compose_operator::core::diff::diff;
+use compose_operator::core::view::View;
+use compose_operator::engine::sim::World;
+use compose_operator::rehearse::rehearse;
+use proptest::prelude::*;
+
+use crate::stage::{Stage, Words, service, stack, with, with_volume};
+
+const MB: i64 = 1 << 20;
+const NAMES: [&str; 4] = ["api", "cache", "db", "web"];
+
+/// A service, as few words as a failure report can bear.
+#[derive(Clone, Debug)]
+struct Piece {
+    replicas: u32,
+    checked: bool,
+    memory: Option<i64>,
+    env: Option<u8>,
+    kind: u8,
+    image: u8,
+    depends: bool,
+}
+
+/// A stack of up to four services; later ones may depend on the one before.
+#[derive(Clone, Debug)]
+struct Sketch {
+    pieces: Vec<Option<Piece>>,
+    volume: bool,
+}
+
+fn a_piece() -> impl Strategy<Value = Piece> {
+    let memory = prop::option::of(32..512_i64);
+    let env = prop::option::of(0..3_u8);
+    (0..4_u32, any::<bool>(), memory, env, 0..5_u8, 1..3_u8, any::<bool>()).prop_map(
+        |(replicas, checked, memory, env, kind, image, depends)| Piece {
+            replicas,
+            checked,
+            memory,
+            env,
+            kind,
+            image,
+            depends,
+        },
+    )
+}
+
+fn a_sketch() -> impl Strategy<Value = Sketch> {
+    (prop::collection::vec(prop::option::of(a_piece()), NAMES.len()), any::<bool>())
+        .prop_map(|(pieces, volume)| Sketch { pieces, volume })
+}
+
+impl Piece {
+    fn service(&self) -> Service {
+        let mut service = service(self.replicas).image(&format!("app:{}", self.image));
+        if self.checked {
+            service = service.checked();
+        }
+        if let Some(memory) = self.memory {
+            service = service.memory(memory * MB);
+        }
+        if let Some(env) = self.env {
+            service = service.env("A", &env.to_string());
+        }
+        match self.kind {
+            0 => service.but(|s| s.replicas = s.replicas.min(1)).published(8080),
+            1 => service.but(|s| s.replicas = s.replicas.min(1)).named("front"),
+            2 => service.image("redis:7").redis(&[("maxmemory", &(i64::from(self.image) * MB).to_string())]),
+            _ => service,
+        }
+    }
+}
+
+impl Sketch {
+    fn desired(&self) -> Desired {
+        let (mut desired, mut port_taken, mut name_taken) = (stack(), false, false);
+        let mut last: Option<&str> = None;
+        for (name, piece) in NAMES.into_iter().zip(&self.pieces) {
+            let Some(piece) = piece else { continue };
+            let mut service = piece.service();
+            // Two services cannot have one host port or one name: the loader would say so.
+            if port_taken {
+                service.spec.ports.clear();
+            }
+            if name_taken {
+                service.container_name = None;
+            }
+            port_taken |= !service.spec.ports.is_empty();
+            name_taken |= service.container_name.is_some();
+            if let Some(before) = last.filter(|_| piece.depends) {
+                service = service.needs(before, Condition::Healthy);
+            }
+            desired = with(desired, name, service);
+            last = Some(name);
+        }
+        match last {
+            Some(name) if self.volume => with_volume(desired, "data", name),
+            _ => desired,
+        }
+    }
+}
+
+/// Something that somebody else does to the `nth` container.
+#[derive(Clone, Debug)]
+enum Mischief {
+    Kill(usize),
+    Stop(usize),
+    Remove(usize),
+    Pause(usize),
+    Update(usize),
+    Disconnect(usize),
+    Rename(usize),
+}
+
+fn a_mischief() -> impl Strategy<Value = Mischief> {
+    (0..7_u8, 0..12_usize).prop_map(|(kind, nth)| match kind {
+        0 => Mischief::Kill(nth),
+        1 => Mischief::Stop(nth),
+        2 => Mischief::Remove(nth),
+        3 => Mischief::Pause(nth),
+        4 => Mischief::Update(nth),
+        5 => Mischief::Disconnect(nth),
+        _ => Mischief::Rename(nth),
+    })
+}
+
+impl Mischief {
+    /// Does it; what cannot be done (a pause of what does not run) is no mischief.
+    fn happen(&self, world: &mut World) {
+        let ids: Vec<_> = world.containers().keys().cloned().collect();
+        let (Self::Kill(nth)
+        | Self::Stop(nth)
+        | Self::Remove(nth)
+        | Self::Pause(nth)
+        | Self::Update(nth)
+        | Self::Disconnect(nth)
+        | Self::Rename(nth)) = self;
+        let Some(id) = ids.get(nth % ids.len().max(1)) else { return };
+        let _ = match self {
+            Self::Kill(_) => world.kill(id, "SIGKILL"),
+            Self::Stop(_) => world.stop_container(id, None),
+            Self::Remove(_) => world.remove_by_force(id),
+            Self::Pause(_) => world.pause(id),
+            Self::Update(_) => {
+                let drifted = compose_operator::core::spec::Resources {
+                    memory: Some(48 * MB),
+                    memory_swap: Some(96 * MB),
+                    ..Default::default()
+                };
+                world.update_container(id, &drifted)
+            }
+            Self::Disconnect(_) => world.disconnect("shop_default", id),
+            Self::Rename(_) => world.rename_container(id, "by-hand"),
+        };
+    }
+}
+
+/// The steps that an `apply` takes, as a preview names them.
+#[derive(Default)]
+struct Taken(RefCell<Vec<String>>);
+
+impl Report for Taken {
+    fn started(&self, action: &Action) {
+        self.0.borrow_mut().push(action.call.to_string());
+    }
+
+    fn refused(&self, sentence: &str) {
+        self.0.borrow_mut().push(format!("REFUSED {sentence}"));
+    }
+}
+
+fn apply(stage: &Stage, desired: &Desired) -> (Outcome, Vec<String>) {
+    let taken = Taken::default();
+    let outcome = stage.clock.run(stage.reconciler(&taken).converge(
+        desired.clone(),
+        Some(Duration::from_hours(1)),
+        std::future::pending(),
+    ));
+    (outcome.expect("the loop waits on the clock only"), taken.0.into_inner())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn from_any_state_to_the_desired_one_and_then_nothing_more(
+        before in a_sketch(),
+        mischief in prop::collection::vec(a_mischief(), 0..6),
+        after in a_sketch(),
+    ) {
+        let (stage, before, desired) = (Stage::new(), before.desired(), after.desired());
+        let (outcome, steps) = apply(&stage, &before);
+        prop_assert!(matches!(outcome, Outcome::Converged), "{outcome:?}\n{}", steps.join("\n"));
+        let marks = stage.engine.look(World::marks);
+        stage.engine.act(|world| mischief.iter().for_each(|mischief| mischief.happen(world)));
+
+        let (outcome, steps) = apply(&stage, &desired);
+        prop_assert!(matches!(outcome, Outcome::Converged), "{outcome:?}\n{}", steps.join("\n"));
+        prop_assert!(steps.iter().all(|step| !step.starts_with("REFUSED")), "{}", steps.join("\n"));
+
+        let (_, more) = apply(&stage, &desired);
+        prop_assert_eq!(more, Vec::<String>::new());
+        let observed = stage.observe(&desired);
+        prop_assert_eq!(diff(&View::new(&desired, &observed)), Vec::new());
+        prop_assert!(marks.is_subset(&stage.engine.look(World::marks)), "data was lost");
+    }
+
+    #[test]
+    fn the_steps_that_a_preview_shows_are_the_steps_that_are_taken(
+        before in a_sketch(),
+        mischief in prop::collection::vec(a_mischief(), 0..4),
+        after in a_sketch(),
+    ) {
+        let (stage, before, desired) = (Stage::new(), before.desired(), after.desired());
+        apply(&stage, &before);
+        stage.engine.act(|world| mischief.iter().for_each(|mischief| mischief.happen(world)));
+
+        let observed = stage.observe(&desired);
+        let at = stage.clock.now();
+        let shown: Vec<String> =
+            rehearse(&desired, &observed, 8).steps.iter().map(|s| format!("{} {}", s.action, s.target)).collect();
+        prop_assert_eq!(stage.clock.now(), at, "a preview takes no time of the real world");
+        prop_assert_eq!(&stage.observe(&desired).containers, &observed.containers, "a preview changes nothing");
+        let (_, taken) = apply(&stage, &desired);
+        prop_assert_eq!(shown, taken);
+    }
+}
