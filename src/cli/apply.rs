@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::args::duration;
+use super::args::{Cli, duration};
+use super::converge::{Effort, converge};
+use super::exit::Exit;
+use super::screen::Screen;
+use super::{engine, files};
+use crate::controller::execute::Allowed;
 
 /// How long `apply` waits unless told otherwise: the deadline that Kubernetes gives a rollout.
 pub const DEFAULT_TIMEOUT: &str = "10m";
@@ -44,4 +49,30 @@ pub struct ApplyArgs {
 pub enum Allow {
     /// Lower a memory limit below what the container uses now: the kernel may kill it
     MemoryUnderUse,
+}
+
+/// What the guard lets pass on a person's word.
+pub(super) fn allowed(allow: &[Allow]) -> Allowed {
+    Allowed { memory_under_use: allow.contains(&Allow::MemoryUnderUse) }
+}
+
+/// Converges the stacks, one after the other. The first that does not decides how it ends.
+pub fn run(args: &ApplyArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let stacks = files::stacks(&cli.files, screen)?;
+    let engine = engine::writer(&cli.engine)?;
+    let effort = Effort {
+        timeout: args.timeout,
+        parallel: args.parallel,
+        allowed: allowed(&args.allow),
+        goal: "converged",
+    };
+    let mut exit = Exit::Ok;
+    for stack in &stacks {
+        match converge(&stack.desired, effort, &engine, screen)? {
+            Exit::Ok => {}
+            Exit::Interrupted => return Ok(Exit::Interrupted),
+            other => exit = other,
+        }
+    }
+    Ok(exit)
 }

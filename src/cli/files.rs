@@ -1,5 +1,6 @@
 //! From the command line's options to loaded stacks.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -9,24 +10,41 @@ use super::screen::Screen;
 use crate::compose::errors::Diagnostic;
 use crate::compose::{DiskFiles, FileError, FileView};
 use crate::compose::{LoadOptions, Project};
+use crate::core::ids::ServiceName;
 use crate::stack::{self, Loaded, Stack};
 
 /// The loader's options, with the process's environment and directory in them.
 pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
     let working_dir = std::env::current_dir().context("the current directory cannot be found")?;
-    // A variable that is not text cannot be meant by any `${…}`.
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
     Ok(LoadOptions {
         files: args.files.clone(),
         project_name: args.project_name.clone(),
         project_directory: args.project_directory.clone(),
         env_files: args.env_files.clone(),
         profiles: args.profiles.clone(),
-        environment,
+        environment: environment(),
         working_dir,
     })
+}
+
+/// The process's environment. A variable that is not text cannot be meant by any `${…}`.
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Checks that each of these is a service of one of the stacks.
+pub fn known_services(stacks: &[Stack], names: &[String]) -> anyhow::Result<()> {
+    let mut known: Vec<&str> =
+        stacks.iter().flat_map(|stack| stack.desired.services.keys().map(ServiceName::as_str)).collect();
+    for name in names {
+        if !known.contains(&name.as_str()) {
+            known.sort_unstable();
+            anyhow::bail!("there is no service `{name}`; known here: {}", known.join(", "));
+        }
+    }
+    Ok(())
 }
 
 /// Loads everything that the options name, sound or not.

@@ -4,8 +4,10 @@ pub mod apply;
 pub mod args;
 pub mod completion;
 pub mod config;
+mod converge;
 pub mod diff;
 pub mod down;
+pub mod engine;
 pub mod exit;
 pub mod files;
 pub mod render;
@@ -61,6 +63,10 @@ fn tell(error: &anyhow::Error, screen: &mut Screen) {
 
 fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     match &cli.command {
+        Command::Diff(args) => diff::run(args, cli, screen),
+        Command::Apply(args) => apply::run(args, cli, screen),
+        Command::Status(args) => status::run(args, cli, screen),
+        Command::Down(args) => down::run(args, cli, screen),
         Command::Config(args) => config::run(args, cli, screen),
         Command::Validate => validate::run(cli, screen),
         Command::Schema => schema::run(screen),

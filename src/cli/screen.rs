@@ -66,6 +66,11 @@ impl Screen {
         self.note(format_args!("{style}error{style:#}: {text}"));
     }
 
+    /// A stream of its own to where notes go.
+    pub fn notes(&self) -> Box<dyn Write> {
+        Box::new(AutoStream::new(io::stderr(), self.color))
+    }
+
     /// Whether a person watches stderr, so that a line may be drawn over again.
     pub fn is_live(&self) -> bool {
         io::stderr().is_terminal() && self.color != ColorChoice::Never

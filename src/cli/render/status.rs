@@ -115,7 +115,7 @@ fn trouble(container: &ContainerStatus, now: Timestamp) -> String {
 }
 
 /// One thing that waits, as a line.
-pub(super) fn wait(waiting: &Waiting, now: Timestamp) -> String {
+pub(in crate::cli) fn wait(waiting: &Waiting, now: Timestamp) -> String {
     let style = if waiting.stuck { BAD } else { CHANGE };
     let reason = paint(style, waiting.reason);
     format!("{}: {reason}: {}{}", waiting.subject, waiting.message, again(waiting.until, now))
