@@ -1,5 +1,6 @@
 //! `compose-operator`: a reconciling operator for Docker Compose.
 
+pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod controller;
@@ -8,3 +9,4 @@ pub mod engine;
 pub mod live;
 pub mod rehearse;
 pub mod secret;
+pub mod stack;

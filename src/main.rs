@@ -1,2 +1,7 @@
 //! The `operator` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    compose_operator::cli::main()
+}

@@ -70,6 +70,7 @@ impl Context<'_> {
                 );
                 return Err(self.fault(&["services", name, "build", "dockerfile_inline"], message));
             }
+            self.check_contexts(name, &build.additional_contexts)?;
             if !service.platform.is_empty()
                 && !build.platforms.is_empty()
                 && !build.platforms.contains(&service.platform)
@@ -89,6 +90,23 @@ impl Context<'_> {
             let message =
                 format!("service \"{name}\" declares mutually exclusive `network_mode` and `networks`");
             return Err(self.fault(&["services", name, "network_mode"], message).help("keep one of the two"));
+        }
+        Ok(())
+    }
+
+    /// A context that is a service has to be built itself.
+    fn check_contexts(&self, name: &str, contexts: &BTreeMap<String, String>) -> Result<()> {
+        for (key, value) in contexts {
+            let Some(target) = value.strip_prefix("service:") else { continue };
+            let problem = match self.model.services.get(target) {
+                None => "unknown",
+                Some(other) if other.build.is_none() => "non-buildable",
+                Some(_) => continue,
+            };
+            let message = format!(
+                "service \"{name}\" declares {problem} service \"{target}\" as additional contexts {key}"
+            );
+            return Err(self.fault(&["services", name, "build", "additional_contexts", key], message));
         }
         Ok(())
     }

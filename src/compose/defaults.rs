@@ -2,6 +2,7 @@
 
 use super::errors::Result;
 use super::normalise::extra_hosts;
+use super::normalise::volumes::clean_target;
 use super::yaml::{Mapping, Node, Span, Value};
 
 /// Sets the default values of attributes.
@@ -126,6 +127,12 @@ fn normalise_service(node: &mut Node, name: &str, lookup: &dyn Fn(&str) -> Optio
     }
     if let Some(environment) = service.get_mut("environment") {
         inherit(environment, lookup, true);
+    }
+    for mount in sequence(service.get_mut("volumes")) {
+        if let Some(target) = mount.get_mut("target") {
+            let cleaned = clean_target(target.as_text().unwrap_or_default());
+            target.value = Value::Text(cleaned);
+        }
     }
     imply_dependencies(service);
     Ok(())

@@ -22,6 +22,9 @@ pub trait FileView {
     /// True when there is a directory.
     fn is_dir(&self, path: &Path) -> bool;
 
+    /// The entries of a directory, in no order.
+    fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError>;
+
     /// The path as messages show it.
     fn display(&self, path: &Path) -> PathBuf {
         path.to_owned()
@@ -51,10 +54,6 @@ pub struct DiskFiles;
 
 impl FileView for DiskFiles {
     fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
-        let unreadable = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => FileError::Missing,
-            _ => FileError::Unreadable(error.to_string()),
-        };
         // Before opening: a pipe would block there, and a device may act.
         if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
             return Err(FileError::NotAFile);
@@ -71,6 +70,19 @@ impl FileView for DiskFiles {
 
     fn is_dir(&self, path: &Path) -> bool {
         std::fs::metadata(path).is_ok_and(|data| data.is_dir())
+    }
+
+    fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+        let entries = std::fs::read_dir(directory).map_err(unreadable)?;
+        entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable)).collect()
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err calls")]
+fn unreadable(error: std::io::Error) -> FileError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => FileError::Missing,
+        _ => FileError::Unreadable(error.to_string()),
     }
 }
 
@@ -110,6 +122,13 @@ impl FileView for MemoryFiles {
     fn is_dir(&self, path: &Path) -> bool {
         let path = clean(path);
         self.files.keys().any(|file| file.ancestors().skip(1).any(|directory| directory == path))
+    }
+
+    fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+        let directory = clean(directory);
+        let inside = self.files.keys().filter(|path| path.parent() == Some(&directory));
+        let inside: Vec<PathBuf> = inside.cloned().collect();
+        if inside.is_empty() { Err(FileError::Missing) } else { Ok(inside) }
     }
 }
 

@@ -116,7 +116,7 @@ impl Base<'_> {
 
     fn expand_home(self, path: &str) -> String {
         match (path.strip_prefix('~'), self.home) {
-            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
+            (Some(rest), Some(home)) => {
                 join(Path::new(home), rest.trim_start_matches('/')).to_string_lossy().into_owned()
             }
             _ => path.to_owned(),

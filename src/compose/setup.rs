@@ -168,12 +168,13 @@ fn warn_of_several(found: &[PathBuf], files: &Recorder<'_>, warnings: &mut Vec<S
     }
 }
 
+/// Without any, there is the empty profile: the reference enables what is in that one.
 fn profiles(options: &LoadOptions, environment: &BTreeMap<String, String>) -> Vec<String> {
     if !options.profiles.is_empty() {
         return options.profiles.clone();
     }
     let list = environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-    list.split(',').map(str::trim).filter(|profile| !profile.is_empty()).map(ToOwned::to_owned).collect()
+    list.split(',').map(|profile| profile.trim().to_owned()).collect()
 }
 
 /// The name of a project that was given from outside, if any: by option, or by variable.

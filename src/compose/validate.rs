@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::errors::{Diagnostic, Result};
-use super::yaml::{Mapping, Node, Value};
+use super::yaml::{Mapping, Node};
 
 /// Checks a canonical tree.
 pub(crate) fn validate(tree: &Node) -> Result<()> {
@@ -80,8 +80,7 @@ fn check_external(volume: &Node, name: &str) -> Result<()> {
 fn check_address(port: &Node, service: &str) -> Result<()> {
     let Some(node) = port.get("host_ip") else { return Ok(()) };
     let address = node.as_text().unwrap_or_default();
-    let plain = address.split('%').next().unwrap_or_default();
-    if address.is_empty() || plain.parse::<IpAddr>().is_ok() {
+    if address.is_empty() || address.parse::<IpAddr>().is_ok() {
         return Ok(());
     }
     Err(Diagnostic::at(&node.span, format!("services.{service}.ports: invalid ip address: {address}")))
@@ -92,10 +91,5 @@ fn check_device(device: &Node, path: &str) -> Result<()> {
         let message = format!("{path}: \"count\" and \"device_ids\" attributes are exclusive");
         return Err(Diagnostic::at(&count.span, message).second(&ids.span, "the other one"));
     }
-    match device.get("capabilities").map(|node| &node.value) {
-        Some(Value::Sequence(items)) if items.is_empty() && path.contains("deploy") => {
-            Err(Diagnostic::at(&device.span, format!("{path}: capabilities is required")))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }

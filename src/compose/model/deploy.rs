@@ -33,11 +33,11 @@ record! {
         /// How many at a time; 0 for all.
         pub parallelism: Option<i64>,
         /// The time between groups.
-        pub delay: Option<Duration>,
+        pub delay: Duration,
         /// `continue`, `rollback` or `pause`.
         pub failure_action: String,
         /// How long a new container is watched.
-        pub monitor: Option<Duration>,
+        pub monitor: Duration,
         /// The part of failures that is borne.
         pub max_failure_ratio: Number,
         /// `start-first` or `stop-first`.

@@ -24,6 +24,12 @@ impl Duration {
     }
 }
 
+impl Omit for Duration {
+    fn omit(&self) -> bool {
+        self.nanoseconds == 0
+    }
+}
+
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&format_duration(self.nanoseconds))

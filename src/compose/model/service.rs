@@ -361,14 +361,12 @@ impl Default for EnvFile {
 impl serde::Serialize for EnvFile {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
-        if self.required && self.format.is_empty() {
+        if self.required {
             return serializer.serialize_str(&self.path);
         }
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("path", &self.path)?;
-        if self.required {
-            map.serialize_entry("required", &true)?;
-        }
+        map.serialize_entry("required", &false)?;
         if !self.format.is_empty() {
             map.serialize_entry("format", &self.format)?;
         }

@@ -39,6 +39,9 @@ fn service(node: &mut Node, name: &str) -> Result<()> {
     for key in ["dns", "dns_search", "tmpfs", "label_file"] {
         list_of_one(service.get_mut(key));
     }
+    if let Some(servers) = service.get_mut("dns").and_then(Node::as_sequence_mut) {
+        servers.retain(|server| server.as_text() != Some(""));
+    }
     for key in ["networks", "models"] {
         if let Some(names) = service.get_mut(key) {
             names_to_mapping(names, false);
@@ -89,7 +92,7 @@ fn each(list: Option<&mut Node>, spell: impl Fn(&mut Node)) {
     }
 }
 
-/// A single text is a list of one; the empty text a list of none.
+/// A single text is a list of one.
 fn list_of_one(node: Option<&mut Node>) {
     if let Some(node) = node
         && node.as_text().is_some()
@@ -192,15 +195,11 @@ fn mount(node: &mut Node, path: &str) -> Result<()> {
         node.value = spelled_mount(&short, &node.span);
         return Ok(());
     }
-    match node.get_mut("target") {
-        Some(target) => {
-            let cleaned = clean_target(target.as_text().unwrap_or_default());
-            target.value = Value::Text(cleaned);
-            Ok(())
-        }
-        None => Err(Diagnostic::at(&node.span, format!("{path}: service volume is missing a mount target"))
-            .help("add an attribute: `target`")),
+    if node.get("target").is_some() {
+        return Ok(());
     }
+    Err(Diagnostic::at(&node.span, format!("{path}: service volume is missing a mount target"))
+        .help("add an attribute: `target`"))
 }
 
 fn spelled_mount(short: &ShortMount, span: &Span) -> Value {
@@ -308,7 +307,7 @@ pub(crate) fn extra_hosts(node: &mut Node, path: &str) -> Result<()> {
         Value::Mapping(mapping) => {
             for (host, value) in mapping.iter() {
                 for address in value.as_sequence().unwrap_or(std::slice::from_ref(value)) {
-                    lines.push(host_line(host, address.as_text().unwrap_or_default(), &address.span));
+                    lines.push(host_line(host, address.as_text().unwrap_or_default(), &address.span, path)?);
                 }
             }
         }
@@ -320,7 +319,7 @@ pub(crate) fn extra_hosts(node: &mut Node, path: &str) -> Result<()> {
                         let message = format!("{path}: invalid additional host, missing IP: {text}");
                         Diagnostic::at(&item.span, message).help("a line is written as NAME=ADDRESS")
                     })?;
-                lines.push(host_line(host, address, &item.span));
+                lines.push(host_line(host, address, &item.span, path)?);
             }
         }
         _ => {}
@@ -330,7 +329,10 @@ pub(crate) fn extra_hosts(node: &mut Node, path: &str) -> Result<()> {
     Ok(())
 }
 
-fn host_line(host: &str, address: &str, span: &Span) -> Node {
+fn host_line(host: &str, address: &str, span: &Span, path: &str) -> Result<Node> {
+    if host.is_empty() {
+        return Err(Diagnostic::at(span, format!("{path}: bad host name ''")));
+    }
     let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-    Node::text(format!("{}={address}", host.trim()), span)
+    Ok(Node::text(format!("{host}={address}"), span))
 }

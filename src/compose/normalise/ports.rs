@@ -24,13 +24,16 @@ pub(crate) fn parse_ports(spec: &str) -> Result<Vec<ShortPort>, String> {
         return Err(format!("invalid proto: {protocol}"));
     }
     let ip = ip.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(ip);
-    if !ip.is_empty() && ip.split('%').next().is_none_or(|address| address.parse::<IpAddr>().is_err()) {
+    if !ip.is_empty() && ip.parse::<IpAddr>().is_err() {
         return Err(format!("invalid IP address: {ip}"));
     }
     if container.is_empty() {
         return Err(format!("no port specified: {spec}<empty>"));
     }
     let (first, last) = range(container).map_err(|()| format!("invalid containerPort: {container}"))?;
+    if first == 0 {
+        return Err(format!("no port can be opened as number 0: {spec}"));
+    }
     let hosts = if host.is_empty() {
         None
     } else {

@@ -109,9 +109,6 @@ fn is_path(source: &str) -> bool {
 
 /// A target without `.`, `..` and doubled slashes, by the text alone.
 pub(crate) fn clean_target(target: &str) -> String {
-    if target.is_empty() {
-        return String::new();
-    }
     let rooted = target.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in target.split('/') {

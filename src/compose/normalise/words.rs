@@ -9,16 +9,10 @@ pub(crate) fn split_words(line: &str) -> Option<Vec<String>> {
     let mut started = false;
     let (mut escaped, mut single, mut double) = (false, false, false);
     let (mut backquoted, mut dollar) = (false, false);
-    for (at, c) in line.char_indices() {
+    for c in line.chars() {
         let quoted = single || double || backquoted || dollar;
         if escaped {
-            if c == 't' && double {
-                word.push('\t');
-            } else if c == 'n' && double {
-                word.push('\n');
-            } else {
-                word.push(c);
-            }
+            word.push(c);
             escaped = false;
             started = true;
             continue;
@@ -36,7 +30,7 @@ pub(crate) fn split_words(line: &str) -> Option<Vec<String>> {
                 continue;
             }
             '`' if !single && !double && !dollar => backquoted = !backquoted,
-            ')' if !single && !double && !backquoted => dollar = false,
+            ')' if !single && !double && !backquoted => dollar = !dollar,
             '(' if !single && !double && !backquoted => {
                 if dollar || !word.ends_with('$') {
                     return None;
@@ -54,9 +48,8 @@ pub(crate) fn split_words(line: &str) -> Option<Vec<String>> {
                 continue;
             }
             ';' | '&' | '|' | '<' | '>' if !quoted => {
-                // A digit before `>` is the number of a stream and no word.
-                let stream =
-                    c == '>' && word.len() == 1 && line[..at].ends_with(|c: char| c.is_ascii_digit());
+                // What begins with a digit before `>` is the number of a stream and no word.
+                let stream = c == '>' && word.starts_with(|c: char| c.is_ascii_digit());
                 if started && !stream {
                     words.push(word);
                 }

@@ -133,26 +133,9 @@ fn nearest(key: &str, object: &Object) -> String {
 }
 
 /// `KEY: value` or a list of `KEY=value`, read as a mapping of texts.
-fn check_pairs(node: &mut Node, empty_for_null: bool, path: &str, report: &mut Report) {
+fn check_pairs(node: &mut Node, labels: bool, path: &str, report: &mut Report) {
     match &mut node.value {
-        Value::Mapping(mapping) => {
-            for (key, value) in mapping.iter_mut() {
-                if value.is_null() {
-                    if empty_for_null {
-                        value.value = Value::Text(String::new());
-                    }
-                    continue;
-                }
-                match value.scalar_text().filter(|_| value.kind() != Kind::Timestamp) {
-                    Some(text) => value.value = Value::Text(text),
-                    None => report.faults.push(wrong_kind(
-                        value,
-                        &format!("{path}.{key}"),
-                        "a boolean, a number, a string or nothing",
-                    )),
-                }
-            }
-        }
+        Value::Mapping(mapping) => check_pair_values(mapping, labels, path, report),
         Value::Sequence(items) => {
             let mut mapping = Mapping::default();
             for (index, item) in items.iter().enumerate() {
@@ -162,14 +145,39 @@ fn check_pairs(node: &mut Node, empty_for_null: bool, path: &str, report: &mut R
                 };
                 let (key, value) = match text.split_once('=') {
                     Some((key, value)) => (key, Value::Text(value.to_owned())),
-                    None if empty_for_null => (text, Value::Text(String::new())),
+                    None if labels => (text, Value::Text(String::new())),
                     None => (text, Value::Null),
                 };
                 mapping.set(key, Node::derived(value, &item.span));
             }
             node.value = Value::Mapping(mapping);
         }
-        _ => report.faults.push(wrong_kind(node, path, "a mapping or a list")),
+        _ => return report.faults.push(wrong_kind(node, path, "a mapping or a list")),
+    }
+    for (key, value) in node.as_mapping().into_iter().flat_map(Mapping::iter) {
+        if !labels && key.ends_with(char::is_whitespace) {
+            let message = format!("{path}: variable {key:?} is declared with a trailing space");
+            report.faults.push(Diagnostic::at(&value.span, message).help("remove the space in front of `=`"));
+        }
+    }
+}
+
+fn check_pair_values(mapping: &mut Mapping, labels: bool, path: &str, report: &mut Report) {
+    for (key, entry) in &mut mapping.entries {
+        let value = &mut entry.node;
+        if key.is_empty() {
+            let message = format!("{path} additional properties '' not allowed");
+            report.faults.push(Diagnostic::at(&entry.key_span, message).label("a name without a character"));
+        }
+        match value.scalar_text().filter(|_| value.kind() != Kind::Timestamp) {
+            Some(text) => value.value = Value::Text(text),
+            None if value.is_null() && labels => value.value = Value::Text(String::new()),
+            None if value.is_null() => {}
+            None => {
+                let wanted = "a boolean, a number, a string or nothing";
+                report.faults.push(wrong_kind(value, &format!("{path}.{key}"), wanted));
+            }
+        }
     }
 }
 
@@ -210,7 +218,7 @@ fn check_scalar(node: &mut Node, shape: &Shape, path: &str, report: &mut Report)
 fn read(node: &Node, shape: &Shape, report: &mut Report) -> Result<Option<Value>, String> {
     let text = node.scalar_text().unwrap_or_default();
     Ok(Some(match shape {
-        Shape::TextOrNumber | Shape::TextOrBool => Value::Text(text),
+        Shape::TextOrNumber | Shape::TextOrInt | Shape::TextOrBool | Shape::EmptyText => Value::Text(text),
         Shape::OneOf(words) if !words.contains(&text.as_str()) => {
             let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
             return Err(format!("'{text}' must be one of {}", words.join(", ")));
@@ -227,7 +235,7 @@ fn read(node: &Node, shape: &Shape, report: &mut Report) -> Result<Option<Value>
             Value::Text(_) => Value::Float(text.parse().map_err(|_| format!("'{text}' is not a number"))?),
             _ => return Ok(None),
         },
-        Shape::Bytes => match node.value {
+        Shape::Bytes | Shape::WholeBytes => match node.value {
             Value::Text(_) => Value::Int(parse_bytes(&text)?.into()),
             // Not an error to the reference, which takes no fraction for a size and reads nothing.
             Value::Float(_) => Value::Int(0),
@@ -237,6 +245,10 @@ fn read(node: &Node, shape: &Shape, report: &mut Report) -> Result<Option<Value>
         Shape::Duration => Value::Text(format_duration(parse_duration(&text)?)),
         Shape::Mode => Value::Int(read_mode(node, &text)?),
         Shape::Count if text == "all" => Value::Int(-1),
+        Shape::WholeCount => match read_int(node, &text, None)? {
+            number if number < 0 => return Err(format!("{number} is negative")),
+            number => Value::Int(number),
+        },
         Shape::Count | Shape::Whole | Shape::StrictNumber => Value::Int(read_int(node, &text, None)?),
         _ => return Ok(None),
     }))
@@ -288,11 +300,12 @@ fn accepts(shape: &Shape, kind: Kind) -> bool {
             kind == Kind::Text
         }
         Shape::TextOrNumber => matches!(kind, Kind::Text | Kind::Int | Kind::Float),
+        Shape::EmptyText => kind == Kind::Null,
         Shape::TextOrBool | Shape::Bool => matches!(kind, Kind::Text | Kind::Bool),
-        Shape::Int(..) | Shape::Whole | Shape::Number | Shape::Bytes | Shape::Mode => {
+        Shape::Int(..) | Shape::Whole | Shape::WholeCount | Shape::Number | Shape::Bytes | Shape::Mode => {
             matches!(kind, Kind::Text | Kind::Int | Kind::Float)
         }
-        Shape::Count => matches!(kind, Kind::Text | Kind::Int),
+        Shape::Count | Shape::TextOrInt | Shape::WholeBytes => matches!(kind, Kind::Text | Kind::Int),
         Shape::StrictBool => kind == Kind::Bool,
         Shape::StrictNumber => matches!(kind, Kind::Int | Kind::Float),
         Shape::Command => matches!(kind, Kind::Null | Kind::Text | Kind::Sequence),
@@ -306,15 +319,16 @@ fn accepts(shape: &Shape, kind: Kind) -> bool {
 fn described(shape: &Shape) -> String {
     match shape {
         Shape::Any => "anything".to_owned(),
-        Shape::Null => "nothing".to_owned(),
+        Shape::Null | Shape::EmptyText => "nothing".to_owned(),
         Shape::Text | Shape::Matching(..) | Shape::BytesText => "a string".to_owned(),
         Shape::TextOrNumber => "a string or a number".to_owned(),
+        Shape::TextOrInt => "a string or an integer".to_owned(),
         Shape::TextOrBool => "a string or a boolean".to_owned(),
         Shape::OneOf(words) => format!("one of {}", words.join(", ")),
         Shape::Bool | Shape::StrictBool => "a boolean".to_owned(),
-        Shape::Int(..) | Shape::Whole => "an integer".to_owned(),
+        Shape::Int(..) | Shape::Whole | Shape::WholeCount => "an integer".to_owned(),
         Shape::Number | Shape::StrictNumber => "a number".to_owned(),
-        Shape::Bytes => "a size, such as 64m".to_owned(),
+        Shape::Bytes | Shape::WholeBytes => "a size, such as 64m".to_owned(),
         Shape::Duration => "a duration as a string, such as 1m30s".to_owned(),
         Shape::Mode => "a file mode, such as 0440".to_owned(),
         Shape::Count => "an integer or `all`".to_owned(),

@@ -1,6 +1,6 @@
 //! The attributes of a service.
 
-use super::shape::{INT, LIST_OF_TEXT, Object, SET_OF_TEXT, Shape, TEXT, TEXT_OR_LIST};
+use super::shape::{COUNT, INT, LIST_OF_TEXT, Object, SET_OF_TEXT, Shape, TEXT, TEXT_OR_LIST};
 
 /// A service.
 pub(crate) static SERVICE: Object = Object::new(&[
@@ -17,7 +17,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     ("command", Shape::Command),
     ("configs", FILE_REFERENCES),
     ("container_name", Shape::Matching(is_container_name, "letters, digits, `_`, `.` and `-`, two at least")),
-    ("cpu_count", Shape::Int(0, i64::MAX)),
+    ("cpu_count", COUNT),
     ("cpu_percent", Shape::Int(0, 100)),
     ("cpu_shares", Shape::Whole),
     ("cpu_quota", Shape::Whole),
@@ -41,13 +41,13 @@ pub(crate) static SERVICE: Object = Object::new(&[
     ),
     ("label_file", Shape::Either(&[Shape::Text, LIST_OF_TEXT])),
     ("environment", Shape::Pairs),
-    ("expose", Shape::Set(&Shape::TextOrNumber)),
+    ("expose", Shape::Set(&Shape::TextOrInt)),
     ("extends", Shape::Either(&[Shape::Text, Shape::Object(&EXTENDS)])),
     ("provider", Shape::Object(&PROVIDER)),
     ("external_links", SET_OF_TEXT),
     ("extra_hosts", EXTRA_HOSTS),
     ("gpus", Shape::Either(&[Shape::OneOf(&["all"]), Shape::List(&Shape::Object(&DEVICE_REQUEST))])),
-    ("group_add", Shape::Set(&Shape::TextOrNumber)),
+    ("group_add", Shape::Set(&Shape::TextOrInt)),
     ("healthcheck", Shape::Object(&HEALTHCHECK)),
     ("hostname", TEXT),
     ("image", TEXT),
@@ -59,7 +59,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     ("logging", Shape::Object(&LOGGING)),
     ("mac_address", TEXT),
     ("mem_limit", Shape::Bytes),
-    ("mem_reservation", Shape::Bytes),
+    ("mem_reservation", Shape::WholeBytes),
     ("mem_swappiness", Shape::Bytes),
     ("memswap_limit", Shape::Bytes),
     ("network_mode", TEXT),
@@ -86,7 +86,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     ("read_only", Shape::Bool),
     ("restart", TEXT),
     ("runtime", TEXT),
-    ("scale", INT),
+    ("scale", COUNT),
     ("security_opt", SET_OF_TEXT),
     ("shm_size", Shape::Bytes),
     ("secrets", FILE_REFERENCES),
@@ -94,7 +94,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     ("stdin_open", Shape::Bool),
     ("stop_grace_period", Shape::Duration),
     ("stop_signal", TEXT),
-    ("storage_opt", Shape::Map(&Shape::TextOrNumber)),
+    ("storage_opt", Shape::Map(&Shape::Either(&[Shape::TextOrInt, Shape::EmptyText]))),
     ("tmpfs", TEXT_OR_LIST),
     ("tty", Shape::Bool),
     ("ulimits", ULIMITS),
@@ -222,7 +222,7 @@ const DEVICE_REQUEST_FIELDS: &[(&str, Shape)] = &[
 static HEALTHCHECK: Object = Object::new(&[
     ("disable", Shape::Bool),
     ("interval", Shape::Duration),
-    ("retries", Shape::Whole),
+    ("retries", Shape::WholeCount),
     ("test", Shape::Either(&[Shape::Text, LIST_OF_TEXT])),
     ("timeout", Shape::Duration),
     ("start_period", Shape::Duration),
@@ -231,7 +231,7 @@ static HEALTHCHECK: Object = Object::new(&[
 
 static LOGGING: Object = Object::new(&[
     ("driver", TEXT),
-    ("options", Shape::Map(&Shape::Either(&[Shape::TextOrNumber, Shape::Null]))),
+    ("options", Shape::Map(&Shape::Either(&[Shape::TextOrNumber, Shape::EmptyText]))),
 ]);
 
 static SERVICE_MODEL: Object = Object::new(&[("endpoint_var", TEXT), ("model_var", TEXT)]);
@@ -252,8 +252,8 @@ static PORT: Object = Object::new(&[
     ("name", TEXT),
     ("mode", TEXT),
     ("host_ip", TEXT),
-    ("target", Shape::Int(0, 65_535)),
-    ("published", Shape::TextOrNumber),
+    ("target", Shape::Int(0, 4_294_967_295)),
+    ("published", Shape::TextOrInt),
     ("protocol", TEXT),
     ("app_protocol", TEXT),
 ]);
@@ -322,7 +322,7 @@ static DEPLOY: Object = Object::new(&[
         Shape::Object(&Object::new(&[
             ("condition", TEXT),
             ("delay", Shape::Duration),
-            ("max_attempts", INT),
+            ("max_attempts", COUNT),
             ("window", Shape::Duration),
         ])),
     ),
@@ -331,13 +331,13 @@ static DEPLOY: Object = Object::new(&[
         Shape::Object(&Object::new(&[
             ("constraints", LIST_OF_TEXT),
             ("preferences", Shape::List(&Shape::Object(&Object::new(&[("spread", TEXT)])))),
-            ("max_replicas_per_node", INT),
+            ("max_replicas_per_node", COUNT),
         ])),
     ),
 ]);
 
 static UPDATE_CONFIG: Object = Object::new(&[
-    ("parallelism", INT),
+    ("parallelism", COUNT),
     ("delay", Shape::Duration),
     ("failure_action", TEXT),
     ("monitor", Shape::Duration),

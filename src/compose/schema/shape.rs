@@ -11,6 +11,10 @@ pub(crate) enum Shape {
     Text,
     /// A text, or a number that is read as one.
     TextOrNumber,
+    /// A text, or an integer that is read as one.
+    TextOrInt,
+    /// Nothing, read as the empty text.
+    EmptyText,
     /// A text, or a boolean that is read as one.
     TextOrBool,
     /// A text with something in it.
@@ -27,10 +31,14 @@ pub(crate) enum Shape {
     Int(i64, i64),
     /// An integer or a text that spells one; fractions are cut off.
     Whole,
+    /// As [`Shape::Whole`], but not negative.
+    WholeCount,
     /// A number, or a text that spells one.
     Number,
     /// A size, as a number of bytes or a text with a unit; read as an integer.
     Bytes,
+    /// A size without a fraction.
+    WholeBytes,
     /// A size that has to be a text; read as a text of digits.
     BytesText,
     /// A duration; read as a text in Go's form.
@@ -102,3 +110,5 @@ pub(crate) const SET_OF_TEXT: Shape = Shape::Set(&Shape::Text);
 pub(crate) const LIST_OF_TEXT: Shape = Shape::List(&Shape::Text);
 /// Any integer.
 pub(crate) const INT: Shape = Shape::Int(i64::MIN, i64::MAX);
+/// An integer that is not negative.
+pub(crate) const COUNT: Shape = Shape::Int(0, i64::MAX);

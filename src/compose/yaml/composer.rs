@@ -130,7 +130,7 @@ impl<'a> Composer<'a> {
         self.spend(1, &span)?;
         let (composed, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let node = self.scalar(&text, style, tag.as_deref(), &span);
+                let node = self.scalar(&text, style, tag.as_deref(), &span)?;
                 (Composed { node, size: 1, depth: 1 }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => (self.sequence(tag.as_deref(), &span, level)?, anchor),
@@ -160,15 +160,25 @@ impl<'a> Composer<'a> {
         Ok(Composed { node: target.node.clone(), size, depth })
     }
 
-    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: &EventSpan) -> Node {
+    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: &EventSpan) -> Result<Node> {
         let core = tag.and_then(Tag::core_suffix);
         let value = match (core, tag) {
             (None, None) if style == ScalarStyle::Plain => resolve_plain(text),
-            (Some("int" | "float" | "bool" | "null" | "timestamp"), _) => resolve_plain(text),
+            (Some(kind @ ("int" | "float" | "bool" | "null" | "timestamp")), _) => {
+                let value = resolve_plain(text);
+                if !is_of_kind(&value, kind) {
+                    return Err(Diagnostic::at(
+                        &self.span(span),
+                        format!("this is not of the type !!{kind}"),
+                    )
+                    .help("remove the tag in front"));
+                }
+                value
+            }
             _ => Value::Text(text.to_owned()),
         };
         let spelling = (!matches!(value, Value::Text(_) | Value::Null)).then(|| text.into());
-        Node { value, span: self.span(span), tag: local_tag(tag), spelling }
+        Ok(Node { value, span: self.span(span), tag: local_tag(tag), spelling })
     }
 
     fn sequence(&mut self, tag: Option<&Tag>, start: &EventSpan, level: usize) -> Result<Composed> {
@@ -226,6 +236,18 @@ impl<'a> Composer<'a> {
             spelling: None,
         };
         Ok(Composed { node, size, depth: depth + 1 })
+    }
+}
+
+/// True when a value is of one of YAML's own types.
+fn is_of_kind(value: &Value, kind: &str) -> bool {
+    match value {
+        Value::Null => kind == "null",
+        Value::Bool(_) => kind == "bool",
+        Value::Int(_) => kind == "int" || kind == "float",
+        Value::Float(_) => kind == "float",
+        Value::Timestamp(_) => kind == "timestamp",
+        Value::Text(_) | Value::Sequence(_) | Value::Mapping(_) => false,
     }
 }
 

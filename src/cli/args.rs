@@ -1,0 +1,219 @@
+//! What can be said on the command line. Parsing only: what it means is decided by the commands.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{apply, completion, config, diff, down, exit, run, schema, status, validate};
+
+const EXAMPLES: &str = "\
+Examples:
+  operator diff                       what would change, and what that would cost
+  operator apply                      make it so, and wait until it is
+  operator apply -f manifests/        all stacks of a directory
+  operator -f compose.yaml status     a bare Compose file is a stack too
+  operator run -f manifests/shop.yaml stay, and keep it so";
+
+/// Keeps Docker Compose stacks in the state that their files declare.
+///
+/// Reads a manifest (`kind: Stack`) or plain Compose files, compares them with what Docker runs, shows the
+/// difference, closes it, and keeps it closed.
+#[derive(Debug, Parser)]
+#[command(name = "operator", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
+pub struct Cli {
+    /// Where stacks come from.
+    #[command(flatten)]
+    pub files: FileArgs,
+    /// Where they run.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// How output looks.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which files, read how. The words and the `COMPOSE_*` variables are Compose's.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Files")]
+pub struct FileArgs {
+    /// A manifest, a directory of manifests, or a Compose file (repeatable; Compose files are merged).
+    /// Without it: the nearest manifests/*.yaml, compose.yaml or docker-compose.yml
+    #[arg(short = 'f', long = "file", value_name = "PATH", global = true)]
+    pub files: Vec<PathBuf>,
+    /// Name of the Compose project; with manifests, which of the stacks is meant
+    #[arg(short = 'p', long, value_name = "NAME", global = true)]
+    pub project_name: Option<String>,
+    /// What relative paths in Compose files are relative to [default: the first file's directory]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub project_directory: Option<PathBuf>,
+    /// Profile to turn on (repeatable)
+    #[arg(long = "profile", value_name = "NAME", global = true)]
+    pub profiles: Vec<String>,
+    /// File with variables, instead of .env (repeatable; the last one wins)
+    #[arg(long = "env-file", value_name = "FILE", global = true)]
+    pub env_files: Vec<PathBuf>,
+}
+
+/// Which engine.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineArgs {
+    /// A real Docker Engine, or a simulated one that needs no Docker at all
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub engine: EngineKind,
+    /// Where the simulated engine keeps its state between commands
+    #[arg(long, value_name = "FILE", global = true)]
+    pub engine_state: Option<PathBuf>,
+    /// Address of the engine, instead of `DOCKER_HOST`
+    #[arg(short = 'H', long, value_name = "URL", global = true)]
+    #[arg(help = "Address of the engine: unix:///…, tcp://…, ssh://… [env: DOCKER_HOST]")]
+    pub host: Option<String>,
+    /// Docker context to use, instead of `DOCKER_CONTEXT`
+    #[arg(long, value_name = "NAME", global = true, conflicts_with = "host")]
+    #[arg(help = "Docker context to use [env: DOCKER_CONTEXT]")]
+    pub context: Option<String>,
+}
+
+/// The engines there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EngineKind {
+    /// A Docker Engine.
+    #[default]
+    Docker,
+    /// A simulated engine in memory, with virtual time.
+    Sim,
+}
+
+/// How output looks.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// For people, or for programs (stable shape)
+    #[arg(
+        id = "output",
+        short = 'o',
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        global = true
+    )]
+    pub format: Format,
+    /// When to colour; `auto` honours `NO_COLOR`
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
+    #[arg(help = "Colours: on a terminal only, always, never (NO_COLOR is honoured)")]
+    pub color: Color,
+    /// Say more; twice: everything
+    #[arg(short = 'v', long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+}
+
+/// Formats of reading commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal that has not said `NO_COLOR`.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what apply would change, why, and what it would cost
+    #[command(long_about = diff::LONG)]
+    Diff(diff::DiffArgs),
+    /// Converge once: make it so, and wait until it is
+    #[command(long_about = apply::LONG)]
+    Apply(apply::ApplyArgs),
+    /// Converge, then stay: heal, follow the files, correct drift
+    #[command(long_about = run::LONG)]
+    Run(run::RunArgs),
+    /// Show what runs, what is wrong with it, and what happens next
+    #[command(long_about = status::LONG)]
+    Status(status::StatusArgs),
+    /// Remove a stack's containers and networks
+    #[command(long_about = down::LONG)]
+    Down(down::DownArgs),
+    /// Print the merged Compose files, as `docker compose config` does
+    #[command(long_about = config::LONG)]
+    Config(config::ConfigArgs),
+    /// Check the files without touching any engine
+    #[command(long_about = validate::LONG, after_help = validate::EXAMPLES)]
+    Validate,
+    /// Print the JSON Schema of a manifest
+    #[command(long_about = schema::LONG, after_help = schema::EXAMPLES)]
+    Schema,
+    /// Print completions for a shell
+    Completion(completion::CompletionArgs),
+}
+
+/// Reads `90`, `90s`, `5m`, `1h30m`; a bare number is seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a duration; write it like 90s, 5m or 1h30m");
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(span).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_and_after_the_command() {
+        let before = Cli::try_parse_from(["operator", "-f", "a", "-f", "b", "-p", "x", "validate"]).unwrap();
+        let after = Cli::try_parse_from(["operator", "validate", "-f", "a", "-f", "b", "-p", "x"]).unwrap();
+        assert_eq!(before.files.files, after.files.files);
+        assert_eq!(before.files.project_name, after.files.project_name);
+    }
+
+    /// The derived code takes a value of one command for another's where two share an id.
+    #[test]
+    fn no_option_of_a_command_shares_its_id_with_a_global_one() {
+        for line in
+            ["diff api", "apply --allow memory-under-use", "run", "status", "down --volumes=a,b", "validate"]
+        {
+            Cli::try_parse_from(["operator"].into_iter().chain(line.split(' '))).unwrap();
+        }
+        let line = "operator config --format json --profile a -o json";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!((cli.files.profiles.as_slice(), cli.output.format), (&["a".to_owned()][..], Format::Json));
+    }
+
+    #[test]
+    fn durations_read_as_people_write_them() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert!(duration("-5s").is_err());
+        assert!(duration("soon").is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! Exit codes, all of them.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked; for `diff`, nothing is to do.
+    Ok,
+    /// `diff`: there are changes. `apply`, `down`: not there (yet) when it ended.
+    Differs,
+    /// It could not do what was asked.
+    Error,
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Differs => 1,
+            Self::Error => 2,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// The codes, for `operator --help`.
+pub const HELP: &str = "\
+Exit codes:
+  0    done; for diff: nothing to do
+  1    diff: there are changes; apply and down: not converged when it ended
+  2    error: nothing was changed by a command that could not start
+  130  interrupted";

@@ -1,0 +1,124 @@
+//! From the command line's options to loaded stacks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::args::FileArgs;
+use super::screen::Screen;
+use crate::compose::errors::Diagnostic;
+use crate::compose::{DiskFiles, FileError, FileView};
+use crate::compose::{LoadOptions, Project};
+use crate::core::ids::ServiceName;
+use crate::stack::{self, Loaded, Stack};
+
+/// The loader's options, with the process's environment and directory in them.
+pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
+    let working_dir = std::env::current_dir().context("the current directory cannot be found")?;
+    Ok(LoadOptions {
+        files: args.files.clone(),
+        project_name: args.project_name.clone(),
+        project_directory: args.project_directory.clone(),
+        env_files: args.env_files.clone(),
+        profiles: args.profiles.clone(),
+        environment: environment(),
+        working_dir,
+    })
+}
+
+/// The process's environment. A variable that is not text cannot be meant by any `${…}`.
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Checks that each of these is a service of one of the stacks.
+pub fn known_services(stacks: &[Stack], names: &[String]) -> anyhow::Result<()> {
+    let mut known: Vec<&str> =
+        stacks.iter().flat_map(|stack| stack.desired.services.keys().map(ServiceName::as_str)).collect();
+    for name in names {
+        if !known.contains(&name.as_str()) {
+            known.sort_unstable();
+            anyhow::bail!("there is no service `{name}`; known here: {}", known.join(", "));
+        }
+    }
+    Ok(())
+}
+
+/// Loads everything that the options name, sound or not.
+pub fn load(args: &FileArgs) -> anyhow::Result<Loaded> {
+    let options = options(args)?;
+    Ok(stack::load(&options, &NearFiles::new(&options.working_dir)))
+}
+
+/// Loads the stacks, all of them sound, and tells their warnings.
+pub fn stacks(args: &FileArgs, screen: &mut Screen) -> anyhow::Result<Vec<Stack>> {
+    let stacks = load(args)?.all()?;
+    for warning in stacks.iter().flat_map(|stack| &stack.warnings) {
+        warn(warning, screen);
+    }
+    Ok(stacks)
+}
+
+/// Loads the one Compose project that is meant.
+pub fn project(args: &FileArgs) -> anyhow::Result<Project> {
+    let options = options(args)?;
+    let mut projects = stack::load_projects(&options, &NearFiles::new(&options.working_dir))?;
+    match (projects.pop(), projects.is_empty()) {
+        (Some(project), true) => Ok(project),
+        (Some(last), false) => {
+            let names: Vec<&str> =
+                projects.iter().chain([&last]).map(|project| project.name.as_str()).collect();
+            anyhow::bail!("there are several stacks; choose one with -p: {}", names.join(", "))
+        }
+        (None, _) => anyhow::bail!("there is no stack"),
+    }
+}
+
+/// One warning with its place and the way out.
+pub fn warn(warning: &Diagnostic, screen: &mut Screen) {
+    screen.warning(warning.headline());
+    if let Some(help) = &warning.help {
+        screen.note(format_args!("  = help: {help}"));
+    }
+}
+
+/// The disk, with paths shown as a person in the current directory would write them.
+#[derive(Debug)]
+struct NearFiles<'a> {
+    working_dir: &'a Path,
+}
+
+impl<'a> NearFiles<'a> {
+    fn new(working_dir: &'a Path) -> Self {
+        Self { working_dir }
+    }
+}
+
+impl FileView for NearFiles<'_> {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
+        DiskFiles.read(path)
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        DiskFiles.is_file(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        DiskFiles.is_dir(path)
+    }
+
+    fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+        DiskFiles.list(directory)
+    }
+
+    fn display(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(self.working_dir) {
+            Ok(near) if near.as_os_str().is_empty() => PathBuf::from("."),
+            Ok(near) => near.to_owned(),
+            Err(_) => path.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The command line: one file a command, one place for exit codes, `render/` for what people and programs read.
+
+pub mod apply;
+pub mod args;
+pub mod completion;
+pub mod config;
+mod converge;
+pub mod diff;
+pub mod down;
+pub mod engine;
+pub mod exit;
+pub mod files;
+pub mod render;
+pub mod run;
+pub mod schema;
+pub mod screen;
+pub mod status;
+pub mod validate;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Cli, Command};
+use self::exit::Exit;
+use self::screen::Screen;
+use crate::compose::errors::Diagnostics;
+
+/// Parses the process's arguments, runs the command, says what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let exit = if error.use_stderr() { Exit::Error } else { Exit::Ok };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let mut screen = Screen::new(cli.output.color);
+    match dispatch(&cli, &mut screen) {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => {
+            // `operator config | head -1`: the reader has what it wanted.
+            Exit::Ok.into()
+        }
+        Err(error) => {
+            tell(&error, &mut screen);
+            Exit::Error.into()
+        }
+    }
+}
+
+/// Faults of files as code frames, all others as one line.
+fn tell(error: &anyhow::Error, screen: &mut Screen) {
+    match error.downcast_ref::<Diagnostics>() {
+        // The screen strips the colours where they do not belong.
+        Some(found) => screen.note(found.frames(true)),
+        None => screen.error(format_args!("{error:#}")),
+    }
+}
+
+fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    match &cli.command {
+        Command::Diff(args) => diff::run(args, cli, screen),
+        Command::Apply(args) => apply::run(args, cli, screen),
+        Command::Status(args) => status::run(args, cli, screen),
+        Command::Down(args) => down::run(args, cli, screen),
+        Command::Config(args) => config::run(args, cli, screen),
+        Command::Validate => validate::run(cli, screen),
+        Command::Schema => schema::run(screen),
+        Command::Completion(args) => completion::run(args, screen),
+        _ => anyhow::bail!("the command does not work yet"),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,355 @@
+//! A preview: what would change, grouped by service, the steps there, and one line that sums it up.
+
+use std::collections::BTreeSet;
+
+use anstyle::Style;
+use serde_json::{Value as Json, json};
+
+use super::style::{BAD, CALM, CHANGE, FAINT, GOOD, HEADING, paint};
+use super::table::{Cell, lines};
+use super::time::rfc3339;
+use crate::core::decide::Waiting;
+use crate::core::diff::{Change, Impact};
+use crate::core::ids::{ServiceName, StackName};
+use crate::rehearse::Step;
+
+/// Columns grow up to this; a longer value (a command line) moves only what follows it in its own line.
+const WIDEST: usize = 44;
+
+/// What `diff` found out about one stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Preview<'a> {
+    /// The stack.
+    pub stack: &'a StackName,
+    /// What differs.
+    pub changes: &'a [Change],
+    /// The steps that apply would take, in order.
+    pub steps: &'a [Step],
+    /// What would still be waited for after the last step: apply would not converge.
+    pub waiting: &'a [Waiting],
+}
+
+impl Preview<'_> {
+    /// Nothing differs, and nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.steps.is_empty()
+    }
+}
+
+/// A preview for people.
+pub fn text(preview: &Preview<'_>) -> String {
+    let heading = paint(HEADING, preview.stack);
+    if preview.is_empty() && preview.waiting.is_empty() {
+        return format!("{heading}: nothing to do");
+    }
+    let mut out = vec![heading];
+    for (name, group) in groups(preview.changes) {
+        out.push(format!("  {}", paint(HEADING, name)));
+        indented(&mut out, &group.iter().map(|change| row(change)).collect::<Vec<_>>());
+    }
+    if !preview.steps.is_empty() {
+        out.push(format!("  {}", paint(HEADING, "steps")));
+        indented(&mut out, &preview.steps.iter().enumerate().map(step).collect::<Vec<_>>());
+    }
+    if !preview.waiting.is_empty() {
+        out.push(format!("  {}", paint(HEADING, "would still wait")));
+        let waits = preview.waiting.iter().map(|waiting| {
+            format!("    {} {}: {}", paint(BAD, waiting.reason), waiting.subject, waiting.message)
+        });
+        out.extend(waits);
+    }
+    out.push(summary(preview));
+    out.join("\n")
+}
+
+fn indented(out: &mut Vec<String>, rows: &[Vec<Cell>]) {
+    out.extend(lines(rows, WIDEST).into_iter().map(|line| format!("    {line}")));
+}
+
+/// Changes by service in the order in which they came; what is shared has a heading of its own.
+fn groups(changes: &[Change]) -> Vec<(&str, Vec<&Change>)> {
+    let mut groups: Vec<(&str, Vec<&Change>)> = Vec::new();
+    for change in changes {
+        let name = change.service.as_ref().map_or("(stack)", ServiceName::as_str);
+        match groups.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, group)) => group.push(change),
+            None => groups.push((name, vec![change])),
+        }
+    }
+    groups
+}
+
+/// `~ field  old → new  impact  why`.
+fn row(change: &Change) -> Vec<Cell> {
+    let (sign, style, value) = match (&change.from, &change.to) {
+        (None, Some(to)) => ("+", GOOD, to.clone()),
+        (Some(from), None) => ("-", BAD, from.clone()),
+        (Some(from), Some(to)) => ("~", CHANGE, format!("{from} → {to}")),
+        (None, None) => ("~", CHANGE, String::new()),
+    };
+    let why = match change.containers.as_slice() {
+        [] => change.reason.clone(),
+        names => format!("{} ({})", change.reason, some_of(names)),
+    };
+    vec![
+        Cell::styled(style, format!("{sign} {}", change.field)),
+        Cell::plain(value),
+        Cell::styled(impact_style(change.impact), change.impact.as_str()),
+        Cell::styled(FAINT, why),
+    ]
+}
+
+/// The first few names; of fifty replicas nobody reads fifty.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let (first, rest) = names.split_at(names.len().min(SHOWN));
+    match rest.len() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+fn step((index, step): (usize, &Step)) -> Vec<Cell> {
+    vec![
+        Cell::styled(FAINT, format!("{:>3}.", index + 1)),
+        Cell::plain(step.action),
+        Cell::plain(step.target.as_str()),
+        Cell::styled(FAINT, step.cause.to_string()),
+    ]
+}
+
+fn impact_style(impact: Impact) -> Style {
+    match impact {
+        Impact::InPlace => GOOD,
+        Impact::Rolling => CALM,
+        Impact::Restart => CHANGE,
+        Impact::Destructive => BAD.bold(),
+    }
+}
+
+const IMPACTS: [Impact; 4] = [Impact::InPlace, Impact::Rolling, Impact::Restart, Impact::Destructive];
+
+/// `4 changes (2 in-place, 2 restart), 9 steps; interrupted: caddy`.
+fn summary(preview: &Preview<'_>) -> String {
+    let counts: Vec<String> = IMPACTS
+        .into_iter()
+        .filter_map(|impact| {
+            let count = of_impact(preview.changes, impact).count();
+            (count > 0).then(|| paint(impact_style(impact), format!("{count} {}", impact.as_str())))
+        })
+        .collect();
+    let mut text = plural(preview.changes.len(), "change");
+    if !counts.is_empty() {
+        text = format!("{text} ({})", counts.join(", "));
+    }
+    text = format!("{text}, {}", plural(preview.steps.len(), "step"));
+    let down: BTreeSet<&str> = of_impact(preview.changes, Impact::Restart)
+        .filter_map(|change| change.service.as_ref().map(ServiceName::as_str))
+        .collect();
+    if !down.is_empty() {
+        let names: Vec<&str> = down.into_iter().collect();
+        text = format!("{text}; interrupted: {}", names.join(", "));
+    }
+    if !preview.waiting.is_empty() {
+        text = format!("{text}; {}", paint(BAD, "would not converge"));
+    }
+    text
+}
+
+fn of_impact(changes: &[Change], impact: Impact) -> impl Iterator<Item = &Change> {
+    changes.iter().filter(move |change| change.impact == impact)
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Previews for programs: one shape for one stack and for many.
+pub fn json(previews: &[Preview<'_>]) -> Json {
+    let of_all = |part: fn(&Preview<'_>) -> Vec<Json>| previews.iter().flat_map(part).collect::<Vec<_>>();
+    let impacts: serde_json::Map<String, Json> = IMPACTS
+        .into_iter()
+        .map(|impact| {
+            let count: usize =
+                previews.iter().map(|preview| of_impact(preview.changes, impact).count()).sum();
+            (impact.as_str().to_owned(), count.into())
+        })
+        .collect();
+    json!({
+        "stacks": previews.iter().map(|preview| preview.stack).collect::<Vec<_>>(),
+        "changes": of_all(changes_json),
+        "steps": of_all(steps_json),
+        "waiting": of_all(waiting_json),
+        "summary": {
+            "changes": previews.iter().map(|preview| preview.changes.len()).sum::<usize>(),
+            "steps": previews.iter().map(|preview| preview.steps.len()).sum::<usize>(),
+            "impacts": impacts,
+            "converges": previews.iter().all(|preview| preview.waiting.is_empty()),
+        },
+    })
+}
+
+fn changes_json(preview: &Preview<'_>) -> Vec<Json> {
+    let change = |change: &Change| {
+        json!({
+            "stack": preview.stack,
+            "service": change.service,
+            "field": change.field,
+            "from": change.from,
+            "to": change.to,
+            "impact": change.impact,
+            "reason": change.reason,
+            "containers": change.containers,
+        })
+    };
+    preview.changes.iter().map(change).collect()
+}
+
+fn steps_json(preview: &Preview<'_>) -> Vec<Json> {
+    let step = |step: &Step| {
+        json!({
+            "stack": preview.stack,
+            "action": step.action,
+            "target": step.target,
+            "service": step.service,
+            "cause": step.cause.to_string(),
+        })
+    };
+    preview.steps.iter().map(step).collect()
+}
+
+fn waiting_json(preview: &Preview<'_>) -> Vec<Json> {
+    let waiting = |waiting: &Waiting| {
+        json!({
+            "stack": preview.stack,
+            "service": waiting.service,
+            "subject": waiting.subject,
+            "reason": waiting.reason,
+            "message": waiting.message,
+            "until": waiting.until.map(rfc3339),
+        })
+    };
+    preview.waiting.iter().map(waiting).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::action::Cause;
+    use crate::core::reason::Reason;
+
+    fn change(
+        service: Option<&str>,
+        field: &str,
+        values: [Option<&str>; 2],
+        impact: Impact,
+        reason: &str,
+    ) -> Change {
+        let [from, to] = values.map(|value| value.map(str::to_owned));
+        let service = service.map(ServiceName::from);
+        let containers = if from.is_some() { vec!["shop-api-1".to_owned()] } else { Vec::new() };
+        Change { service, field: field.to_owned(), from, to, impact, reason: reason.to_owned(), containers }
+    }
+
+    fn changes() -> Vec<Change> {
+        let memory = "resources.limits.memory";
+        let old_image = "needs a new container, stop first: it has the fixed host port 80";
+        vec![
+            change(None, "networks.shop_default", [None, Some("created")], Impact::InPlace, "missing"),
+            change(Some("api"), memory, [Some("1G"), Some("2G")], Impact::InPlace, "updated while it runs"),
+            change(
+                Some("caddy"),
+                "image",
+                [Some("caddy:2.7"), Some("caddy:2.8")],
+                Impact::Restart,
+                old_image,
+            ),
+        ]
+    }
+
+    fn steps() -> Vec<Step> {
+        let step =
+            |action, target: &str, cause| Step { action, target: target.to_owned(), service: None, cause };
+        vec![
+            step("create network", "shop_default", Cause::Missing),
+            step(
+                "update container",
+                "shop-api-1",
+                Cause::Changed { fields: vec!["resources.limits.memory".to_owned()] },
+            ),
+        ]
+    }
+
+    fn plain(preview: &Preview<'_>) -> String {
+        anstream::adapter::strip_str(&text(preview)).to_string()
+    }
+
+    #[test]
+    fn a_preview_reads_by_service_with_the_steps_and_one_line_that_sums_it_up() {
+        let stack = StackName::from("shop");
+        let preview = Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[] };
+        assert_eq!(
+            plain(&preview),
+            "\
+shop
+  (stack)
+    + networks.shop_default  created  in-place  missing
+  api
+    ~ resources.limits.memory  1G → 2G  in-place  updated while it runs (shop-api-1)
+  caddy
+    ~ image  caddy:2.7 → caddy:2.8  restart  needs a new container, stop first: it has the fixed host port 80 (shop-api-1)
+  steps
+      1.  create network    shop_default  missing
+      2.  update container  shop-api-1    changed: resources.limits.memory
+3 changes (2 in-place, 1 restart), 2 steps; interrupted: caddy"
+        );
+    }
+
+    #[test]
+    fn nothing_to_do_is_one_line_and_what_would_not_converge_is_said() {
+        let stack = StackName::from("shop");
+        let nothing = Preview { stack: &stack, changes: &[], steps: &[], waiting: &[] };
+        assert_eq!(plain(&nothing), "shop: nothing to do");
+        let waiting = Waiting {
+            service: None,
+            subject: "corp".to_owned(),
+            reason: Reason::ExternalMissing,
+            message: "create it with `docker network create corp`".to_owned(),
+            until: None,
+            stuck: true,
+        };
+        let blocked = Preview { waiting: &[waiting], ..nothing };
+        assert_eq!(
+            plain(&blocked),
+            "\
+shop
+  would still wait
+    ExternalMissing corp: create it with `docker network create corp`
+0 changes, 0 steps; would not converge"
+        );
+        assert_eq!(json(&[blocked])["summary"]["converges"], false);
+    }
+
+    #[test]
+    fn programs_get_every_change_and_step_with_its_stack() {
+        let stack = StackName::from("shop");
+        let json = json(&[Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[] }]);
+        assert_eq!(
+            json["changes"][1],
+            serde_json::json!({
+                "stack": "shop", "service": "api", "field": "resources.limits.memory", "from": "1G", "to": "2G",
+                "impact": "in-place", "reason": "updated while it runs", "containers": ["shop-api-1"],
+            })
+        );
+        assert_eq!(json["steps"][0]["action"], "create network");
+        assert_eq!(json["steps"][0]["target"], "shop_default");
+        assert_eq!(json["summary"]["impacts"]["restart"], 1);
+    }
+
+    #[test]
+    fn of_many_containers_a_few_are_named() {
+        let names: Vec<String> = (1..=5).map(|number| format!("c{number}")).collect();
+        assert_eq!(some_of(&names), "c1, c2, c3 and 2 more");
+        assert_eq!(some_of(&names[..2]), "c1, c2");
+    }
+}

@@ -1,0 +1,9 @@
+//! What people and programs read: text with colours that a pipe never sees, JSON with a stable shape.
+
+pub mod diff;
+pub mod progress;
+pub mod status;
+mod style;
+mod table;
+mod time;
+pub(super) mod yaml;

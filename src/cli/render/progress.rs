@@ -1,0 +1,223 @@
+//! What `apply` and `down` show while they work: lines that move on a terminal, plain lines elsewhere.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::style::{BAD, CHANGE, FAINT, GOOD, paint};
+use crate::controller::report::Report;
+use crate::core::action::{Action, ActionKey};
+use crate::core::decide::Waiting;
+use crate::core::failure::Failure;
+use crate::core::reason::Reason;
+use crate::core::status::StackStatus;
+
+/// How often a line that moves moves: often enough to show that something lives.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How many things that wait are named at once; a stack that starts has every service waiting.
+const MOST_WAITING: usize = 4;
+
+/// Progress on one stack.
+pub struct Progress {
+    view: RefCell<View>,
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress").finish_non_exhaustive()
+    }
+}
+
+enum View {
+    /// One line a thing that happened, and one when what is waited for changes.
+    Plain { out: Box<dyn Write>, waiting: String },
+    /// Finished things scroll away above one moving line for each call under way and one for what waits.
+    Live { bars: MultiProgress, calls: BTreeMap<ActionKey, ProgressBar>, waiting: ProgressBar },
+}
+
+impl Progress {
+    /// Plain lines to `out`.
+    pub fn plain(out: Box<dyn Write>) -> Self {
+        Self { view: RefCell::new(View::Plain { out, waiting: String::new() }) }
+    }
+
+    /// Moving lines on the terminal behind stderr.
+    pub fn live() -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let waiting = bars.add(spinner());
+        Self { view: RefCell::new(View::Live { bars, calls: BTreeMap::new(), waiting }) }
+    }
+
+    /// Takes away what moves; the lines of what happened stay.
+    pub fn finish(&self) {
+        if let View::Live { bars, calls, waiting } = &*self.view.borrow() {
+            calls.values().chain([waiting]).for_each(ProgressBar::finish_and_clear);
+            // A terminal that is gone has nothing left to clear.
+            let _ = bars.clear();
+        }
+    }
+
+    fn say(&self, line: &str) {
+        match &mut *self.view.borrow_mut() {
+            // Nobody is left to tell when the stream is gone; the work goes on.
+            View::Plain { out, .. } => drop(writeln!(out, "{line}")),
+            View::Live { bars, .. } => drop(bars.println(line)),
+        }
+    }
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+impl Report for Progress {
+    fn decided(&self, status: &StackStatus) {
+        let line = waiting_line(status);
+        match &mut *self.view.borrow_mut() {
+            View::Plain { out, waiting } => {
+                if *waiting != line {
+                    if !line.is_empty() {
+                        drop(writeln!(out, "  {line}"));
+                    }
+                    *waiting = line;
+                }
+            }
+            View::Live { waiting, .. } => waiting.set_message(line),
+        }
+    }
+
+    fn started(&self, action: &Action) {
+        if let View::Live { bars, calls, waiting } = &mut *self.view.borrow_mut() {
+            let bar = bars.insert_before(waiting, spinner());
+            bar.enable_steady_tick(TICK);
+            bar.set_message(format!("{} {}", action.call, paint(FAINT, &action.cause)));
+            calls.insert(action.call.key(), bar);
+        }
+    }
+
+    fn progress(&self, action: &Action, line: &str) {
+        if let View::Live { calls, .. } = &*self.view.borrow()
+            && let Some(bar) = calls.get(&action.call.key())
+        {
+            bar.set_message(format!("{} {}", action.call, paint(FAINT, line)));
+        }
+    }
+
+    fn finished(&self, action: &Action, result: &Result<(), Failure>, took: Duration) {
+        if let View::Live { calls, .. } = &mut *self.view.borrow_mut()
+            && let Some(bar) = calls.remove(&action.call.key())
+        {
+            bar.finish_and_clear();
+        }
+        let took = paint(FAINT, format_args!("{:.1}s", took.as_secs_f32()));
+        match result {
+            Ok(()) => {
+                let cause = paint(FAINT, format_args!("({})", action.cause));
+                self.say(&format!("{} {} {cause} {took}", paint(GOOD, "✓"), action.call));
+            }
+            Err(failure) => {
+                self.say(&format!("{} {}: {} {took}", paint(BAD, "✗"), action.call, failure.message));
+            }
+        }
+    }
+
+    fn engine_lost(&self, failure: &Failure, retry: Duration) {
+        let again = retry.as_secs_f32();
+        self.say(&format!("{} {failure}; tried again in {again:.0}s", paint(BAD, "engine lost:")));
+    }
+
+    fn engine_back(&self) {
+        self.say(&paint(GOOD, "the engine answers again"));
+    }
+
+    fn refused(&self, sentence: &str) {
+        self.say(&format!("{} {sentence}", paint(BAD, "refused:")));
+    }
+}
+
+/// What is waited for beyond the calls under way, which have lines of their own.
+fn waiting_line(status: &StackStatus) -> String {
+    let containers = status.services.iter().flat_map(|service| &service.containers);
+    let of_containers = containers.filter_map(|container| {
+        let reason = container.reason.filter(|reason| is_told(*reason))?;
+        Some(named(&container.name, reason, container.message.as_deref().unwrap_or_default()))
+    });
+    let waits = status.services.iter().flat_map(|service| &service.waiting).chain(&status.waiting);
+    let of_others = waits
+        .filter(|waiting| is_told(waiting.reason))
+        .map(|Waiting { subject, reason, message, .. }| named(subject, *reason, message));
+    let all: Vec<String> = of_containers.chain(of_others).collect();
+    let shown = all.len().min(MOST_WAITING);
+    let (first, rest) = all.split_at(shown);
+    match (first.is_empty(), rest.len()) {
+        (true, _) => String::new(),
+        (false, 0) => format!("waits: {}", first.join("; ")),
+        (false, more) => format!("waits: {}; and {more} more", first.join("; ")),
+    }
+}
+
+fn is_told(reason: Reason) -> bool {
+    !matches!(reason, Reason::InProgress | Reason::Completed | Reason::Orphaned)
+}
+
+fn named(subject: &str, reason: Reason, message: &str) -> String {
+    match message {
+        "" => format!("{subject} {}", paint(CHANGE, reason)),
+        message => format!("{subject} {}: {message}", paint(CHANGE, reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::core::action::{Call, Cause, Precondition};
+    use crate::core::failure::FailureKind;
+
+    #[derive(Clone, Default)]
+    struct Paper(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.borrow_mut().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn plain_progress_is_one_line_for_each_thing_that_happened() {
+        let paper = Paper::default();
+        let progress = Progress::plain(Box::new(paper.clone()));
+        let action = Action {
+            call: Call::PullImage { reference: "redis:7".into(), platform: None },
+            service: None,
+            cause: Cause::Missing,
+            precondition: Precondition::None,
+        };
+        progress.started(&action);
+        progress.progress(&action, "12 MB of 40 MB");
+        progress.finished(&action, &Ok(()), Duration::from_millis(1_240));
+        let failure = Failure::new(FailureKind::ImageNotFound, "pull image redis:7", "no such image");
+        progress.finished(&action, &Err(failure), Duration::ZERO);
+        progress.finish();
+        let written = String::from_utf8(paper.0.borrow().clone()).unwrap();
+        assert_eq!(
+            anstream::adapter::strip_str(&written).to_string(),
+            "✓ pull image redis:7 (missing) 1.2s\n✗ pull image redis:7: no such image 0.0s\n"
+        );
+    }
+}

@@ -1,0 +1,288 @@
+//! How a stack stands: a table of its services, one of its containers, and what waits for what.
+
+use anstyle::Style;
+use serde_json::{Value as Json, json};
+
+use super::style::{BAD, CHANGE, FAINT, GOOD, HEADING, paint};
+use super::table::{Cell, lines};
+use super::time::{rfc3339, span, until};
+use crate::core::decide::Waiting;
+use crate::core::observed::{Health, State};
+use crate::core::status::{Condition, ContainerStatus, ServiceStatus, StackStatus};
+use crate::core::time::Timestamp;
+
+/// Names of containers may be long; nothing in these tables is cut.
+const WIDEST: usize = usize::MAX;
+
+/// A status for people.
+pub fn text(status: &StackStatus, now: Timestamp) -> String {
+    let condition = paint(condition_style(status.condition), word(status.condition));
+    let mut out = vec![format!("{}: {condition}", paint(HEADING, &status.stack))];
+    if !status.services.is_empty() {
+        out.push(String::new());
+        out.extend(lines(&service_rows(&status.services), WIDEST));
+    }
+    let containers: Vec<&ContainerStatus> =
+        status.services.iter().flat_map(|service| &service.containers).collect();
+    if !containers.is_empty() {
+        out.push(String::new());
+        out.extend(lines(&container_rows(&containers, now), WIDEST));
+    }
+    let troubled = containers.iter().filter(|container| container.message.is_some());
+    let waiting = status.services.iter().flat_map(|service| &service.waiting).chain(&status.waiting);
+    let notes: Vec<String> = troubled
+        .map(|container| trouble(container, now))
+        .chain(waiting.map(|waiting| wait(waiting, now)))
+        .collect();
+    if !notes.is_empty() {
+        out.push(String::new());
+        out.extend(notes);
+    }
+    out.join("\n")
+}
+
+fn header(names: &[&str]) -> Vec<Cell> {
+    names.iter().map(|name| Cell::styled(FAINT, *name)).collect()
+}
+
+fn service_rows(services: &[ServiceStatus]) -> Vec<Vec<Cell>> {
+    let mut rows = vec![header(&["SERVICE", "DESIRED", "READY", "UP-TO-DATE", "CONDITION"])];
+    rows.extend(services.iter().map(|service| {
+        let short = |have: u32| {
+            let style = if have < service.desired { CHANGE } else { Style::new() };
+            Cell::styled(style, have.to_string())
+        };
+        vec![
+            Cell::plain(service.service.as_str()),
+            Cell::plain(service.desired.to_string()),
+            short(service.ready),
+            short(service.up_to_date),
+            Cell::styled(condition_style(service.condition), word(service.condition)),
+        ]
+    }));
+    rows
+}
+
+fn container_rows(containers: &[&ContainerStatus], now: Timestamp) -> Vec<Vec<Cell>> {
+    let mut rows = vec![header(&["CONTAINER", "STATE", "HEALTH", "RESTARTS", "AGE", "REASON", "NEXT TRY"])];
+    rows.extend(containers.iter().map(|container| {
+        let state = match container.exit_code {
+            Some(code) => format!("{} ({code})", container.state.as_str()),
+            None => container.state.as_str().to_owned(),
+        };
+        let style = match (container.ready, container.state) {
+            (true, _) => GOOD,
+            (false, State::Running | State::Created | State::Restarting) => CHANGE,
+            (false, _) => BAD,
+        };
+        let running = matches!(container.state, State::Running | State::Paused);
+        let age = container.started_at.filter(|_| running).map(|started| span(now.since(started)));
+        vec![
+            Cell::plain(container.name.as_str()),
+            Cell::styled(style, state),
+            health(container.health),
+            Cell::plain(container.restarts.to_string()),
+            Cell::plain(age.unwrap_or_else(|| "-".to_owned())),
+            Cell::plain(reason(container)),
+            Cell::plain(container.next_retry.map(|at| until(at, now)).unwrap_or_default()),
+        ]
+    }));
+    rows
+}
+
+fn health(health: Option<Health>) -> Cell {
+    match health {
+        None => Cell::plain("-"),
+        Some(Health::Starting) => Cell::styled(CHANGE, "starting"),
+        Some(Health::Healthy) => Cell::styled(GOOD, "healthy"),
+        Some(Health::Unhealthy) => Cell::styled(BAD, "unhealthy"),
+    }
+}
+
+fn reason(container: &ContainerStatus) -> String {
+    match (&container.reason, container.up_to_date) {
+        (Some(reason), _) => reason.to_string(),
+        (None, false) => "Outdated".to_owned(),
+        (None, true) => String::new(),
+    }
+}
+
+/// `shop-api-2: CrashLoopBackOff: it has crashed 3 times; again in 40s`.
+fn trouble(container: &ContainerStatus, now: Timestamp) -> String {
+    let reason = container.reason.map(|reason| format!("{}: ", paint(CHANGE, reason))).unwrap_or_default();
+    let message = container.message.as_deref().unwrap_or_default();
+    format!("{}: {reason}{message}{}", container.name, again(container.next_retry, now))
+}
+
+/// One thing that waits, as a line.
+pub(in crate::cli) fn wait(waiting: &Waiting, now: Timestamp) -> String {
+    let style = if waiting.stuck { BAD } else { CHANGE };
+    let reason = paint(style, waiting.reason);
+    format!("{}: {reason}: {}{}", waiting.subject, waiting.message, again(waiting.until, now))
+}
+
+fn again(moment: Option<Timestamp>, now: Timestamp) -> String {
+    moment.map(|at| format!("; again {}", until(at, now))).unwrap_or_default()
+}
+
+fn word(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Ready => "Ready",
+        Condition::Progressing => "Progressing",
+        Condition::Degraded => "Degraded",
+    }
+}
+
+fn condition_style(condition: Condition) -> Style {
+    match condition {
+        Condition::Ready => GOOD,
+        Condition::Progressing => CHANGE,
+        Condition::Degraded => BAD,
+    }
+}
+
+/// Statuses for programs: one shape for one stack and for many. Moments are RFC 3339.
+pub fn json(statuses: &[StackStatus]) -> Json {
+    let stack = |status: &StackStatus| {
+        json!({
+            "stack": status.stack,
+            "condition": status.condition,
+            "services": status.services.iter().map(service_json).collect::<Vec<_>>(),
+            "waiting": status.waiting.iter().map(waiting_json).collect::<Vec<_>>(),
+        })
+    };
+    json!({"stacks": statuses.iter().map(stack).collect::<Vec<_>>()})
+}
+
+fn service_json(service: &ServiceStatus) -> Json {
+    json!({
+        "service": service.service,
+        "condition": service.condition,
+        "desired": service.desired,
+        "ready": service.ready,
+        "up_to_date": service.up_to_date,
+        "containers": service.containers.iter().map(container_json).collect::<Vec<_>>(),
+        "waiting": service.waiting.iter().map(waiting_json).collect::<Vec<_>>(),
+    })
+}
+
+fn container_json(container: &ContainerStatus) -> Json {
+    json!({
+        "name": container.name,
+        "id": container.id,
+        "state": container.state,
+        "health": container.health,
+        "ready": container.ready,
+        "up_to_date": container.up_to_date,
+        "restarts": container.restarts,
+        "exit_code": container.exit_code,
+        "started_at": container.started_at.map(rfc3339),
+        "reason": container.reason,
+        "message": container.message,
+        "next_retry": container.next_retry.map(rfc3339),
+    })
+}
+
+fn waiting_json(waiting: &Waiting) -> Json {
+    json!({
+        "service": waiting.service,
+        "subject": waiting.subject,
+        "reason": waiting.reason,
+        "message": waiting.message,
+        "until": waiting.until.map(rfc3339),
+        "stuck": waiting.stuck,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::core::ids::{ServiceName, StackName};
+    use crate::core::reason::Reason;
+
+    const NOW: Timestamp = Timestamp::from_millis(10_000_000);
+
+    fn container(name: &str) -> ContainerStatus {
+        ContainerStatus {
+            name: name.to_owned(),
+            id: "0123456789ab".to_owned(),
+            state: State::Running,
+            health: Some(Health::Healthy),
+            ready: true,
+            up_to_date: true,
+            restarts: 0,
+            exit_code: None,
+            started_at: Some(Timestamp::from_millis(10_000_000 - 754_000)),
+            reason: None,
+            message: None,
+            next_retry: None,
+        }
+    }
+
+    fn shop() -> StackStatus {
+        let crashed = ContainerStatus {
+            state: State::Exited,
+            health: None,
+            ready: false,
+            restarts: 3,
+            exit_code: Some(1),
+            reason: Some(Reason::CrashLoopBackOff),
+            message: Some("exited with code 1".to_owned()),
+            next_retry: Some(NOW.after(Duration::from_secs(40))),
+            ..container("shop-api-2")
+        };
+        let api = ServiceStatus {
+            service: ServiceName::from("api"),
+            condition: Condition::Degraded,
+            desired: 2,
+            ready: 1,
+            up_to_date: 2,
+            containers: vec![container("shop-api-1"), crashed],
+            waiting: Vec::new(),
+        };
+        let waiting = Waiting {
+            service: None,
+            subject: "corp".to_owned(),
+            reason: Reason::ExternalMissing,
+            message: "it does not exist".to_owned(),
+            until: None,
+            stuck: true,
+        };
+        StackStatus {
+            stack: StackName::from("shop"),
+            condition: Condition::Degraded,
+            services: vec![api],
+            waiting: vec![waiting],
+        }
+    }
+
+    #[test]
+    fn a_status_is_two_tables_and_what_is_wrong() {
+        assert_eq!(
+            anstream::adapter::strip_str(&text(&shop(), NOW)).to_string(),
+            "\
+shop: Degraded
+
+SERVICE  DESIRED  READY  UP-TO-DATE  CONDITION
+api      2        1      2           Degraded
+
+CONTAINER   STATE       HEALTH   RESTARTS  AGE  REASON            NEXT TRY
+shop-api-1  running     healthy  0         12m
+shop-api-2  exited (1)  -        3         -    CrashLoopBackOff  in 40s
+
+shop-api-2: CrashLoopBackOff: exited with code 1; again in 40s
+corp: ExternalMissing: it does not exist"
+        );
+    }
+
+    #[test]
+    fn programs_get_moments_as_rfc_3339() {
+        let json = json(&[shop()]);
+        let crashed = &json["stacks"][0]["services"][0]["containers"][1];
+        assert_eq!(crashed["next_retry"], "1970-01-01T02:47:20.000Z");
+        assert_eq!(crashed["reason"], "CrashLoopBackOff");
+        assert_eq!(crashed["exit_code"], 1);
+    }
+}

@@ -1,0 +1,23 @@
+//! The colours, each with one meaning. The screen strips them where they do not belong.
+
+use std::fmt;
+
+use anstyle::{AnsiColor, Style};
+
+/// Something is added, or all is well.
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+/// Something changes, or is on its way.
+pub(super) const CHANGE: Style = AnsiColor::Yellow.on_default();
+/// Something goes, or is wrong.
+pub(super) const BAD: Style = AnsiColor::Red.on_default();
+/// Something changes and nobody notices.
+pub(super) const CALM: Style = AnsiColor::Cyan.on_default();
+/// A heading.
+pub(super) const HEADING: Style = Style::new().bold();
+/// What is there for those who look closer.
+pub(super) const FAINT: Style = Style::new().dimmed();
+
+/// A text in a style.
+pub(super) fn paint(style: Style, text: impl fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}

@@ -1,0 +1,86 @@
+//! `operator validate`: are the files sound?
+
+use serde_json::{Value as Json, json};
+
+use super::args::{Cli, Format};
+use super::exit::Exit;
+use super::files;
+use super::screen::Screen;
+use crate::compose::errors::{Diagnostic, Diagnostics};
+use crate::stack::{Loaded, Stack};
+
+/// What `operator validate --help` says.
+pub const LONG: &str = "Check the files without touching any engine.\n\n\
+Reads manifests and Compose files as apply would, and tells everything that is wrong with its place and the way \
+out. What depends on the engine's machine (its ports, its memory, its images) is told by diff.\n\n\
+Exit code 0: sound; 2: not.";
+
+/// Examples for `operator validate --help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  operator validate                       the nearest stack
+  operator validate -f manifests/         all manifests of a directory
+  operator validate -o json | jq .faults  for a program";
+
+/// Loads everything and says what is wrong.
+pub fn run(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let loaded = files::load(&cli.files)?;
+    match cli.output.format {
+        Format::Json => {
+            let exit = if loaded.faults.is_empty() { Exit::Ok } else { Exit::Error };
+            screen.line(format_args!("{:#}", as_json(&loaded)))?;
+            Ok(exit)
+        }
+        Format::Text => {
+            for stack in &loaded.stacks {
+                stack.warnings.iter().for_each(|warning| files::warn(warning, screen));
+                screen.line(summary(stack))?;
+            }
+            if loaded.faults.is_empty() {
+                return Ok(Exit::Ok);
+            }
+            Err(Diagnostics { faults: loaded.faults }.into())
+        }
+    }
+}
+
+/// `shop: sound (manifests/shop.yaml; 3 services, 1 network, 2 volumes)`.
+fn summary(stack: &Stack) -> String {
+    let desired = &stack.desired;
+    let counts = [
+        count(desired.services.len(), "service"),
+        count(desired.networks.len(), "network"),
+        count(desired.volumes.len(), "volume"),
+    ];
+    format!("{}: sound ({})", desired.stack, counts.join(", "))
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn as_json(loaded: &Loaded) -> Json {
+    let stack = |stack: &Stack| {
+        json!({
+            "name": stack.desired.stack,
+            "services": stack.desired.services.keys().collect::<Vec<_>>(),
+            "inactive": stack.desired.inactive,
+            "warnings": stack.warnings.iter().map(finding).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "valid": loaded.faults.is_empty(),
+        "stacks": loaded.stacks.iter().map(stack).collect::<Vec<_>>(),
+        "faults": loaded.faults.iter().map(finding).collect::<Vec<_>>(),
+    })
+}
+
+fn finding(finding: &Diagnostic) -> Json {
+    json!({
+        "message": finding.message,
+        "help": finding.help,
+        "file": finding.path().map(|path| path.display().to_string()),
+        "line": finding.line(),
+        "column": finding.column(),
+    })
+}

@@ -1,0 +1,143 @@
+//! From a Compose project and what the manifest lays over it to the desired state, by Compose's rules for
+//! what reaches the engine.
+//!
+//! Whatever the operator cannot carry over yet is a fault at its place (see `refused`), never dropped in silence.
+
+mod build;
+mod container;
+mod mounts;
+mod networks;
+mod redis;
+mod refused;
+mod resources;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::faults::{Findings, Places};
+use super::manifest::{ServiceOverlay, Spec};
+use crate::compose::model;
+use crate::core::desired::{Condition, Dependency, Desired, ImageSource, Origin, PullPolicy, Service};
+use crate::core::ids::{ServiceName, StackName};
+
+/// One service on its way from Compose's model to the desired state.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    places: Places<'a>,
+    name: &'a str,
+    service: &'a model::Service,
+    overlay: &'a ServiceOverlay,
+}
+
+/// Makes the desired state. What is wrong goes to `findings`; with faults in it, the result is only fit for
+/// finding more of them.
+pub(super) fn compile(places: Places<'_>, spec: &Spec, findings: &mut Findings) -> Desired {
+    let project = places.project;
+    let no_overlay = ServiceOverlay::default();
+    let mut services = BTreeMap::new();
+    for (name, service) in &project.model.services {
+        let overlay = spec.services.get(name).unwrap_or(&no_overlay);
+        let source = Source { places, name, service, overlay };
+        services.insert(ServiceName::from(name.as_str()), compile_service(source, findings));
+    }
+    Desired {
+        stack: StackName::new(project.name.as_str()),
+        origin: origin(places),
+        services,
+        inactive: project.disabled.keys().map(|name| ServiceName::from(name.as_str())).collect(),
+        networks: networks::networks(places, findings),
+        volumes: mounts::volumes(places),
+        prune: spec.prune,
+        teardown: None,
+    }
+}
+
+fn origin(places: Places<'_>) -> Origin {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    Origin {
+        config_files: places.project.compose_files.iter().map(|path| text(path)).collect(),
+        working_dir: text(&places.project.working_dir),
+        environment_files: places.project.environment_files.iter().map(|path| text(path)).collect(),
+    }
+}
+
+fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
+    refused::refuse(source, findings);
+    let service = source.service;
+    let mut spec = container::container(source, findings);
+    let (command, live) = redis::live(source, &mut spec, findings);
+    let hashes = source.places.project.service_hashes.get(source.name);
+    Service {
+        replicas: replicas(source, findings),
+        container_name: (!service.container_name.is_empty()).then(|| service.container_name.clone()),
+        image: ImageSource {
+            pull_policy: pull_policy(source, findings),
+            build: service.build.as_ref().map(|build| build::build(source, build, findings)),
+        },
+        spec,
+        command,
+        resources: resources::resources(source, findings),
+        networks: networks::endpoints(source),
+        live,
+        depends_on: depends_on(source, findings),
+        config_hash: hashes.map(|hashes| hashes.resolved.clone()).unwrap_or_default(),
+    }
+}
+
+/// The manifest's word, then Compose's two, then one.
+fn replicas(source: Source<'_>, findings: &mut Findings) -> u32 {
+    if let Some(replicas) = source.overlay.replicas {
+        return replicas;
+    }
+    let service = source.service;
+    let deployed = service.deploy.as_ref().and_then(|deploy| deploy.replicas);
+    let (count, field): (_, &[&str]) = match (service.scale, deployed) {
+        (Some(count), _) => (count, &["scale"]),
+        (None, Some(count)) => (count, &["deploy", "replicas"]),
+        (None, None) => (1, &[]),
+    };
+    u32::try_from(count).unwrap_or_else(|_| {
+        let message = format!("service `{}` cannot have {count} replicas", source.name);
+        findings.faults.push(source.places.in_service(source.name, field, message).help("give 0 or more"));
+        0
+    })
+}
+
+fn pull_policy(source: Source<'_>, findings: &mut Findings) -> PullPolicy {
+    match source.service.pull_policy.as_str() {
+        "" | "missing" | "if_not_present" => PullPolicy::Missing,
+        "never" => PullPolicy::Never,
+        "always" => PullPolicy::Always,
+        "build" => PullPolicy::Build,
+        other => {
+            let message = format!("the pull policy `{other}` is not supported yet");
+            let fault = source.places.in_service(source.name, &["pull_policy"], message);
+            findings.faults.push(fault.help("use always, missing, never or build"));
+            PullPolicy::Missing
+        }
+    }
+}
+
+fn depends_on(source: Source<'_>, findings: &mut Findings) -> BTreeMap<ServiceName, Dependency> {
+    let mut dependencies = BTreeMap::new();
+    for (name, dependency) in &source.service.depends_on {
+        let condition = match dependency.condition.as_str() {
+            "" | "service_started" => Condition::Started,
+            "service_healthy" => Condition::Healthy,
+            "service_completed_successfully" => Condition::CompletedSuccessfully,
+            other => {
+                let path = ["depends_on", name.as_str(), "condition"];
+                let message = format!("`{other}` is not a condition of `depends_on`");
+                let fault = source.places.in_service(source.name, &path, message);
+                findings.faults.push(
+                    fault.help("use service_started, service_healthy or service_completed_successfully"),
+                );
+                continue;
+            }
+        };
+        let dependency =
+            Dependency { condition, restart: dependency.restart, required: dependency.required.0 };
+        dependencies.insert(ServiceName::from(name.as_str()), dependency);
+    }
+    dependencies
+}

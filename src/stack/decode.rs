@@ -1,0 +1,285 @@
+//! From a YAML document to a [`Manifest`], with a place for everything that is wrong.
+//!
+//! The schema that `operator schema` prints says which fields there are, so that what is refused here
+//! and what an editor marks red cannot differ.
+
+use serde_json::Value as Json;
+use serde_path_to_error::Segment;
+
+use super::faults::did_you_mean;
+use super::manifest::{self, Manifest};
+use crate::compose::errors::Diagnostic;
+use crate::compose::yaml::{Kind, Node};
+
+/// How many wrong values of one document are told at once: more than anybody mends in one go.
+const MOST_FAULTS: usize = 20;
+
+/// Reads one document.
+pub(super) fn decode(document: &Node) -> Result<Manifest, Vec<Diagnostic>> {
+    let schema = Schema { root: manifest::schema() };
+    let mut faults = Vec::new();
+    schema.check(document, &schema.root, "the manifest", &mut faults);
+    let mut json = without_nulls(document.to_json());
+    loop {
+        match serde_path_to_error::deserialize::<_, Manifest>(&json) {
+            Ok(manifest) if faults.is_empty() => return Ok(manifest),
+            Ok(_) => return Err(faults),
+            Err(error) => {
+                let (path, message) = (steps(error.path()), error.inner().to_string());
+                if !schema.has_told(&path, &message) {
+                    faults.push(schema.wrong_value(document, &path, &message));
+                }
+                // Without the wrong value the next one shows; where nothing can be taken out, this was all.
+                if faults.len() >= MOST_FAULTS || !remove(&mut json, &path) {
+                    return Err(faults);
+                }
+            }
+        }
+    }
+}
+
+struct Schema {
+    root: Json,
+}
+
+impl Schema {
+    /// Tells every field that is unknown or missing, at its place.
+    fn check(&self, node: &Node, schema: &Json, what: &str, faults: &mut Vec<Diagnostic>) {
+        let schema = self.resolve(schema);
+        let Some(mapping) = node.as_mapping() else { return };
+        let known = schema.get("properties").and_then(Json::as_object);
+        let others = schema.get("additionalProperties").filter(|others| others.is_object());
+        for (key, entry) in &mapping.entries {
+            match (known.and_then(|known| known.get(key)), others) {
+                (Some(field), _) | (None, Some(field)) => self.check(&entry.node, field, key, faults),
+                (None, None) if known.is_some() => faults.push(
+                    Diagnostic::at(&entry.key_span, format!("unknown field `{key}` in {what}"))
+                        .label("unknown field")
+                        .help(did_you_mean(key, known.into_iter().flatten().map(|(name, _)| name.as_str()))),
+                ),
+                (None, None) => {}
+            }
+        }
+        for name in schema.get("required").and_then(Json::as_array).into_iter().flatten() {
+            let Some(name) = name.as_str() else { continue };
+            if mapping.get(name).is_none_or(Node::is_null) {
+                faults.push(
+                    Diagnostic::at(&node.span, format!("{what} lacks the field `{name}`"))
+                        .help(example(name)),
+                );
+            }
+        }
+    }
+
+    /// Follows `$ref` and takes what may be null for what it is otherwise.
+    fn resolve<'a>(&'a self, mut schema: &'a Json) -> &'a Json {
+        // The schema is our own and has no cycles; the bound keeps a mistake in it from hanging.
+        for _ in 0..8 {
+            let target = schema
+                .get("$ref")
+                .and_then(Json::as_str)
+                .and_then(|reference| self.root.pointer(reference.strip_prefix('#')?));
+            let choice = schema.get("anyOf").and_then(Json::as_array).and_then(|choices| choices.first());
+            match target.or(choice) {
+                Some(next) => schema = next,
+                None => break,
+            }
+        }
+        schema
+    }
+
+    /// The schema of the value at a path.
+    fn at(&self, path: &[String]) -> Option<&Json> {
+        path.iter().try_fold(self.resolve(&self.root), |schema, step| {
+            let next = schema
+                .get("properties")
+                .and_then(|fields| fields.get(step))
+                .or_else(|| schema.get("additionalProperties").filter(|others| others.is_object()))
+                .or_else(|| schema.get("items"))?;
+            Some(self.resolve(next))
+        })
+    }
+
+    /// Whether this error is one that [`Self::check`] has told with a place.
+    fn has_told(&self, path: &[String], message: &str) -> bool {
+        message.starts_with("missing field")
+            || message.starts_with("unknown field")
+            || (self.at(path).is_none() && !path.is_empty())
+    }
+
+    fn wrong_value(&self, document: &Node, path: &[String], message: &str) -> Diagnostic {
+        let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+        let node = document.lookup(&steps).unwrap_or(document);
+        let name = path.iter().rfind(|step| step.parse::<usize>().is_err());
+        let name = name.map_or_else(|| "a manifest".to_owned(), |name| format!("`{name}`"));
+        let schema = self.at(path);
+        let words = schema.map(words).unwrap_or_default();
+        if let (false, Some(text)) = (words.is_empty(), node.as_text()) {
+            let fault = Diagnostic::at(&node.span, format!("`{text}` is not a value of {name}"));
+            return fault.help(did_you_mean(text, words.iter().map(String::as_str)));
+        }
+        let expected = expected(schema, message);
+        let fault = Diagnostic::at(&node.span, format!("{name} takes {expected}, not {}", described(node)));
+        fault.label(format!("expected {expected}"))
+    }
+}
+
+/// What to write for a field that is missing.
+fn example(field: &str) -> String {
+    match field {
+        "apiVersion" => "add `apiVersion: compose-operator/v1`".to_owned(),
+        "kind" => "add `kind: Stack`".to_owned(),
+        "metadata" => "add `metadata: {name: NAME}`; the name is the Compose project's".to_owned(),
+        "name" => "add `name: NAME`; it is the Compose project's name".to_owned(),
+        other => format!("add `{other}`"),
+    }
+}
+
+/// The words that a value is one of.
+fn words(schema: &Json) -> Vec<String> {
+    let constant = |choice: &Json| choice.get("const").and_then(Json::as_str).map(str::to_owned);
+    let choices = schema.get("oneOf").and_then(Json::as_array).into_iter().flatten().filter_map(constant);
+    let listed = schema.get("enum").and_then(Json::as_array).into_iter().flatten();
+    choices.chain(constant(schema)).chain(listed.filter_map(Json::as_str).map(str::to_owned)).collect()
+}
+
+/// What a field takes, in words.
+fn expected(schema: Option<&Json>, message: &str) -> String {
+    let kind = schema.and_then(|schema| schema.get("type")).map(|kind| match kind {
+        // `[integer, null]` is an integer that may be left out.
+        Json::Array(kinds) if kinds.len() == 2 && kinds.get(1) == Some(&Json::from("null")) => {
+            kinds.first().and_then(Json::as_str).unwrap_or_default()
+        }
+        other => other.as_str().unwrap_or_default(),
+    });
+    match kind {
+        Some("string") => "a text".to_owned(),
+        Some("boolean") => "true or false".to_owned(),
+        Some("integer") => "a whole number".to_owned(),
+        Some("array") => "a list".to_owned(),
+        Some("object") => "a mapping".to_owned(),
+        _ => {
+            let said = message.split_once("expected ").map_or("something else", |(_, said)| said);
+            said.to_owned()
+        }
+    }
+}
+
+fn described(node: &Node) -> String {
+    match (node.kind(), node.as_text(), &node.spelling) {
+        (Kind::Text, Some(text), _) if text.len() <= 40 => format!("`{text}`"),
+        (Kind::Int | Kind::Float | Kind::Bool, _, Some(spelling)) => format!("`{spelling}`"),
+        (kind, ..) => kind.described().to_owned(),
+    }
+}
+
+/// A field that is there and empty is a field that is not there, as everywhere in Kubernetes.
+fn without_nulls(json: Json) -> Json {
+    match json {
+        Json::Object(fields) => {
+            let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
+            Json::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect())
+        }
+        Json::Array(items) => Json::Array(items.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
+}
+
+fn steps(path: &serde_path_to_error::Path) -> Vec<String> {
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// Takes the value at a path out, with the whole list where it is in one (so that the places of its
+/// neighbours stay true); false where there is none.
+fn remove(json: &mut Json, path: &[String]) -> bool {
+    let Some((last, parents)) = path.split_last() else { return false };
+    let mut parent = &mut *json;
+    for (depth, step) in parents.iter().enumerate() {
+        let next = match parent {
+            Json::Object(fields) if !fields.get(step).is_some_and(Json::is_array) => fields.get_mut(step),
+            Json::Object(_) => return remove(json, path.get(..=depth).unwrap_or_default()),
+            _ => None,
+        };
+        let Some(next) = next else { return false };
+        parent = next;
+    }
+    parent.as_object_mut().is_some_and(|fields| fields.shift_remove(last).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::compose::yaml;
+
+    fn faults(text: &str) -> Vec<String> {
+        let documents = yaml::parse(Path::new("stack.yaml"), text.as_bytes()).unwrap();
+        let faults = decode(&documents[0]).unwrap_err();
+        faults
+            .iter()
+            .map(|fault| match &fault.help {
+                Some(help) => format!("{} ({help})", fault.headline()),
+                None => fault.headline(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_fault_is_told_at_its_place() {
+        let text = "\
+apiVersion: compose-operator/v1
+kind: Stack
+metadata: {name: shop}
+spec:
+  prunes: true
+  compose: {files: compose.yaml}
+  services:
+    api:
+      replicas: many
+      resources: {limits: {memory: 12 parsecs, cpus: [1]}}
+    redis:
+      redis: {maxmemoryPolicy: allkeys-lur}
+";
+        assert_eq!(
+            faults(text),
+            [
+                "stack.yaml:5:3: unknown field `prunes` in spec (did you mean `prune`?)",
+                "stack.yaml:6:20: `files` takes a list, not `compose.yaml`",
+                "stack.yaml:9:17: `replicas` takes a whole number, not `many`",
+                "stack.yaml:10:36: `memory` takes an amount of memory such as 512m, 2G or a number of bytes, not `12 parsecs`",
+                "stack.yaml:10:54: `cpus` takes a number of processors such as \"0.5\" or 2, not a list",
+                "stack.yaml:12:32: `allkeys-lur` is not a value of `maxmemoryPolicy` (did you mean `allkeys-lru`?)",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_what_to_write() {
+        assert_eq!(
+            faults("apiVersion: compose-operator/v1\nkind: Stack\nspec: {}\n"),
+            [
+                "stack.yaml:1:1: the manifest lacks the field `metadata` (add `metadata: {name: NAME}`; the name is the Compose project's)"
+            ]
+        );
+        assert_eq!(
+            faults("apiVersion: compose-operator/v2\nkind: Stack\nmetadata: {name: x}\n"),
+            [
+                "stack.yaml:1:13: `compose-operator/v2` is not a value of `apiVersion` (did you mean `compose-operator/v1`?)"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_field_is_a_field_that_is_not_there() {
+        let text = "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: x}\nspec:\n  services:\n    api:\n";
+        let documents = yaml::parse(Path::new("stack.yaml"), text.as_bytes()).unwrap();
+        assert_eq!(decode(&documents[0]).unwrap().spec, manifest::Spec::default());
+    }
+}

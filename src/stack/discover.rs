@@ -1,0 +1,139 @@
+//! Which files are meant: manifests, a directory of them, or bare Compose files.
+
+use std::path::{Path, PathBuf};
+
+use super::files::Watched;
+use crate::compose::LoadOptions;
+use crate::compose::errors::Diagnostic;
+use crate::compose::yaml::{self, Node};
+use crate::compose::{FileError, FileView};
+
+/// Names that Compose looks for. Compose itself chooses among them; here they only end the search.
+const COMPOSE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+
+/// Directory in which manifests are looked for without `-f`.
+const MANIFESTS: &str = "manifests";
+
+/// What was found.
+#[derive(Debug)]
+pub(super) enum Sources {
+    /// Documents of manifests, each with the file it is in.
+    Manifests(Vec<(PathBuf, Node)>),
+    /// Bare Compose files, for the loader to find where there are none.
+    Compose(Vec<PathBuf>),
+}
+
+/// Tells what the options mean.
+pub(super) fn discover(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
+    if options.files.is_empty() { search(options, files) } else { given(options, files) }
+}
+
+/// Walks up from the project directory, as Compose does, to the first directory that has either kind.
+fn search(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
+    let start = match &options.project_directory {
+        Some(directory) => options.working_dir.join(directory),
+        None => options.working_dir.clone(),
+    };
+    if options.environment.get("COMPOSE_FILE").is_none_or(String::is_empty) {
+        for directory in start.ancestors() {
+            let manifests = in_directory(&directory.join(MANIFESTS), files)?;
+            if !manifests.is_empty() {
+                return Ok(Sources::Manifests(manifests));
+            }
+            if COMPOSE_NAMES.iter().any(|name| files.is_file(&directory.join(name))) {
+                break;
+            }
+        }
+    }
+    Ok(Sources::Compose(Vec::new()))
+}
+
+/// Reads what `-f` names: all of it manifests and directories of them, or all of it Compose files.
+fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
+    let (mut manifests, mut compose, mut first_manifest) = (Vec::new(), Vec::new(), None);
+    for file in &options.files {
+        let path = options.working_dir.join(file);
+        let found = if files.is_dir(&path) {
+            let found = in_directory(&path, files)?;
+            if found.is_empty() {
+                return Err(vec![no_manifest_in(&files.display(&path))]);
+            }
+            Some(found)
+        } else {
+            in_file(&path, files)?
+        };
+        match found {
+            Some(found) => {
+                first_manifest.get_or_insert_with(|| file.clone());
+                manifests.extend(found);
+            }
+            None => compose.push(file.clone()),
+        }
+    }
+    match (first_manifest, compose.first()) {
+        (Some(manifest), Some(compose)) => Err(vec![
+            Diagnostic::new(format!(
+                "`{}` is a manifest and `{}` a Compose file; they cannot be given together",
+                manifest.display(),
+                compose.display()
+            ))
+            .help("name the Compose files in the manifest, under `spec.compose.files`"),
+        ]),
+        (Some(_), None) => Ok(Sources::Manifests(manifests)),
+        (None, _) => Ok(Sources::Compose(compose)),
+    }
+}
+
+fn no_manifest_in(directory: &Path) -> Diagnostic {
+    Diagnostic::in_file(directory, 0, "the directory has no manifest").help(
+        "a manifest is a .yaml or .yml file with `kind: Stack`; for Compose files, name the file itself",
+    )
+}
+
+/// The manifests of a directory, by file name. Other YAML files in it (Compose files, most likely) are passed over.
+fn in_directory(directory: &Path, files: &Watched<'_>) -> Result<Vec<(PathBuf, Node)>, Vec<Diagnostic>> {
+    let mut names = files.list(directory).unwrap_or_default();
+    names.retain(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
+    names.sort();
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    for path in names {
+        match in_file(&path, files) {
+            Ok(documents) => found.extend(documents.into_iter().flatten()),
+            Err(more) => faults.extend(more),
+        }
+    }
+    if faults.is_empty() { Ok(found) } else { Err(faults) }
+}
+
+/// The documents of a manifest file; `None` where the file is not one.
+fn in_file(path: &Path, files: &Watched<'_>) -> Result<Option<Vec<(PathBuf, Node)>>, Vec<Diagnostic>> {
+    let shown = files.display(path);
+    let bytes = match files.read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return Err(vec![unreadable(&shown, &error)]),
+    };
+    let documents = yaml::parse(&shown, &bytes).map_err(|fault| vec![fault])?;
+    let (manifests, others): (Vec<_>, Vec<_>) =
+        documents.into_iter().filter(|document| !document.is_null()).partition(is_manifest);
+    if manifests.is_empty() {
+        return Ok(None);
+    }
+    if let Some(other) = others.first() {
+        let fault = Diagnostic::at(&other.span, "this document is not a manifest, unlike others of its file");
+        return Err(vec![fault.help("add `apiVersion: compose-operator/v1` and `kind: Stack`, or move it")]);
+    }
+    Ok(Some(manifests.into_iter().map(|document| (path.to_owned(), document)).collect()))
+}
+
+fn unreadable(shown: &Path, error: &FileError) -> Diagnostic {
+    let fault = Diagnostic::in_file(shown, 0, format!("the file cannot be read: {error}"));
+    match error {
+        FileError::Missing => fault.help("check the path given with -f"),
+        _ => fault,
+    }
+}
+
+/// A top-level `kind` or `apiVersion` makes a document a manifest: Compose knows neither.
+fn is_manifest(document: &Node) -> bool {
+    document.get("kind").is_some() || document.get("apiVersion").is_some()
+}

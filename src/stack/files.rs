@@ -1,0 +1,62 @@
+//! The loader's file view, with a record of what was asked: what a daemon watches.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::compose::{FileError, FileView};
+
+/// Every path that a load depends on: when one of them changes, appears or goes, load again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dependencies {
+    /// Files that were read or looked for, there or not.
+    pub files: BTreeSet<PathBuf>,
+    /// Directories that were listed.
+    pub directories: BTreeSet<PathBuf>,
+}
+
+/// A view that notes what is asked of it.
+pub(super) struct Watched<'a> {
+    view: &'a dyn FileView,
+    asked: RefCell<Dependencies>,
+}
+
+impl<'a> Watched<'a> {
+    pub(super) fn new(view: &'a dyn FileView) -> Self {
+        Self { view, asked: RefCell::default() }
+    }
+
+    pub(super) fn into_dependencies(self) -> Dependencies {
+        self.asked.into_inner()
+    }
+
+    fn note(&self, path: &Path) {
+        self.asked.borrow_mut().files.insert(path.to_owned());
+    }
+}
+
+impl FileView for Watched<'_> {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
+        self.note(path);
+        self.view.read(path)
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        self.note(path);
+        self.view.is_file(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.note(path);
+        self.view.is_dir(path)
+    }
+
+    fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+        self.asked.borrow_mut().directories.insert(directory.to_owned());
+        self.view.list(directory)
+    }
+
+    fn display(&self, path: &Path) -> PathBuf {
+        self.view.display(path)
+    }
+}

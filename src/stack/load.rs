@@ -1,0 +1,214 @@
+//! From paths to stacks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::compile::compile;
+use super::decode::decode;
+use super::discover::{Sources, discover};
+use super::faults::{Findings, Places, did_you_mean};
+use super::files::{Dependencies, Watched};
+use super::manifest::{Manifest, Spec};
+use super::validate::validate;
+use crate::compose::FileView;
+use crate::compose::errors::{Diagnostic, Diagnostics};
+use crate::compose::yaml::{Node, Span};
+use crate::compose::{self, LoadOptions, Project};
+use crate::core::desired::Desired;
+
+/// A stack as its files declare it.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// What should be.
+    pub desired: Desired,
+    /// The Compose project that it was made from.
+    pub project: Project,
+    /// The file of its manifest; `None` for bare Compose files.
+    pub manifest: Option<PathBuf>,
+    /// What is dubious without being wrong, with places where they are known.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// What a load gave: the stacks that are sound, and what is wrong with the others.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The sound ones, by name.
+    pub stacks: Vec<Stack>,
+    /// What is wrong. While there is anything, a stack that is not in `stacks` may only be broken, not gone.
+    pub faults: Vec<Diagnostic>,
+    /// What this depends on.
+    pub dependencies: Dependencies,
+}
+
+impl Loaded {
+    /// All stacks, or everything that is wrong with any.
+    pub fn all(self) -> Result<Vec<Stack>, Diagnostics> {
+        if self.faults.is_empty() { Ok(self.stacks) } else { Err(Diagnostics { faults: self.faults }) }
+    }
+}
+
+/// Loads the stacks that the options name: Compose's own options, of which `files` may name manifests and
+/// directories of manifests as well, and `project_name` then picks one stack.
+pub fn load(options: &LoadOptions, view: &dyn FileView) -> Loaded {
+    let files = Watched::new(view);
+    let (mut stacks, mut faults) = (Vec::new(), Vec::new());
+    let sources = discover(options, &files);
+    each(options, &sources, &mut faults, |options, declared| {
+        stacks.push(load_stack(options, &files, declared)?);
+        Ok(())
+    });
+    stacks.sort_by(|a, b| a.desired.stack.cmp(&b.desired.stack));
+    Loaded { stacks, faults, dependencies: files.into_dependencies() }
+}
+
+/// Loads only the Compose projects of the stacks: what Compose itself would run, whether the operator can or not.
+pub fn load_projects(options: &LoadOptions, view: &dyn FileView) -> Result<Vec<Project>, Diagnostics> {
+    let files = Watched::new(view);
+    let (mut projects, mut faults) = (Vec::new(), Vec::new());
+    let sources = discover(options, &files);
+    each(options, &sources, &mut faults, |options, _| {
+        projects.push(compose::load(options, &files).map_err(|found| found.faults)?);
+        Ok(())
+    });
+    projects.sort_by(|a, b| a.name.cmp(&b.name));
+    if faults.is_empty() { Ok(projects) } else { Err(Diagnostics { faults }) }
+}
+
+/// Calls `use_one` with Compose's options for each stack that was found, and collects what goes wrong.
+fn each(
+    options: &LoadOptions,
+    sources: &Result<Sources, Vec<Diagnostic>>,
+    faults: &mut Vec<Diagnostic>,
+    mut use_one: impl FnMut(&LoadOptions, Option<&Declared<'_>>) -> Result<(), Vec<Diagnostic>>,
+) {
+    match sources {
+        Ok(Sources::Compose(paths)) => {
+            let options = LoadOptions { files: paths.clone(), ..options.clone() };
+            faults.extend(use_one(&options, None).err().into_iter().flatten());
+        }
+        Ok(Sources::Manifests(documents)) => {
+            for stack in declared(options, documents, faults) {
+                let options = options_of(options, &stack);
+                faults.extend(use_one(&options, Some(&stack)).err().into_iter().flatten());
+            }
+        }
+        Err(more) => faults.extend(more.iter().cloned()),
+    }
+}
+
+/// A manifest with what is needed to tell about it.
+struct Declared<'a> {
+    path: &'a Path,
+    document: &'a Node,
+    manifest: Manifest,
+}
+
+/// Reads the manifests, and picks the one that `-p` names.
+fn declared<'a>(
+    options: &LoadOptions,
+    documents: &'a [(PathBuf, Node)],
+    faults: &mut Vec<Diagnostic>,
+) -> Vec<Declared<'a>> {
+    let (mut declared, mut names) = (Vec::new(), BTreeMap::<String, Span>::new());
+    for (path, document) in documents {
+        match decode(document) {
+            Ok(manifest) => {
+                let place = document.lookup(&["metadata", "name"]).unwrap_or(document);
+                match claim(&manifest.metadata.name, &place.span, &mut names) {
+                    None => declared.push(Declared { path, document, manifest }),
+                    Some(fault) => faults.push(fault),
+                }
+            }
+            Err(more) => faults.extend(in_order_of_place(more)),
+        }
+    }
+    if let Some(wanted) = &options.project_name {
+        if !names.contains_key(wanted) && faults.is_empty() {
+            let fault = Diagnostic::new(format!("no manifest declares the stack `{wanted}`"));
+            faults.push(fault.help(did_you_mean(wanted, names.keys().map(String::as_str))));
+        }
+        declared.retain(|stack| stack.manifest.metadata.name == *wanted);
+    }
+    declared
+}
+
+/// Takes a stack's name; what is wrong with it, where something is.
+fn claim(name: &str, place: &Span, names: &mut BTreeMap<String, Span>) -> Option<Diagnostic> {
+    let mut letters = name.chars();
+    let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !letters.next().is_some_and(sound) || !letters.all(|c| sound(c) || c == '-' || c == '_') {
+        let fault = Diagnostic::at(place, format!("`{name}` cannot be the name of a stack"));
+        return Some(fault.help("use lower-case letters, digits, `-` and `_`, a letter or digit first"));
+    }
+    let first = names.get(name).cloned();
+    if let Some(first) = first {
+        let fault = Diagnostic::at(place, format!("there are two stacks `{name}`")).label("declared again");
+        let fault = fault.second(&first, "first declared here");
+        return Some(fault.help("two stacks of one name would fight over the same containers; rename one"));
+    }
+    names.insert(name.to_owned(), place.clone());
+    None
+}
+
+/// Compose's options for the project of a manifest. Its paths are relative to the manifest's directory;
+/// what the command line says wins.
+fn options_of(options: &LoadOptions, stack: &Declared<'_>) -> LoadOptions {
+    let compose = &stack.manifest.spec.compose;
+    let directory = stack.path.parent().map_or_else(|| options.working_dir.clone(), Path::to_owned);
+    let resolved = |paths: &[String]| paths.iter().map(|path| directory.join(path)).collect::<Vec<_>>();
+    let given =
+        |paths: &[PathBuf]| paths.iter().map(|path| options.working_dir.join(path)).collect::<Vec<_>>();
+    let mut environment = options.environment.clone();
+    // The manifest says which files; variables of the caller's shell must not choose others.
+    for variable in ["COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES"] {
+        environment.remove(variable);
+    }
+    let project_directory = match (&options.project_directory, &compose.project_directory) {
+        (Some(given), _) => Some(options.working_dir.join(given)),
+        (None, declared) => declared.as_ref().map(|path| directory.join(path)),
+    };
+    let mut profiles = compose.profiles.clone();
+    profiles.extend(options.profiles.iter().filter(|profile| !compose.profiles.contains(profile)).cloned());
+    LoadOptions {
+        files: resolved(&compose.files),
+        project_name: Some(stack.manifest.metadata.name.clone()),
+        project_directory,
+        env_files: if options.env_files.is_empty() {
+            resolved(&compose.env_files)
+        } else {
+            given(&options.env_files)
+        },
+        profiles,
+        environment,
+        working_dir: directory,
+    }
+}
+
+fn load_stack(
+    options: &LoadOptions,
+    files: &Watched<'_>,
+    declared: Option<&Declared<'_>>,
+) -> Result<Stack, Vec<Diagnostic>> {
+    let project = compose::load(options, files).map_err(|found| found.faults)?;
+    let bare = Spec::default();
+    let spec = declared.map_or(&bare, |stack| &stack.manifest.spec);
+    let places = Places { project: &project, manifest: declared.map(|stack| stack.document) };
+    let mut findings = Findings::default();
+    let desired = compile(places, spec, &mut findings);
+    validate(places, spec, &desired, &mut findings);
+    if !findings.faults.is_empty() {
+        return Err(in_order_of_place(findings.faults));
+    }
+    let mut warnings: Vec<Diagnostic> = project.warnings.iter().map(Diagnostic::new).collect();
+    warnings.extend(in_order_of_place(findings.warnings));
+    Ok(Stack { desired, project, manifest: declared.map(|stack| stack.path.to_owned()), warnings })
+}
+
+/// As a person reads the files: from top to bottom, whichever check found what.
+fn in_order_of_place(mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    findings.sort_by(|a, b| {
+        let place = |it: &Diagnostic| (it.path().map(Path::to_owned), it.line(), it.column());
+        place(a).cmp(&place(b))
+    });
+    findings
+}

@@ -1,0 +1,224 @@
+//! The manifest: what a stack is beyond what Compose can say. The types are the documentation: their
+//! comments are the descriptions in `operator schema`, and every default is written here.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::quantity::{ByteSize, Cpus, Scalar};
+
+/// One stack: a Compose project in the operator's care.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "Stack")]
+pub struct Manifest {
+    /// Version of the manifest format.
+    pub api_version: ApiVersion,
+    /// What the document describes.
+    pub kind: Kind,
+    /// What the stack is called.
+    pub metadata: Metadata,
+    /// What the stack should be.
+    #[serde(default)]
+    pub spec: Spec,
+}
+
+/// Versions of the manifest format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ApiVersion {
+    /// The first one.
+    #[serde(rename = "compose-operator/v1")]
+    V1,
+}
+
+/// Kinds of manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Kind {
+    /// A Compose project in the operator's care.
+    Stack,
+}
+
+/// What a stack is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metadata {
+    /// The Compose project name: it starts the name of every container, network and volume. Lower-case
+    /// letters, digits, `-` and `_`; the first is a letter or a digit.
+    #[schemars(regex(pattern = "^[a-z0-9][a-z0-9_-]*$"))]
+    pub name: String,
+}
+
+/// What a stack should be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Spec {
+    /// The Compose files that the stack is made of.
+    pub compose: ComposeFiles,
+    /// Remove containers of services that the files no longer have. Volumes are never removed by this.
+    pub prune: bool,
+    /// What Compose cannot say about its services, by service name.
+    pub services: BTreeMap<String, ServiceOverlay>,
+}
+
+/// Which Compose files, read how. Relative paths are relative to the manifest's own directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ComposeFiles {
+    /// The files, merged in this order. Without any, the nearest `compose.yaml` or `docker-compose.yml`
+    /// in the manifest's directory or above it, as Compose finds it.
+    pub files: Vec<String>,
+    /// Files with variables for `${…}`, instead of the project directory's `.env`; later ones win.
+    pub env_files: Vec<String>,
+    /// Profiles whose services run too.
+    pub profiles: Vec<String>,
+    /// What relative paths inside the Compose files are relative to. Without it, the directory of the
+    /// first file.
+    pub project_directory: Option<String>,
+}
+
+/// What Compose cannot say about one service. What is left out stays as the Compose files have it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ServiceOverlay {
+    /// How many containers run. Wins over `deploy.replicas` and `scale`.
+    pub replicas: Option<u32>,
+    /// Processor, memory and process limits. They change without a restart.
+    pub resources: ResourcesOverlay,
+    /// Settings of a Redis (or Valkey) server. They change without a restart and without losing a key.
+    pub redis: Option<RedisOverlay>,
+}
+
+/// Limits and reservations. Each one wins over the same one in the Compose files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ResourcesOverlay {
+    /// What a container can use at most.
+    pub limits: Limits,
+    /// What a container should always be able to use.
+    pub reservations: Reservations,
+}
+
+/// What a container can use at most.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Limits {
+    /// Processors, as `"0.5"` or `2`.
+    pub cpus: Option<Cpus>,
+    /// Memory, as `512m` or `2G` (units of 1024). Docker takes 6 MiB or more.
+    pub memory: Option<ByteSize>,
+    /// Processes and threads; −1 for no limit.
+    pub pids: Option<i64>,
+}
+
+/// What a container should always be able to use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Reservations {
+    /// Processors. Docker cannot reserve them: held against the limit and the host only.
+    pub cpus: Option<Cpus>,
+    /// Memory that the kernel tries to leave to the container when the host runs short.
+    pub memory: Option<ByteSize>,
+}
+
+/// Settings of a Redis (or Valkey) server. Each one wins over the same flag of the service's command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RedisOverlay {
+    /// Memory for keys, as Redis writes it: `512mb`, `2gb`; 0 for no limit.
+    pub maxmemory: Option<Scalar>,
+    /// What to evict when the memory is full.
+    pub maxmemory_policy: Option<MaxmemoryPolicy>,
+    /// Any other setting that Redis takes at run time, by its own name: `{hz: 20, appendonly: "yes"}`.
+    pub settings: BTreeMap<String, Scalar>,
+    /// The variable in the service's environment that holds the server's password. Needed where the
+    /// password is not in the command (`--requirepass`).
+    pub password_env: Option<String>,
+}
+
+/// What Redis evicts when its memory is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum MaxmemoryPolicy {
+    /// Nothing: writes fail.
+    Noeviction,
+    /// Any key, the least recently used first.
+    AllkeysLru,
+    /// Any key, the least frequently used first.
+    AllkeysLfu,
+    /// Any key, at random.
+    AllkeysRandom,
+    /// Keys with an expiry, the least recently used first.
+    VolatileLru,
+    /// Keys with an expiry, the least frequently used first.
+    VolatileLfu,
+    /// Keys with an expiry, at random.
+    VolatileRandom,
+    /// Keys with an expiry, the soonest to expire first.
+    VolatileTtl,
+}
+
+impl MaxmemoryPolicy {
+    /// Redis's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Noeviction => "noeviction",
+            Self::AllkeysLru => "allkeys-lru",
+            Self::AllkeysLfu => "allkeys-lfu",
+            Self::AllkeysRandom => "allkeys-random",
+            Self::VolatileLru => "volatile-lru",
+            Self::VolatileLfu => "volatile-lfu",
+            Self::VolatileRandom => "volatile-random",
+            Self::VolatileTtl => "volatile-ttl",
+        }
+    }
+}
+
+/// The JSON Schema of a manifest, as `operator schema` prints it.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Manifest).to_value();
+    unwrap_descriptions(&mut schema);
+    schema
+}
+
+/// Joins the lines of descriptions, which are as long as this file is wide, not as an editor's window is.
+fn unwrap_descriptions(schema: &mut serde_json::Value) {
+    match schema {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    serde_json::Value::String(text) if name == "description" => {
+                        *text = text.replace('\n', " ");
+                    }
+                    other => unwrap_descriptions(other),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(unwrap_descriptions),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_manifest_has_every_default() {
+        let text = r#"{"apiVersion":"compose-operator/v1","kind":"Stack","metadata":{"name":"shop"}}"#;
+        let manifest: Manifest = serde_json::from_str(text).unwrap();
+        assert_eq!(manifest.spec, Spec::default());
+        assert!(!manifest.spec.prune, "nothing is removed unless it is asked for");
+    }
+
+    #[test]
+    fn an_eviction_policy_reads_as_redis_writes_it() {
+        for policy in ["noeviction", "allkeys-lru", "volatile-ttl"] {
+            let parsed: MaxmemoryPolicy = serde_json::from_value(policy.into()).unwrap();
+            assert_eq!(parsed.as_str(), policy);
+        }
+    }
+}

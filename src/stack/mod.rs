@@ -1,0 +1,17 @@
+//! Stacks: manifests and Compose files in, [`crate::core::desired::Desired`] out.
+//!
+//! [`load`] tells manifests from Compose files, `decode` reads a manifest with places, `compile`
+//! lays it over the Compose project, `validate` refuses what cannot work. Nothing here talks to an engine.
+
+mod compile;
+mod decode;
+mod discover;
+mod faults;
+mod files;
+mod load;
+pub mod manifest;
+pub mod quantity;
+mod validate;
+
+pub use files::Dependencies;
+pub use load::{Loaded, Stack, load, load_projects};

@@ -1,0 +1,218 @@
+//! The command line as a person or a pipeline meets it: every text that is read, every exit code that is acted on.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use insta::assert_snapshot;
+use tempfile::TempDir;
+
+/// A directory with files, and the operator in it, cut off from the caller's environment.
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    fn new(files: &[(&str, &str)]) -> Self {
+        // The name of the directory becomes the name of the project.
+        let dir = tempfile::Builder::new().prefix("operator-test-").tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join("shop").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        fs::create_dir_all(dir.path().join("shop")).unwrap();
+        Self { dir }
+    }
+
+    fn run(&self, line: &str) -> Ran {
+        let mut command = Command::cargo_bin("operator").unwrap();
+        command.env_clear().env("COLUMNS", "100").current_dir(self.dir.path().join("shop"));
+        let output = command.args(line.split_whitespace()).output().unwrap();
+        let clean = |bytes: &[u8]| {
+            let root = fs::canonicalize(self.dir.path()).unwrap();
+            String::from_utf8_lossy(bytes).replace(&*root.to_string_lossy(), "[DIR]")
+        };
+        Ran { code: output.status.code(), out: clean(&output.stdout), err: clean(&output.stderr) }
+    }
+}
+
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    /// Everything that a person sees, with the exit code.
+    fn seen(&self) -> String {
+        let mut text = format!("exit {}\n", self.code.unwrap_or(-1));
+        for (name, stream) in [("stdout", &self.out), ("stderr", &self.err)] {
+            if !stream.is_empty() {
+                text.push_str(&format!("--- {name}\n{}\n", stream.trim_end()));
+            }
+        }
+        text
+    }
+}
+
+fn run(line: &str) -> Ran {
+    Place::new(&[]).run(line)
+}
+
+const COMPOSE: &str = "\
+services:
+  api:
+    build: .
+    environment: {MODE: production, PRICE: $$5}
+    depends_on: [redis]
+    deploy: {replicas: 2, resources: {limits: {memory: 512M}}}
+  redis:
+    image: redis:7
+    command: redis-server --maxmemory 256mb
+    volumes: ['data:/data']
+  debug: {image: busybox, profiles: [dev]}
+volumes: {data: {}}
+";
+
+const MANIFEST: &str = "\
+apiVersion: compose-operator/v1
+kind: Stack
+metadata: {name: fair}
+spec:
+  compose: {files: [../compose.yaml]}
+  services:
+    api: {replicas: 3}
+";
+
+fn shop() -> Place {
+    Place::new(&[("compose.yaml", COMPOSE)])
+}
+
+#[test]
+fn help_says_what_there_is() {
+    assert_snapshot!("help", run("-h").seen());
+    for command in ["diff", "apply", "run", "status", "down", "config", "validate", "schema", "completion"] {
+        assert_snapshot!(format!("help-{command}"), run(&format!("{command} --help")).seen());
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_an_error_with_the_way_out() {
+    assert_snapshot!("usage-unknown-command", run("dif").seen());
+    assert_snapshot!("usage-unknown-option", run("diff --fil x").seen());
+    assert_snapshot!("usage-bad-duration", run("apply --timeout soon").seen());
+}
+
+#[test]
+fn the_schema_that_is_checked_in_is_the_one_that_is_printed() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/stack.schema.json");
+    let printed = run("schema").out;
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, &printed).unwrap();
+    }
+    let checked_in = fs::read_to_string(path).unwrap();
+    assert!(
+        checked_in == printed,
+        "the schema has changed; UPDATE_SCHEMA=1 cargo test --test cli writes it anew"
+    );
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = run(&format!("completion {shell}"));
+        assert_eq!(ran.code, Some(0));
+        assert!(ran.out.contains("operator") && ran.out.contains("validate"), "{shell}");
+    }
+}
+
+#[test]
+fn config_prints_what_compose_prints() {
+    let place = shop();
+    assert_snapshot!("config-yaml", place.run("config").seen());
+    assert_snapshot!("config-json", place.run("config --format json").seen());
+    assert_snapshot!("config-hash", place.run("config --hash *").seen());
+    for what in ["services", "images", "volumes", "profiles"] {
+        assert_snapshot!(format!("config-{what}"), place.run(&format!("config --{what}")).seen());
+    }
+    assert_eq!(place.run("config --services -o json").out, "[\n  \"api\",\n  \"redis\"\n]\n");
+    assert_eq!(place.run("config -q").seen(), "exit 0\n");
+    assert!(place.run("config --profile dev --services").out.contains("debug"));
+}
+
+#[test]
+fn config_of_a_service_that_is_not_there_names_those_that_are() {
+    assert_snapshot!("config-hash-unknown", shop().run("config --hash apy").seen());
+}
+
+#[test]
+fn config_of_several_stacks_asks_which() {
+    let both = format!("{MANIFEST}---\n{}", MANIFEST.replace("fair", "other"));
+    let place = Place::new(&[("compose.yaml", COMPOSE), ("manifests/all.yaml", &both)]);
+    assert_snapshot!("config-several", place.run("config").seen());
+    assert!(place.run("config -p other").out.starts_with("name: other\n"));
+}
+
+#[test]
+fn sound_files_are_sound() {
+    assert_snapshot!("validate-sound", shop().run("validate").seen());
+    let place = Place::new(&[("compose.yaml", COMPOSE), ("manifests/fair.yaml", MANIFEST)]);
+    assert_snapshot!("validate-json", place.run("validate -o json").seen());
+}
+
+#[test]
+fn what_is_wrong_with_a_manifest_is_shown_where_it_is() {
+    let manifest = MANIFEST
+        .replace("replicas: 3", "replica: 3, resources: {limits: {memory: lots}}")
+        .replace("spec:", "spec:\n  prune: maybe");
+    let place = Place::new(&[("compose.yaml", COMPOSE), ("manifests/fair.yaml", &manifest)]);
+    assert_snapshot!("validate-manifest", place.run("validate").seen());
+    assert_snapshot!("validate-manifest-json", place.run("validate -o json").seen());
+}
+
+#[test]
+fn what_is_wrong_with_a_compose_file_is_shown_where_it_is() {
+    let seen = |text: &str| Place::new(&[("compose.yaml", text)]).run("validate").seen();
+    assert_snapshot!("validate-broken-yaml", seen("services:\n  api: {image: [x\n"));
+    assert_snapshot!("validate-unknown-key", seen("services:\n  api:\n    image: x\n    restrat: always\n"));
+    assert_snapshot!(
+        "validate-required-variable",
+        seen("services:\n  api: {image: 'x:${TAG:?say which}'}\n")
+    );
+    assert_snapshot!(
+        "validate-limits",
+        seen("services:\n  api:\n    image: x\n    mem_limit: 64m\n    mem_reservation: 1g\n")
+    );
+    assert_snapshot!(
+        "validate-replicas",
+        seen(
+            "services:\n  api:\n    image: x\n    container_name: one\n    ports: ['8080:80']\n    deploy: {replicas: 3}\n"
+        )
+    );
+    assert_snapshot!(
+        "validate-cycle",
+        seen("services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [a]}\n")
+    );
+    assert_snapshot!(
+        "validate-unsupported",
+        seen("services:\n  a: {image: x, post_start: [{command: echo}]}\n")
+    );
+}
+
+#[test]
+fn files_that_are_not_there_are_named() {
+    assert_snapshot!("missing-file", run("validate -f gone.yaml").seen());
+    assert_snapshot!("missing-all", run("validate").seen());
+    let place = Place::new(&[("empty/readme.txt", "nothing")]);
+    assert_snapshot!("missing-in-directory", place.run("validate -f empty").seen());
+}
+
+#[test]
+fn a_pipe_sees_no_colours_unless_it_is_asked_for_them() {
+    let place = Place::new(&[("compose.yaml", "services: {a: {imag: x}}")]);
+    assert!(!place.run("validate").err.contains('\u{1b}'));
+    assert!(place.run("validate --color always").err.contains('\u{1b}'));
+}

@@ -1,0 +1,534 @@
+//! From files to the desired state: what is found, what is laid over what, and what is refused where.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use compose_operator::compose::{LoadOptions, MemoryFiles};
+use compose_operator::core::desired::{Condition, Desired, PullPolicy, Service};
+use compose_operator::core::redis;
+use compose_operator::core::spec::{MountKind, RestartPolicy};
+use compose_operator::stack::{self, Loaded};
+
+fn files(content: &[(&str, &str)]) -> MemoryFiles {
+    content.iter().fold(MemoryFiles::new(), |files, (path, text)| files.with(format!("/w/{path}"), *text))
+}
+
+fn options(paths: &[&str]) -> LoadOptions {
+    LoadOptions {
+        files: paths.iter().map(PathBuf::from).collect(),
+        working_dir: PathBuf::from("/w"),
+        ..LoadOptions::default()
+    }
+}
+
+fn load(paths: &[&str], content: &[(&str, &str)]) -> Loaded {
+    stack::load(&options(paths), &files(content))
+}
+
+/// The one sound stack of these files.
+fn desired(paths: &[&str], content: &[(&str, &str)]) -> Desired {
+    let mut stacks = load(paths, content).all().unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(stacks.len(), 1);
+    stacks.remove(0).desired
+}
+
+fn service<'d>(desired: &'d Desired, name: &str) -> &'d Service {
+    desired.services.get(name).unwrap_or_else(|| panic!("no service {name}"))
+}
+
+/// A bare Compose file's one service `a`.
+fn compiled(text: &str) -> Service {
+    let desired = desired(&["compose.yaml"], &[("compose.yaml", text)]);
+    service(&desired, "a").clone()
+}
+
+/// All faults as `file:line:column: message (help)`.
+fn faults(paths: &[&str], content: &[(&str, &str)]) -> Vec<String> {
+    told(&load(paths, content))
+}
+
+fn told(loaded: &Loaded) -> Vec<String> {
+    let faults = loaded.faults.iter();
+    faults
+        .map(|fault| match &fault.help {
+            Some(help) => format!("{} ({help})", fault.headline()).replace("/w/", ""),
+            None => fault.headline().replace("/w/", ""),
+        })
+        .collect()
+}
+
+const MANIFEST: &str = "\
+apiVersion: compose-operator/v1
+kind: Stack
+metadata: {name: shop}
+spec:
+  compose: {files: [../compose.yaml]}
+";
+
+const COMPOSE: &str = "\
+services:
+  api: {image: api, mem_limit: 512m, deploy: {replicas: 2}}
+  redis: {image: redis:7, command: redis-server --maxmemory 256mb --port 6380}
+";
+
+mod finding {
+    use super::*;
+
+    #[test]
+    fn a_bare_compose_file_is_a_stack_with_no_extras() {
+        let desired = desired(&["compose.yaml"], &[("compose.yaml", COMPOSE)]);
+        assert_eq!(desired.stack.as_str(), "w");
+        assert_eq!(desired.services.len(), 2);
+        assert!(!desired.prune);
+        assert_eq!(desired.origin.config_files, ["/w/compose.yaml"]);
+        assert_eq!(desired.origin.working_dir, "/w");
+    }
+
+    #[test]
+    fn paths_of_a_manifest_are_relative_to_the_manifest() {
+        let content = [("deploy/shop.yaml", MANIFEST), ("compose.yaml", COMPOSE)];
+        let desired = desired(&["deploy/shop.yaml"], &content);
+        assert_eq!(desired.stack.as_str(), "shop");
+        assert_eq!(desired.origin.config_files, ["/w/compose.yaml"]);
+    }
+
+    #[test]
+    fn a_manifest_without_compose_files_takes_the_nearest() {
+        let manifest = "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: shop}\n";
+        let content = [("deploy/shop.yaml", manifest), ("compose.yaml", COMPOSE)];
+        assert_eq!(desired(&["deploy/shop.yaml"], &content).services.len(), 2);
+    }
+
+    #[test]
+    fn a_directory_is_all_of_its_manifests_and_nothing_else() {
+        let other = MANIFEST.replace("shop", "blog");
+        let content = [
+            ("m/b.yaml", MANIFEST),
+            ("m/a.yml", other.as_str()),
+            ("m/compose.yaml", COMPOSE),
+            ("m/notes.txt", "kind: Stack"),
+            ("compose.yaml", COMPOSE),
+        ];
+        let loaded = load(&["m"], &content);
+        let names: Vec<&str> = loaded.stacks.iter().map(|stack| stack.desired.stack.as_str()).collect();
+        assert_eq!((names, loaded.faults.len()), (vec!["blog", "shop"], 0));
+        assert!(loaded.dependencies.directories.contains(&PathBuf::from("/w/m")));
+        assert!(loaded.dependencies.files.contains(&PathBuf::from("/w/m/b.yaml")));
+    }
+
+    #[test]
+    fn several_documents_of_one_file_are_several_stacks_and_p_picks_one() {
+        let both = format!("{MANIFEST}---\n{}", MANIFEST.replace("shop", "blog"));
+        let content = [("m/all.yaml", both.as_str()), ("compose.yaml", COMPOSE)];
+        assert_eq!(load(&["m/all.yaml"], &content).stacks.len(), 2);
+        let options = LoadOptions { project_name: Some("blog".into()), ..options(&["m/all.yaml"]) };
+        let loaded = stack::load(&options, &files(&content));
+        assert_eq!(loaded.stacks.len(), 1);
+        assert_eq!(loaded.stacks[0].desired.stack.as_str(), "blog");
+        let options = LoadOptions { project_name: Some("blogg".into()), ..options };
+        assert_eq!(
+            told(&stack::load(&options, &files(&content))),
+            ["no manifest declares the stack `blogg` (did you mean `blog`?)"]
+        );
+    }
+
+    #[test]
+    fn without_f_the_nearest_directory_with_manifests_or_a_compose_file_counts() {
+        let content = [("manifests/shop.yaml", MANIFEST), ("compose.yaml", COMPOSE)];
+        let inside = LoadOptions { working_dir: PathBuf::from("/w/src/deep"), ..options(&[]) };
+        let loaded = stack::load(&inside, &files(&content));
+        assert_eq!(loaded.stacks[0].desired.stack.as_str(), "shop");
+
+        let content = [("manifests/shop.yaml", MANIFEST), ("sub/compose.yaml", COMPOSE)];
+        let inside = LoadOptions { working_dir: PathBuf::from("/w/sub"), ..options(&[]) };
+        let loaded = stack::load(&inside, &files(&content));
+        assert_eq!(loaded.stacks[0].desired.stack.as_str(), "sub", "the Compose file is nearer");
+    }
+
+    #[test]
+    fn what_the_shell_says_does_not_choose_other_files_for_a_manifest() {
+        let environment = BTreeMap::from([
+            ("COMPOSE_FILE".to_owned(), "other.yaml".to_owned()),
+            ("COMPOSE_PROJECT_NAME".to_owned(), "other".to_owned()),
+        ]);
+        let options = LoadOptions { environment, ..options(&["m/shop.yaml"]) };
+        let loaded = stack::load(&options, &files(&[("m/shop.yaml", MANIFEST), ("compose.yaml", COMPOSE)]));
+        assert_eq!(loaded.stacks[0].desired.stack.as_str(), "shop");
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_refused() {
+        let content = [("m/a.yaml", MANIFEST), ("m/b.yaml", MANIFEST), ("compose.yaml", COMPOSE)];
+        assert_eq!(
+            faults(&["m/a.yaml", "compose.yaml"], &content),
+            ["`m/a.yaml` is a manifest and `compose.yaml` a Compose file; they cannot be given together \
+              (name the Compose files in the manifest, under `spec.compose.files`)"]
+        );
+        assert_eq!(
+            faults(&["m"], &content),
+            ["m/b.yaml:3:18: there are two stacks `shop` (two stacks of one name would fight over the same \
+              containers; rename one)"]
+        );
+        let mixed = format!("{MANIFEST}---\n{COMPOSE}");
+        assert_eq!(
+            faults(&["x.yaml"], &[("x.yaml", &mixed)]),
+            ["x.yaml:7:1: this document is not a manifest, unlike others of its file (add `apiVersion: \
+              compose-operator/v1` and `kind: Stack`, or move it)"]
+        );
+        assert_eq!(
+            faults(&["gone.yaml"], &[]),
+            ["gone.yaml: the file cannot be read: no such file or directory (check the path given with -f)"]
+        );
+    }
+
+    #[test]
+    fn one_broken_manifest_does_not_hide_the_sound_ones() {
+        let content = [
+            ("m/a.yaml", MANIFEST),
+            ("m/b.yaml", "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {nam: blog}\n"),
+            ("compose.yaml", COMPOSE),
+        ];
+        let loaded = load(&["m"], &content);
+        assert_eq!(loaded.stacks.len(), 1);
+        assert_eq!(
+            told(&loaded),
+            [
+                "m/b.yaml:3:12: unknown field `nam` in metadata (did you mean `name`?)",
+                "m/b.yaml:3:11: metadata lacks the field `name` (add `name: NAME`; it is the Compose project's name)",
+            ]
+        );
+    }
+}
+
+mod overlay {
+    use super::*;
+
+    fn with(services: &str) -> Desired {
+        let manifest = format!("{MANIFEST}  prune: true\n  services:\n{services}");
+        desired(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)])
+    }
+
+    #[test]
+    fn the_manifest_wins_over_the_compose_files() {
+        let desired = with(
+            "    api:\n      replicas: 5\n      resources: {limits: {cpus: \"0.5\", memory: 1G, pids: 100}, reservations: {memory: 256M}}\n",
+        );
+        let api = service(&desired, "api");
+        assert_eq!(api.replicas, 5);
+        assert_eq!(api.resources.nano_cpus, Some(500_000_000));
+        assert_eq!(api.resources.memory, Some(1 << 30));
+        assert_eq!(api.resources.memory_reservation, Some(256 << 20));
+        assert_eq!(api.resources.pids_limit, Some(100));
+        assert!(desired.prune);
+    }
+
+    #[test]
+    fn what_the_manifest_leaves_out_stays_as_the_compose_files_have_it() {
+        let desired = with("    api: {resources: {limits: {cpus: 1}}}\n");
+        let api = service(&desired, "api");
+        assert_eq!((api.replicas, api.resources.memory), (2, Some(512 << 20)));
+    }
+
+    #[test]
+    fn redis_settings_change_live_and_a_new_container_starts_with_them() {
+        let desired = with(
+            "    redis: {redis: {maxmemory: 512mb, maxmemoryPolicy: allkeys-lru, settings: {hz: 20, appendonly: true}}}\n",
+        );
+        let redis = service(&desired, "redis");
+        let live = redis.live.as_ref().unwrap();
+        assert_eq!(live.port, 6380);
+        let expected = [
+            ("appendonly", "yes"),
+            ("hz", "20"),
+            ("maxmemory", "536870912"),
+            ("maxmemory-policy", "allkeys-lru"),
+        ];
+        let settings: Vec<(&str, &str)> =
+            live.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(settings, expected);
+        assert_eq!(redis.spec.command.as_deref().unwrap(), ["redis-server", "--port", "6380"]);
+        let full = redis.command.as_deref().unwrap();
+        assert_eq!(redis::split_command(full).1, live.settings, "{full:?}");
+    }
+
+    #[test]
+    fn the_revision_does_not_see_live_settings_and_limits() {
+        let plain = desired(&["m/shop.yaml"], &[("m/shop.yaml", MANIFEST), ("compose.yaml", COMPOSE)]);
+        let changed = with("    redis: {redis: {maxmemory: 1gb}, resources: {limits: {memory: 2G}}}\n");
+        assert_eq!(service(&plain, "redis").spec, service(&changed, "redis").spec);
+    }
+
+    #[test]
+    fn a_redis_whose_image_starts_it_is_set_once_it_runs() {
+        let manifest =
+            format!("{MANIFEST}  services: {{cache: {{redis: {{maxmemory: 64mb, passwordEnv: PASS}}}}}}\n");
+        let compose = "services: {cache: {image: my-redis, environment: {PASS: canary}}}\n";
+        let desired = desired(&["m/s.yaml"], &[("m/s.yaml", &manifest), ("compose.yaml", compose)]);
+        let cache = service(&desired, "cache");
+        assert_eq!(cache.command, None);
+        let live = cache.live.as_ref().unwrap();
+        assert_eq!(live.settings["maxmemory"], "67108864");
+        assert_eq!(live.password.as_ref().unwrap().expose(), "canary");
+        assert!(!format!("{desired:?}").contains("canary"));
+    }
+}
+
+mod compiling {
+    use super::*;
+
+    #[test]
+    fn names_in_the_engine_are_composes() {
+        let text = "\
+name: p
+services:
+  a: {build: ., networks: [front, out], volumes: ['data:/data', 'shared:/shared', '/anonymous']}
+networks: {front: {}, out: {external: true, name: corp}}
+volumes: {data: {}, shared: {external: true}}
+";
+        let desired = desired(&["compose.yaml"], &[("compose.yaml", text)]);
+        let a = service(&desired, "a");
+        assert_eq!(a.spec.image, "p-a");
+        assert_eq!(a.image.build.as_ref().unwrap().context, "/w");
+        assert_eq!(a.networks.keys().collect::<Vec<_>>(), ["corp", "p_front"]);
+        assert!(a.networks["p_front"].aliases.contains("a"));
+        assert!(desired.networks["out"].external);
+        assert_eq!(a.spec.mounts["/data"].source, "p_data");
+        assert_eq!(a.spec.mounts["/shared"].source, "shared");
+        assert_eq!(a.spec.mounts["/anonymous"].source, "");
+        assert_eq!(desired.volumes["data"].name, "p_data");
+        assert!(!a.config_hash.is_empty());
+    }
+
+    #[test]
+    fn a_service_without_networks_is_on_the_default_one_unless_it_has_a_mode() {
+        assert_eq!(compiled("services: {a: {image: x}}").networks.keys().collect::<Vec<_>>(), ["w_default"]);
+        let host = compiled("services: {a: {image: x, network_mode: host}}");
+        assert!(host.networks.is_empty());
+        assert_eq!(host.spec.network_mode.as_deref(), Some("host"));
+    }
+
+    #[test]
+    fn the_environment_is_resolved_and_never_shown() {
+        let text = "services: {a: {image: x, env_file: a.env, environment: {B: two, GONE: }}}";
+        let content = [("compose.yaml", text), ("a.env", "A=canary\nB=one\n")];
+        let desired = desired(&["compose.yaml"], &content);
+        let environment = &service(&desired, "a").spec.environment;
+        let values: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        assert_eq!(values, [("A", "canary"), ("B", "two")]);
+        assert!(!format!("{desired:?}").contains("canary"));
+    }
+
+    #[test]
+    fn limits_come_from_either_place_and_deploy_wins() {
+        let a = compiled(
+            "services: {a: {image: x, cpus: 0.5, pids_limit: 50, cpu_shares: 512, deploy: {resources: {limits: {memory: 1G}, reservations: {memory: 512M}}}}}",
+        );
+        assert_eq!(a.resources.nano_cpus, Some(500_000_000));
+        assert_eq!(a.resources.pids_limit, Some(50));
+        assert_eq!(a.resources.cpu_shares, Some(512));
+        assert_eq!(a.resources.memory, Some(1 << 30));
+        assert_eq!(a.resources.memory_reservation, Some(512 << 20));
+    }
+
+    #[test]
+    fn restart_policies_come_from_either_place() {
+        let policy =
+            |text: &str| compiled(&format!("services: {{a: {{image: x, {text}}}}}")).resources.restart;
+        assert_eq!(policy("restart: unless-stopped"), RestartPolicy::UnlessStopped);
+        assert_eq!(policy("restart: 'on-failure:3'"), RestartPolicy::OnFailure { max_retries: 3 });
+        assert_eq!(policy("deploy: {restart_policy: {condition: any}}"), RestartPolicy::Always);
+        assert_eq!(policy("tty: true"), RestartPolicy::No);
+    }
+
+    #[test]
+    fn durations_sizes_and_lists_are_the_engines() {
+        let a = compiled(
+            "services: {a: {image: x, stop_grace_period: 1m30s, shm_size: 64m, init: true, \
+             extra_hosts: ['db:10.0.0.1'], ulimits: {nofile: {soft: 10, hard: 20}, nproc: 5}, \
+             sysctls: {net.core.somaxconn: 1024}, expose: ['9000', 53/udp], \
+             healthcheck: {test: curl -f http://localhost, interval: 10s, retries: 3}}}",
+        );
+        assert_eq!(a.spec.stop_grace_period, Some(90));
+        assert_eq!(a.spec.shm_size, Some(64 << 20));
+        assert_eq!(a.spec.init, Some(true));
+        assert!(a.spec.extra_hosts.contains("db:10.0.0.1"));
+        assert_eq!((a.spec.ulimits["nofile"], a.spec.ulimits["nproc"]), ((10, 20), (5, 5)));
+        assert_eq!(a.spec.sysctls["net.core.somaxconn"], "1024");
+        assert!(a.spec.expose.contains("9000/tcp") && a.spec.expose.contains("53/udp"));
+        let check = a.spec.healthcheck.unwrap();
+        assert_eq!(check.test, ["CMD-SHELL", "curl -f http://localhost"]);
+        assert_eq!((check.interval, check.retries, check.timeout), (10_000_000_000, 3, 0));
+    }
+
+    #[test]
+    fn configs_and_secrets_are_files_mounted_read_only() {
+        let text = "\
+services:
+  a: {image: x, configs: [app], secrets: [{source: key, target: tls.key}], tmpfs: ['/tmp:size=16m']}
+configs: {app: {file: ./app.conf}}
+secrets: {key: {file: ./tls.key}}
+";
+        let a = compiled(text);
+        let mount = |path: &str| {
+            let mount = &a.spec.mounts[path];
+            (mount.kind, mount.source.as_str(), mount.read_only)
+        };
+        assert_eq!(mount("/app"), (MountKind::Bind, "/w/app.conf", true));
+        assert_eq!(mount("/run/secrets/tls.key"), (MountKind::Bind, "/w/tls.key", true));
+        assert_eq!(mount("/tmp").0, MountKind::Tmpfs);
+        assert_eq!(a.spec.mounts["/tmp"].options["size"], "16m");
+    }
+
+    #[test]
+    fn what_a_service_leans_on_comes_first() {
+        let text = "\
+services:
+  a:
+    image: x
+    depends_on: {db: {condition: service_healthy}, job: {condition: service_completed_successfully, required: false}}
+    volumes_from: [data]
+  db: {image: x}
+  job: {image: x}
+  data: {image: x}
+";
+        let a = compiled(text);
+        let conditions: Vec<(&str, Condition, bool)> =
+            a.depends_on.iter().map(|(name, it)| (name.as_str(), it.condition, it.required)).collect();
+        assert_eq!(
+            conditions,
+            [
+                ("data", Condition::Started, true),
+                ("db", Condition::Healthy, true),
+                ("job", Condition::CompletedSuccessfully, false),
+            ]
+        );
+    }
+
+    #[test]
+    fn services_that_no_profile_selects_are_known_and_left_alone() {
+        let text = "services: {a: {image: x, pull_policy: always}, debug: {image: y, profiles: [dev]}}";
+        let desired = desired(&["compose.yaml"], &[("compose.yaml", text)]);
+        assert_eq!(desired.services.len(), 1);
+        assert!(desired.inactive.contains("debug"));
+        assert_eq!(service(&desired, "a").image.pull_policy, PullPolicy::Always);
+        assert_eq!(Duration::from_secs(10), compose_operator::core::desired::DEFAULT_STOP_GRACE);
+    }
+}
+
+mod refusing {
+    use super::*;
+
+    fn refused(text: &str) -> Vec<String> {
+        faults(&["c.yaml"], &[("c.yaml", text)])
+    }
+
+    #[test]
+    fn impossible_limits() {
+        let text = "\
+services:
+  a: {image: x, mem_limit: 4m}
+  b: {image: x, mem_limit: 64m, mem_reservation: 128m}
+  c: {image: x, deploy: {resources: {limits: {cpus: '0.5'}, reservations: {cpus: '1'}}}}
+  d: {image: x, mem_limit: 64m, memswap_limit: 32m}
+";
+        assert_eq!(
+            refused(text),
+            [
+                "c.yaml:2:28: service `a` is limited to 4 MiB of memory (Docker takes 6 MiB or more)",
+                "c.yaml:3:50: service `b` reserves 128 MiB of memory, more than its limit of 64 MiB (raise the limit or lower the reservation)",
+                "c.yaml:4:82: service `c` reserves 1 processors, more than its limit of 0.5 (raise the limit or lower the reservation)",
+                "c.yaml:5:48: service `d` limits memory and swap together to 32 MiB, less than its memory limit of 64 MiB (`memswap_limit` counts the memory in: raise it)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_reservation_of_the_manifest_above_a_limit_of_the_compose_file() {
+        let manifest =
+            format!("{MANIFEST}  services: {{api: {{resources: {{reservations: {{memory: 1G}}}}}}}}\n");
+        let loaded = load(&["m/s.yaml"], &[("m/s.yaml", &manifest), ("compose.yaml", COMPOSE)]);
+        assert_eq!(
+            told(&loaded),
+            [
+                "m/s.yaml:6:55: service `api` reserves 1 GiB of memory, more than its limit of 512 MiB (raise the limit or lower the reservation)"
+            ]
+        );
+        let frame = loaded.faults[0].frame(false);
+        assert!(frame.contains("compose.yaml:2") && frame.contains("the limit"), "{frame}");
+    }
+
+    #[test]
+    fn several_replicas_of_what_only_one_can_have() {
+        let text = "\
+services:
+  a: {image: x, scale: 2, ports: ['8080:80']}
+  b: {image: x, scale: 2, ports: ['8080-8081:80', '90']}
+  c: {image: x, scale: 2, networks: {n: {ipv4_address: 10.1.0.9}}}
+networks: {n: {ipam: {config: [{subnet: 10.1.0.0/24}]}}}
+";
+        assert_eq!(
+            refused(text),
+            [
+                "c.yaml:2:35: service `a` has 2 replicas and the fixed host port 8080 (publish a range (8000-8009:80) or no host port, and put a proxy in front)",
+                "c.yaml:4:56: service `c` has 2 replicas and the fixed address 10.1.0.9 (remove the address; the service's name reaches all of its replicas)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_manifest_that_names_what_is_not_there() {
+        let manifest = format!(
+            "{MANIFEST}  services: {{apy: {{replicas: 2}}, redis: {{redis: {{settings: {{hzz: 1, hz: ten}}, passwordEnv: PW}}}}}}\n"
+        );
+        assert_eq!(
+            faults(&["m/s.yaml"], &[("m/s.yaml", &manifest), ("compose.yaml", COMPOSE)]),
+            [
+                "m/s.yaml:6:14: the Compose files have no service `apy` (did you mean `api`?)",
+                "m/s.yaml:6:66: redis does not take `hzz` while it runs (did you mean `hz`?)",
+                "m/s.yaml:6:73: `ten` is not a whole number",
+                "m/s.yaml:6:92: service `redis` has no environment variable `PW` (there is none)",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_carried_over_yet_is_told_and_not_dropped() {
+        let text = "\
+services:
+  a:
+    image: x
+    annotations: {a: b}
+    post_start: [{command: echo}]
+    pull_policy: daily
+    configs: [inline]
+    networks: {default: {mac_address: '02:42:ac:11:00:02'}}
+configs: {inline: {content: hello}}
+";
+        let told = refused(text);
+        let places: Vec<&str> =
+            told.iter().filter_map(|fault| fault.split_once(": ")).map(|(place, _)| place).collect();
+        assert_eq!(
+            places,
+            ["c.yaml:4:18", "c.yaml:5:17", "c.yaml:6:18", "c.yaml:8:39", "c.yaml:9:29"],
+            "{told:#?}"
+        );
+    }
+
+    #[test]
+    fn redis_above_its_containers_limit_is_a_warning() {
+        let text = "services: {r: {image: redis, mem_limit: 64m, command: redis-server --maxmemory 128mb}}";
+        let loaded = load(&["c.yaml"], &[("c.yaml", text)]);
+        assert!(loaded.faults.is_empty());
+        let warnings: Vec<String> = loaded.stacks[0].warnings.iter().map(|it| it.message.clone()).collect();
+        assert_eq!(
+            warnings,
+            [
+                "redis in service `r` may hold 128 MiB of keys, more than its container's memory limit of 64 MiB"
+            ]
+        );
+    }
+}
