@@ -1,0 +1,14 @@
+//! The real binary against a real Docker Engine, end to end. Without an engine these tests fail: they are what
+//! says that the operator does its job.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also outside of its own function"
+)]
+
+mod apply;
+mod limits;
+mod redis;
+mod scale;
+mod stage;
