@@ -186,7 +186,7 @@ impl Collected<'_> {
 
     fn replaced(&mut self, service: &Service, replicas: &Replicas<'_>) {
         for old in &replicas.outdated {
-            let (impact, reason) = match Strategy::of(service) {
+            let (impact, reason) = match &replicas.strategy {
                 _ if service.replicas == 0 => (Impact::Restart, "it goes".to_owned()),
                 _ if old.container.state != State::Running => {
                     (Impact::Rolling, "needs a new container; the old one does not run".to_owned())

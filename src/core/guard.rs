@@ -8,6 +8,7 @@ use std::fmt;
 use super::action::{Action, Call, Precondition};
 use super::observed::Container;
 use super::ownership;
+use super::replace::Strategy;
 use super::view::{self, View};
 
 /// A broken promise.
@@ -107,8 +108,8 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
 /// Whether stopping this container leaves fewer ready ones than there should be.
 fn stops_too_many(container: &Container, others: &[Action], view: &View<'_>) -> Option<Promise> {
     let service = view.desired.services.get(container.service()?)?;
-    if super::replace::Strategy::of(service) != super::replace::Strategy::StartFirst || !container.is_ready()
-    {
+    let replicas = view.replicas(container.service()?)?;
+    if replicas.strategy != Strategy::StartFirst || !container.is_ready() {
         return None;
     }
     let stopping = |c: &Container| {
@@ -116,11 +117,7 @@ fn stops_too_many(container: &Container, others: &[Action], view: &View<'_>) -> 
             .iter()
             .any(|other| matches!(&other.call, Call::StopContainer { target, .. } if target.id == c.id))
     };
-    let left = view
-        .replicas(container.service()?)?
-        .all()
-        .filter(|c| c.is_ready() && c.id != container.id && !stopping(c))
-        .count();
+    let left = replicas.all().filter(|c| c.is_ready() && c.id != container.id && !stopping(c)).count();
     (left < usize::try_from(service.replicas).unwrap_or(usize::MAX)).then_some(Promise::Availability)
 }
 

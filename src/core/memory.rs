@@ -154,7 +154,7 @@ impl Memory {
             for container in replicas.all() {
                 self.note_crash(service, &replicas.revision, container, now);
             }
-            self.note_rollout(name, service, replicas, now);
+            self.note_rollout(name, replicas, now);
         }
         self.rollouts.retain(|name, _| desired.services.contains_key(name));
         self.crashes.retain(|replica, _| desired.services.contains_key(&replica.service));
@@ -195,13 +195,7 @@ impl Memory {
         self.crashes.insert(replica, crashes);
     }
 
-    fn note_rollout(
-        &mut self,
-        name: &ServiceName,
-        service: &Service,
-        replicas: &Replicas<'_>,
-        now: Timestamp,
-    ) {
+    fn note_rollout(&mut self, name: &ServiceName, replicas: &Replicas<'_>, now: Timestamp) {
         if replicas.outdated.is_empty() {
             self.rollouts.remove(name);
             return;
@@ -215,7 +209,7 @@ impl Memory {
         }
         rollout.ready = ready;
         if rollout.failed.is_none() && !replicas.current.is_empty() {
-            rollout.failed = self.rollout_failure(service, replicas).or_else(|| {
+            rollout.failed = self.rollout_failure(replicas).or_else(|| {
                 (now.since(rollout.progressed_at) >= limits::PROGRESS_DEADLINE)
                     .then(|| format!("no progress for {} s", limits::PROGRESS_DEADLINE.as_secs()))
             });
@@ -225,8 +219,8 @@ impl Memory {
 
     /// Why a stop-first replacement must be given up now: nothing serves while it tries. A start-first one
     /// hurts nobody, and has until its deadline.
-    fn rollout_failure(&self, service: &Service, replicas: &Replicas<'_>) -> Option<String> {
-        if Strategy::of(service) == Strategy::StartFirst {
+    fn rollout_failure(&self, replicas: &Replicas<'_>) -> Option<String> {
+        if replicas.strategy == Strategy::StartFirst {
             return None;
         }
         replicas.current.iter().find_map(|container| {

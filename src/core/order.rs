@@ -71,6 +71,21 @@ fn dependencies_of(container: &Container) -> impl Iterator<Item = &str> {
         .filter(|name| !name.is_empty())
 }
 
+/// All services that this one waits for, directly or through others.
+pub fn transitive(name: &ServiceName, desired: &Desired) -> BTreeSet<ServiceName> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![name];
+    while let Some(name) = open.pop() {
+        for dependency in desired.services.get(name).into_iter().flat_map(|service| service.depends_on.keys())
+        {
+            if found.insert(dependency.clone()) {
+                open.push(dependency);
+            }
+        }
+    }
+    found
+}
+
 /// The services in an order in which every one comes after what it depends on; within that, by name.
 pub fn by_dependency(desired: &Desired) -> Vec<&ServiceName> {
     let mut done: BTreeSet<&ServiceName> = BTreeSet::new();

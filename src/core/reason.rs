@@ -53,6 +53,8 @@ pub enum Reason {
     RolloutFailed,
     /// A replacement is under way.
     RollingOut,
+    /// It is one too many, and serves until the others do.
+    ScalingDown,
     /// A volume should be different, which would cost its data.
     VolumeDiffers,
     /// Containers of services that are gone stay, since `prune` is off.

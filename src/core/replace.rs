@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::desired::Service;
+use super::desired::{Desired, Service};
+use super::ids::ServiceName;
+use super::observed::Container;
+use super::order;
 use super::spec::MountKind;
 
 /// The order of a replacement.
@@ -28,12 +31,33 @@ pub enum WhyStopFirst {
     HostNetwork,
     /// A volume that the single replica writes to: two writers could destroy its data.
     Volume(String),
+    /// It holds a host port or name that now belongs to a service that it waits for.
+    HandsOver {
+        /// The port or name.
+        what: String,
+        /// The service that waits for it.
+        to: ServiceName,
+    },
 }
 
 impl Strategy {
     /// The order for a service.
     pub fn of(service: &Service) -> Self {
         Self::why_stop_first(service).map_or(Self::StartFirst, Self::StopFirst)
+    }
+
+    /// The order for a service whose container `old` is to be replaced: stop-first too where the two would
+    /// wait for each other, one for a port or name and the other for its dependency.
+    pub fn with_handover(name: &ServiceName, service: &Service, old: &Container, desired: &Desired) -> Self {
+        let claimed = order::transitive(name, desired).into_iter().find_map(|dependency| {
+            let other = desired.services.get(&dependency)?;
+            let wanted = other.spec.ports.iter().filter_map(super::spec::Port::fixed);
+            let port = wanted.into_iter().find(|port| old.host_ports().contains(port));
+            let what = port.map(|port| format!("host port {port}"));
+            let what = what.or_else(|| other.container_name.clone().filter(|name| *name == old.name))?;
+            Some(WhyStopFirst::HandsOver { what, to: dependency })
+        });
+        claimed.map_or_else(|| Self::of(service), Self::StopFirst)
     }
 
     fn why_stop_first(service: &Service) -> Option<WhyStopFirst> {
@@ -71,6 +95,9 @@ impl fmt::Display for WhyStopFirst {
             Self::FixedAddress(address) => write!(f, "only one container can have address {address}"),
             Self::HostNetwork => {
                 f.write_str("two containers on the host's network would want the same ports")
+            }
+            Self::HandsOver { what, to } => {
+                write!(f, "{to} takes over {what} from it, and it waits for {to}")
             }
             Self::Volume(name) => write!(f, "two writers could destroy the data of volume {name}"),
         }

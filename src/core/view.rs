@@ -7,6 +7,7 @@ use super::fields::FieldChange;
 use super::ids::{Revision, ServiceName};
 use super::observed::{Container, Observed, State};
 use super::ownership;
+use super::replace::Strategy;
 use super::revision::{self, Verdict};
 use super::spec::RestartPolicy;
 
@@ -30,6 +31,8 @@ pub struct View<'a> {
 pub struct Replicas<'a> {
     /// The revision that containers should be of.
     pub revision: Revision,
+    /// How outdated ones are replaced.
+    pub strategy: Strategy,
     /// Made from the current revision, by number.
     pub current: Vec<&'a Container>,
     /// Made from another revision, by number.
@@ -65,7 +68,7 @@ impl<'a> View<'a> {
             .iter()
             .map(|(name, service)| {
                 let containers = by_service.remove(name.as_str()).unwrap_or_default();
-                (name.as_str(), Replicas::sort(service, containers, observed))
+                (name.as_str(), Replicas::sort(name, service, containers, desired, observed))
             })
             .collect();
         Self { desired, observed, services, orphans, pretenders }
@@ -86,17 +89,27 @@ impl<'a> View<'a> {
 }
 
 impl<'a> Replicas<'a> {
-    fn sort(service: &Service, mut containers: Vec<&'a Container>, observed: &Observed) -> Self {
+    fn sort(
+        name: &ServiceName,
+        service: &Service,
+        mut containers: Vec<&'a Container>,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> Self {
         let revision = revision::of(service);
         containers.sort_by_key(|container| (container.number(), container.created_at, &container.id));
-        let (mut current, mut outdated) = (Vec::new(), Vec::new());
+        let (mut current, mut outdated): (Vec<&Container>, Vec<Outdated<'_>>) = (Vec::new(), Vec::new());
         for container in containers {
             match revision::judge(service, &revision, container, observed) {
                 Verdict::Current => current.push(container),
                 Verdict::Outdated(changes) => outdated.push(Outdated { container, changes }),
             }
         }
-        Self { revision, current, outdated }
+        let strategy = outdated
+            .iter()
+            .map(|old| Strategy::with_handover(name, service, old.container, desired))
+            .find(|strategy| *strategy != Strategy::StartFirst);
+        Self { revision, strategy: strategy.unwrap_or_else(|| Strategy::of(service)), current, outdated }
     }
 
     /// All of them.

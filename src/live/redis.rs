@@ -170,9 +170,11 @@ async fn connect(address: &str, live: &LiveSettings) -> Result<MultiplexedConnec
         return connect_with(address, live.port, plain()).await;
     };
     match connect_with(address, live.port, plain().set_password(password.expose())).await {
-        // It runs without the password that it should have: its settings are no secret yet.
-        Err(error) if error.to_string().contains("without any password configured") => {
-            connect_with(address, live.port, plain()).await
+        Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
+            // It may run without the password that it should have. If not, the first refusal stands.
+            let mut connection = connect_with(address, live.port, plain()).await?;
+            redis::cmd("PING").exec_async(&mut connection).await.map_err(|_| error)?;
+            Ok(connection)
         }
         connected => connected,
     }

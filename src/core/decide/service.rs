@@ -7,7 +7,7 @@ use super::super::ids::{Replica, ServiceName};
 use super::super::limits;
 use super::super::observed::{Container, State};
 use super::super::reason::Reason;
-use super::super::replace::Strategy;
+use super::super::replace::{Strategy, WhyStopFirst};
 use super::super::time::Timestamp;
 use super::super::view::{Outdated, Replicas, is_completed, serves};
 use super::{Planner, target};
@@ -22,6 +22,7 @@ impl Planner<'_> {
         let is_double = |container: &Container| doubles.iter().any(|double| double.id == container.id);
         let replicas = Replicas {
             revision: replicas.revision.clone(),
+            strategy: replicas.strategy.clone(),
             current: replicas.current.iter().copied().filter(|c| !is_double(c)).collect(),
             outdated: replicas.outdated.iter().filter(|old| !is_double(old.container)).cloned().collect(),
         };
@@ -59,10 +60,18 @@ impl Planner<'_> {
         let mut surplus: Vec<&Container> = replicas.current.clone();
         surplus.sort_by_key(|container| std::cmp::Reverse(container.number()));
         surplus.truncate(have.saturating_sub(wanted));
+        let kept: Vec<&&Container> =
+            replicas.current.iter().filter(|c| surplus.iter().all(|gone| gone.id != c.id)).collect();
+        let serving = kept.iter().filter(|container| serves(container, service)).count();
         for container in &surplus {
-            self.retire(Some(name), container, Cause::ScaleDown { from, to });
+            if serving < wanted && serves(container, service) {
+                let message = "it goes when the replicas that stay are ready".to_owned();
+                self.wait(Some(name), &container.name, Reason::ScalingDown, message, None);
+            } else {
+                self.retire(Some(name), container, Cause::ScaleDown { from, to });
+            }
         }
-        for container in replicas.current.iter().filter(|c| surplus.iter().all(|gone| gone.id != c.id)) {
+        for container in kept {
             self.tend(name, service, container);
         }
         let mut missing = wanted.saturating_sub(have + self.coming(name));
@@ -137,7 +146,7 @@ impl Planner<'_> {
     fn replace(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
         let wanted = usize::try_from(service.replicas).unwrap_or(usize::MAX);
         let total = replicas.count() + self.coming(name);
-        let start_first = Strategy::of(service) == Strategy::StartFirst;
+        let start_first = replicas.strategy == Strategy::StartFirst;
         for container in &replicas.current {
             if start_first || container.state != State::Created {
                 self.tend(name, service, container);
@@ -180,13 +189,14 @@ impl Planner<'_> {
 
     /// Stop-first: the new container is made; the old one stops (and stays) before the new one starts.
     fn swap(&mut self, name: &ServiceName, service: &Service, new: &Container, replicas: &Replicas<'_>) {
-        if self.connect(name, service, new) || self.waits_for_dependency(name, service, new) {
+        let hands_over = matches!(replicas.strategy, Strategy::StopFirst(WhyStopFirst::HandsOver { .. }));
+        if self.connect(name, service, new) || !hands_over && self.waits_for_dependency(name, service, new) {
             return;
         }
         let serving: Vec<&Outdated<'_>> =
             replicas.outdated.iter().filter(|old| is_up(old.container)).collect();
         let up = serving.len() + replicas.current.iter().filter(|c| is_up(c)).count();
-        if up >= usize::try_from(service.replicas).unwrap_or(usize::MAX)
+        if (hands_over || up >= usize::try_from(service.replicas).unwrap_or(usize::MAX))
             && let Some(old) = serving.last()
         {
             self.stop(Some(name), old.container, old.cause());

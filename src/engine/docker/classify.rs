@@ -111,10 +111,13 @@ pub(super) fn by_words(message: &str) -> Option<FailureKind> {
         "pull access denied",
         "repository does not exist",
         "no matching manifest",
+        "does not match the specified platform",
     ]) || (says(&["manifest for "]) && says(&["not found"]))
     {
         Some(FailureKind::ImageNotFound)
-    } else if says(&["unauthorized", "authentication required", "access to the resource is denied"]) {
+    } else if says(&["unauthorized", "authentication required", "access to the resource is denied"])
+        || says(&["denied: ", "403 forbidden"])
+    {
         Some(FailureKind::Denied)
     } else {
         by_words_on_objects(&lower)
@@ -136,6 +139,7 @@ fn by_words_on_objects(lower: &str) -> Option<FailureKind> {
         "you cannot remove",
         "is being used by",
         "marked for removal",
+        "is not running",
         "already in progress",
     ]) {
         Some(FailureKind::InUse)
@@ -148,9 +152,12 @@ fn by_words_on_objects(lower: &str) -> Option<FailureKind> {
     } else if says(&[
         "oci runtime create failed",
         "unable to set memory limit",
+        "unable to find user",
+        "unable to find group",
         "cannot update container",
         "error while creating mount source path",
         "invalid mount config",
+        "not a shared",
         "conflicting options",
     ]) {
         Some(FailureKind::Invalid)
@@ -221,6 +228,12 @@ mod tests {
              requested access to the resource is denied",
             FailureKind::ImageNotFound,
         ),
+        (
+            404,
+            "image with reference a:1 was found but does not match the specified platform",
+            FailureKind::ImageNotFound,
+        ),
+        (500, "error from registry: denied: no", FailureKind::Denied),
         (500, "Get \"https://r/v2/\": unauthorized: authentication required", FailureKind::Denied),
         (500, "toomanyrequests: You have reached your pull rate limit", FailureKind::Unavailable),
         (500, "Get \"https://r/v2/\": dial tcp: lookup r: no such host", FailureKind::Unavailable),

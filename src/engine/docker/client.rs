@@ -27,7 +27,7 @@ impl ApiVersion {
     /// Takes all networks in the create call, and MAC addresses by network (Docker 25).
     pub(super) const MANY_NETWORKS: Self = Self(1, 44);
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;
         Some(Self(major.parse().ok()?, minor.parse().ok()?))
     }
@@ -46,6 +46,8 @@ pub(super) struct Facts {
     pub(super) runtime: String,
     /// The cgroup name space of containers that ask for none: `host` on cgroup v1, `private` on v2.
     pub(super) cgroup: &'static str,
+    /// Its machine has cgroup v2.
+    pub(super) cgroup_v2: bool,
     /// Swap can be limited. Where it cannot, the engine puts −1 in every container.
     pub(super) swap_limit: bool,
     /// The part that the core knows.
@@ -53,7 +55,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    fn new(version: SystemVersion, info: SystemInfo) -> Self {
+    pub(super) fn new(version: SystemVersion, info: SystemInfo) -> Self {
         let api_version = version.api_version.unwrap_or_default();
         let v2 = info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_2);
         Self {
@@ -62,6 +64,7 @@ impl Facts {
             log_driver: info.logging_driver.unwrap_or_default(),
             runtime: info.default_runtime.unwrap_or_default(),
             cgroup: if v2 { "private" } else { "host" },
+            cgroup_v2: v2,
             swap_limit: info.swap_limit.unwrap_or(true),
             info: EngineInfo {
                 version: version.version.unwrap_or_default(),

@@ -36,6 +36,17 @@ pub(super) enum Host {
     Ssh(String),
 }
 
+impl Host {
+    /// An address without a port means Docker's own: 2375, with TLS 2376.
+    fn tcp(authority: &str, tls: Option<Certificates>) -> Self {
+        let authority = trimmed(authority);
+        // Past the brackets of an IPv6 address.
+        let has_port = authority.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
+        let port = if tls.is_some() { 2376 } else { 2375 };
+        Self::Tcp { authority: if has_port { authority } else { format!("{authority}:{port}") }, tls }
+    }
+}
+
 /// Where the three files of Docker's TLS lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Certificates(pub(super) PathBuf);
@@ -89,11 +100,9 @@ impl Address {
     fn parse(text: &str, tls: Option<Certificates>, source: Source) -> Result<Self, Failure> {
         let host = match text.split_once("://") {
             Some(("unix", path)) if path.starts_with('/') => Host::Unix(path.to_owned()),
-            Some(("tcp" | "http", authority)) if is_authority(authority) => {
-                Host::Tcp { authority: trimmed(authority), tls }
-            }
+            Some(("tcp" | "http", authority)) if is_authority(authority) => Host::tcp(authority, tls),
             Some(("https", authority)) if is_authority(authority) && tls.is_some() => {
-                Host::Tcp { authority: trimmed(authority), tls }
+                Host::tcp(authority, tls)
             }
             Some(("ssh", destination)) if is_authority(destination) => Host::Ssh(trimmed(destination)),
             _ => {
@@ -220,6 +229,11 @@ mod tests {
         let host = ("DOCKER_HOST", "unix:///run/a.sock");
         assert_eq!(found(None, &[host, ("DOCKER_CONTEXT", "x")]), "unix:///run/a.sock");
         assert_eq!(found(Some("ssh://me@far/"), &[host]), "ssh://me@far");
+        assert_eq!(found(Some("tcp://far"), &[]), "tcp://far:2375");
+        assert_eq!(
+            found(Some("tcp://[::1]"), &[("DOCKER_TLS_VERIFY", "1"), ("HOME", "/h")]),
+            "tcp://[::1]:2376"
+        );
         assert_eq!(found(None, &[("DOCKER_HOST", ""), ("DOCKER_CONTEXT", "default")]), DEFAULT_SOCKET);
     }
 

@@ -239,3 +239,83 @@ fn cgroup(word: &str) -> Result<HostConfigCgroupnsModeEnum, String> {
 fn isolation(word: &str) -> Result<HostConfigIsolationEnum, String> {
     word.parse().map_err(|_| format!("there is no isolation {word:?}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::core::ids::Replica;
+    use crate::core::spec::Resources;
+
+    fn new(spec: ContainerSpec) -> NewContainer {
+        let endpoint = |priority| Endpoint { priority, ..Endpoint::default() };
+        NewContainer {
+            name: "shop-web-1".to_owned(),
+            replica: Replica { service: "web".into(), number: 1 },
+            spec,
+            resources: Resources::default(),
+            labels: BTreeMap::new(),
+            networks: [("shop_a".to_owned(), endpoint(0)), ("shop_b".to_owned(), endpoint(9))].into(),
+        }
+    }
+
+    fn old() -> ApiVersion {
+        ApiVersion::parse("1.43").unwrap()
+    }
+
+    #[test]
+    fn an_old_engine_gets_one_network_and_a_new_one_all() {
+        let body = |api| body(&new(ContainerSpec::default()), api).unwrap();
+        let networks = |body: &Value| {
+            let endpoints = body["NetworkingConfig"]["EndpointsConfig"].as_object().unwrap();
+            let mut names: Vec<String> = endpoints.keys().cloned().collect();
+            names.sort();
+            names
+        };
+        assert_eq!(networks(&body(old())), ["shop_b"]);
+        assert_eq!(networks(&body(ApiVersion::MANY_NETWORKS)), ["shop_a", "shop_b"]);
+        assert_eq!(body(old())["HostConfig"]["NetworkMode"], "shop_b");
+    }
+
+    #[test]
+    fn a_mac_address_stands_where_each_engine_looks_for_it() {
+        let spec =
+            ContainerSpec { mac_address: Some("02:00:00:00:00:01".to_owned()), ..ContainerSpec::default() };
+        let on = |api| {
+            let body = body(&new(spec.clone()), api).unwrap();
+            let endpoint = body["NetworkingConfig"]["EndpointsConfig"]["shop_b"]["MacAddress"].clone();
+            (body["MacAddress"].clone(), endpoint)
+        };
+        let address = Value::from("02:00:00:00:00:01");
+        assert_eq!(on(old()), (address.clone(), Value::Null));
+        assert_eq!(on(ApiVersion::MANY_NETWORKS), (address.clone(), address));
+    }
+
+    #[test]
+    fn a_start_interval_needs_an_engine_that_has_it() {
+        let healthcheck = Some(Healthcheck { start_interval: 5, ..Healthcheck::default() });
+        let new = new(ContainerSpec { healthcheck, ..ContainerSpec::default() });
+        assert!(body(&new, old()).unwrap_err().contains("start_interval"));
+        assert_eq!(body(&new, ApiVersion::MANY_NETWORKS).unwrap()["Healthcheck"]["StartInterval"], 5);
+    }
+
+    #[test]
+    fn devices_go_where_their_kind_goes() {
+        let devices = ["/dev/fuse", "/dev/a:/dev/b", "/dev/c:/dev/d:r", "vendor.com/gpu=0"];
+        let spec = ContainerSpec { devices: devices.map(str::to_owned).to_vec(), ..ContainerSpec::default() };
+        let body = body(&new(spec), old()).unwrap();
+        let host = &body["HostConfig"];
+        let mapped: Vec<_> = host["Devices"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|device| {
+                let part = |name: &str| device[name].as_str().unwrap().to_owned();
+                format!("{} {} {}", part("PathOnHost"), part("PathInContainer"), part("CgroupPermissions"))
+            })
+            .collect();
+        assert_eq!(mapped, ["/dev/fuse /dev/fuse rwm", "/dev/a /dev/b rwm", "/dev/c /dev/d r"]);
+        assert_eq!(host["DeviceRequests"][0]["DeviceIDs"], serde_json::json!(["vendor.com/gpu=0"]));
+    }
+}

@@ -176,7 +176,8 @@ pub(super) fn settings(endpoint: &Endpoint) -> EndpointSettings {
     }
 }
 
-/// An endpoint as it was asked for. The engine adds the container's short id to the aliases; nobody asked for it.
+/// An endpoint as it was asked for. The engine adds the container's short id to the aliases; nobody asked for
+/// it. It may add the host name too: that stays, for it is often a name that was asked for.
 pub(super) fn endpoint(settings: &EndpointSettings, id: &ContainerId) -> Endpoint {
     let ipam = settings.ipam_config.clone().unwrap_or_default();
     let aliases = settings.aliases.iter().flatten().filter(|alias| *alias != id.short());

@@ -9,7 +9,7 @@ use crate::core::desired::DEFAULT_STOP_GRACE;
 use crate::core::failure::FailureKind;
 use crate::core::ids::ContainerId;
 use crate::core::observed::{Container, Health, State};
-use crate::core::spec::{Endpoint, MountKind, Resources};
+use crate::core::spec::{MountKind, Resources};
 use crate::core::time::Timestamp;
 use crate::engine::Listed;
 
@@ -41,8 +41,10 @@ pub struct SimContainer {
     pub(super) ending: Option<Ending>,
     /// What was left until the program's own end when it was frozen.
     pub(super) frozen: Option<Duration>,
+    /// The network that it was made on.
+    pub(super) home: Option<String>,
     pub(super) held_ports: Held,
-    /// Names of the volumes made for mounts without one, by path.
+    /// Names of the volumes behind mounts that show none, by path.
     pub(super) anonymous: BTreeMap<String, String>,
     pub(super) software: Software,
     pub(super) timers: BTreeMap<Timer, Timestamp>,
@@ -60,6 +62,7 @@ impl SimContainer {
             failing: 0,
             ending: None,
             frozen: None,
+            home: None,
             held_ports: Held::new(),
             anonymous: BTreeMap::new(),
             software: Software::default(),
@@ -88,13 +91,6 @@ impl SimContainer {
         }
     }
 
-    /// An endpoint as the engine shows it: with the container's short id among its aliases.
-    pub(super) fn endpoint(&self, wanted: &Endpoint) -> Endpoint {
-        let mut endpoint = wanted.clone();
-        endpoint.aliases.insert(self.container.id.short().to_owned());
-        endpoint
-    }
-
     /// Time between stop signal and SIGKILL where a stop does not say.
     pub(super) fn grace(&self) -> Duration {
         self.container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs)
@@ -118,19 +114,15 @@ impl SimContainer {
     }
 }
 
-/// Docker's `STATUS` column without the times.
+/// What Docker's `STATUS` column says in brackets.
 fn status(container: &Container) -> String {
     match (container.state, container.health) {
-        (State::Running, None) => "Up".into(),
-        (State::Running, Some(Health::Starting)) => "Up (health: starting)".into(),
-        (State::Running, Some(Health::Healthy)) => "Up (healthy)".into(),
-        (State::Running, Some(Health::Unhealthy)) => "Up (unhealthy)".into(),
-        (State::Paused, _) => "Up (Paused)".into(),
-        (State::Restarting, _) => format!("Restarting ({})", container.exit_code),
-        (State::Exited, _) => format!("Exited ({})", container.exit_code),
-        (State::Created, _) => "Created".into(),
-        (State::Removing, _) => "Removal In Progress".into(),
-        (State::Dead, _) => "Dead".into(),
+        (State::Running, Some(Health::Starting)) => "health: starting".into(),
+        (State::Running, Some(Health::Healthy)) => "healthy".into(),
+        (State::Running, Some(Health::Unhealthy)) => "unhealthy".into(),
+        (State::Paused, _) => "Paused".into(),
+        (State::Restarting | State::Exited, _) => container.exit_code.to_string(),
+        _ => String::new(),
     }
 }
 

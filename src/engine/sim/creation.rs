@@ -7,9 +7,11 @@ use crate::core::failure::FailureKind;
 use crate::core::ids::{ContainerId, ImageId};
 use crate::core::labels;
 use crate::core::observed::{Attachment, Container, Image, LiveState, State};
-use crate::core::spec::{ContainerSpec, Endpoint, Healthcheck};
+use crate::core::spec::{ContainerSpec, Endpoint, Healthcheck, Resources};
 
 use super::containers::SimContainer;
+use super::health::START_INTERVAL_SINCE;
+use super::networks::{PREDEFINED, shown};
 use super::refusal::Refusal;
 use super::resources;
 use super::world::World;
@@ -19,27 +21,52 @@ const SEVERAL_NETWORKS_SINCE: (u32, u32) = (1, 44);
 
 impl World {
     /// Makes a container. Missing named volumes are made, as Docker does; a missing network is only found
-    /// missing at the start, as with Docker.
+    /// missing at the start, as with Docker. What is wrong is found in Docker's order.
     pub fn create_container(&mut self, new: &NewContainer) -> Result<ContainerId, Refusal> {
-        self.check_name_free(&new.name)?;
+        if self.api() < START_INTERVAL_SINCE
+            && new.spec.healthcheck.as_ref().is_some_and(|check| check.start_interval > 0)
+        {
+            return Err(Refusal::invalid("a health check's start_interval needs Docker 25 or newer"));
+        }
+        let limits = resources::created(&new.resources, self.info.cpus)?;
         let image = self.image(&new.spec.image).cloned().ok_or_else(|| {
             Refusal::new(FailureKind::ImageNotFound, format_args!("No such image: {}", new.spec.image))
         })?;
-        let limits = resources::created(&new.resources, self.info.cpus)?;
+        if let Some(id) = self.made_before(new) {
+            return Ok(id);
+        }
+        self.check_name_free(&new.name)?;
         self.check_disk()?;
-        let spec = with_defaults(&new.spec, &image.defaults, &new.labels);
+        let mut spec = with_defaults(&new.spec, &image.defaults, &new.labels);
         let inherited = self.inherited_volumes(&spec.volumes_from)?;
-        let mut anonymous = self.provide_volumes(&spec.mounts)?;
+        let mut anonymous = self.provide_volumes(&mut spec.mounts)?;
         for (path, volume) in inherited {
             if !spec.mounts.contains_key(&path) {
                 anonymous.insert(path, volume);
             }
         }
-        let id = ContainerId::new(self.ids.next());
+        let mut sim = SimContainer::new(self.as_made(new, &image, spec, limits));
+        sim.anonymous = anonymous;
+        sim.home = new.first_network().map(|(name, _)| name.clone());
+        let id = sim.container.id.clone();
+        self.index.names.insert(new.name.clone(), id.clone());
+        self.containers.insert(id.clone(), sim);
+        self.tell(&id, "create", &[]);
+        Ok(id)
+    }
+
+    /// A container as it is right after it was made.
+    fn as_made(
+        &mut self,
+        new: &NewContainer,
+        image: &Image,
+        spec: ContainerSpec,
+        resources: Resources,
+    ) -> Container {
         let mut all_labels = image.defaults.labels.clone();
         all_labels.extend(new.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
-        let mut sim = SimContainer::new(Container {
-            id: id.clone(),
+        let mut container = Container {
+            id: ContainerId::new(self.ids.next()),
             name: new.name.clone(),
             labels: all_labels,
             state: State::Created,
@@ -51,19 +78,15 @@ impl World {
             oom_killed: false,
             error: String::new(),
             restart_count: 0,
-            image_id: image.id.unwrap_or_else(|| ImageId::from("")),
+            image_id: image.id.clone().unwrap_or_else(|| ImageId::from("")),
             spec,
-            resources: limits,
-            networks: BTreeMap::new(),
+            resources,
+            networks: self.attachments(new),
             live: LiveState::Unread,
             stopped_by_hand: false,
-        });
-        sim.anonymous = anonymous;
-        sim.container.networks = self.attachments(&sim, new);
-        self.index.names.insert(new.name.clone(), id.clone());
-        self.containers.insert(id.clone(), sim);
-        self.tell(&id, "create", &[]);
-        Ok(id)
+        };
+        set_network_mode(&mut container);
+        container
     }
 
     /// The volumes that come with `volumes_from`, by path.
@@ -86,29 +109,37 @@ impl World {
         Ok(volumes)
     }
 
-    /// The networks that go into the create call: one, on older engines.
-    fn attachments(&self, sim: &SimContainer, new: &NewContainer) -> BTreeMap<String, Attachment> {
+    /// The container that an earlier call made, whose answer was lost: with just these labels, never started.
+    fn made_before(&self, new: &NewContainer) -> Option<ContainerId> {
+        let sim = self.named(&new.name)?;
+        let labels = &sim.container.labels;
+        let ours = new.labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+        let never_ran = sim.container.started_at.is_none();
+        (ours && never_ran && !new.labels.is_empty()).then(|| sim.container.id.clone())
+    }
+
+    /// The networks that go into the create call: one, on older engines. They show no id before the start.
+    fn attachments(&self, new: &NewContainer) -> BTreeMap<String, Attachment> {
         let attach = |(name, endpoint): (&String, &Endpoint)| {
-            let attachment = Attachment {
-                network_id: self.find_network(name).unwrap_or_default(),
-                endpoint: sim.endpoint(endpoint),
-                ip_address: String::new(),
-            };
-            (name.clone(), attachment)
+            (name.clone(), Attachment { endpoint: shown(endpoint), ..Attachment::default() })
         };
-        if !new.networks.is_empty() {
-            return if self.api() >= SEVERAL_NETWORKS_SINCE {
-                new.networks.iter().map(attach).collect()
-            } else {
-                new.first_network().into_iter().map(attach).collect()
-            };
+        if self.api() >= SEVERAL_NETWORKS_SINCE {
+            new.networks.iter().map(attach).collect()
+        } else {
+            new.first_network().into_iter().map(attach).collect()
         }
-        let mode = new.spec.network_mode.as_deref().unwrap_or("bridge");
-        if mode.contains(':') {
-            return BTreeMap::new();
+    }
+}
+
+/// A mode that is a network's name puts the container on that network; no mode at all is the bridge.
+fn set_network_mode(container: &mut Container) {
+    match container.spec.network_mode.take() {
+        None if container.networks.is_empty() => container.spec.network_mode = Some("bridge".into()),
+        None => {}
+        Some(mode) if mode.contains(':') || PREDEFINED.contains(&mode.as_str()) => {
+            container.spec.network_mode = Some(mode);
         }
-        let network_id = self.find_network(mode).unwrap_or_default();
-        BTreeMap::from([(mode.to_owned(), Attachment { network_id, ..Attachment::default() })])
+        Some(network) => drop(container.networks.entry(network).or_default()),
     }
 }
 

@@ -1,29 +1,30 @@
 //! What happened in a simulated engine: a bounded log that wakes its readers.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 
 use crate::core::ids::StackName;
+use crate::core::labels;
 use crate::engine::EngineEvent;
 
 /// Events kept for slow readers. A reader that falls further behind misses the oldest, as with Docker.
 const KEPT: usize = 4_096;
 
-/// An event with its place in history and the stacks that it concerns.
+/// An event with its place in history.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// Place in history, from 0.
     pub(super) sequence: u64,
     /// The event.
     pub(super) event: EngineEvent,
-    /// Stacks whose objects it is about; `None` for what has no owner (images).
-    pub(super) stacks: Option<BTreeSet<StackName>>,
 }
 
 impl Entry {
-    /// Whether a reader for this stack gets it.
+    /// Whether a reader for this stack gets it: events of its containers, and all of networks, volumes and
+    /// images, few of which carry labels.
     pub(super) fn concerns(&self, stack: &StackName) -> bool {
-        self.stacks.as_ref().is_none_or(|stacks| stacks.contains(stack))
+        let project = self.event.attributes.get(labels::PROJECT);
+        self.event.kind != "container" || project.is_some_and(|project| project == stack.as_str())
     }
 }
 
@@ -38,8 +39,8 @@ pub(super) struct EventLog {
 
 impl EventLog {
     /// Appends, and wakes every reader.
-    pub(super) fn push(&mut self, event: EngineEvent, stacks: Option<BTreeSet<StackName>>) {
-        self.entries.push_back(Entry { sequence: self.next, event, stacks });
+    pub(super) fn push(&mut self, event: EngineEvent) {
+        self.entries.push_back(Entry { sequence: self.next, event });
         self.next = self.next.saturating_add(1);
         if self.entries.len() > KEPT {
             self.entries.pop_front();

@@ -284,7 +284,6 @@ mod tests {
                     id: String::new(),
                     attributes: BTreeMap::new(),
                 },
-                stacks: None,
             })
             .collect();
         let always = 1_000_000;

@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// Docker's time between checks in the start period.
 const START_INTERVAL: Duration = Duration::from_secs(5);
 /// The first API version of engines that check more often in the start period.
-const START_INTERVAL_SINCE: (u32, u32) = (1, 44);
+pub(super) const START_INTERVAL_SINCE: (u32, u32) = (1, 44);
 /// Docker's number of failures in a row that make a container unhealthy.
 const RETRIES: i64 = 3;
 
@@ -147,7 +147,11 @@ mod tests {
         ] {
             assert_eq!(changes(new, behaviour.clone(), 3_600), expected, "{behaviour:?}");
         }
+        if let Some(check) = &mut patient.spec.healthcheck {
+            check.start_interval = 0;
+        }
         assert_eq!(changes_on("1.41", &patient, Behaviour::runs(), 3_600), ["+10"]);
+        assert_eq!(changes_on("1.44", &patient, Behaviour::runs(), 3_600), ["+5"]);
         if let Some(check) = &mut plain.spec.healthcheck {
             check.test = vec!["NONE".into()];
         }

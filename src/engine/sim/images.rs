@@ -50,7 +50,7 @@ impl World {
         if !reference.contains('@') {
             self.images.here.insert(reference, image);
         }
-        self.log("image", "tag", &id, attributes, None);
+        self.log("image", "tag", &id, attributes);
     }
 
     /// Takes a tag off the engine. `docker rmi`.
@@ -95,7 +95,7 @@ impl World {
         self.check_disk()?;
         self.tag_image(reference, image);
         let attributes = BTreeMap::from([("name".to_owned(), full.clone())]);
-        self.log("image", "pull", &full, attributes, None);
+        self.log("image", "pull", &full, attributes);
         Ok(())
     }
 

@@ -18,6 +18,12 @@ use super::world::World;
 /// Exit code of a program that SIGKILL ended.
 pub(super) const KILLED: i64 = 137;
 
+/// Exit code of a container that the engine could not start.
+const NOT_STARTED: i64 = 128;
+
+/// Exit code of a container whose program is missing.
+const NO_PROGRAM: i64 = 127;
+
 /// Docker's first restart delay; each restart doubles it.
 const FIRST_RESTART: Duration = Duration::from_millis(100);
 /// Docker's longest restart delay.
@@ -55,7 +61,10 @@ impl World {
             Err((refusal, code)) => {
                 self.leave_networks(id);
                 let sim = self.container_mut(id)?;
-                sim.container.exit_code = code;
+                // 128 says no more than "not started": an earlier code that says more stays.
+                if code != NOT_STARTED || sim.container.exit_code == 0 {
+                    sim.container.exit_code = code;
+                }
                 sim.container.error.clone_from(&refusal.message);
                 if sim.container.started_at.is_some() {
                     sim.container.state = State::Exited;
@@ -67,9 +76,9 @@ impl World {
 
     /// Everything that can go wrong before the program runs, with the exit code that stays behind.
     fn prepare(&mut self, id: &ContainerId) -> Result<Held, (Refusal, i64)> {
-        let failed = |refusal| (refusal, 128);
-        self.resolve_networks(id).map_err(failed)?;
+        let failed = |refusal| (refusal, NOT_STARTED);
         self.check_shared_network(id).map_err(failed)?;
+        self.join_networks(id).map_err(failed)?;
         let sim = self.container(id).map_err(failed)?;
         let container = &sim.container;
         let held = self.index.ports.allocate(&container.name, &container.spec.ports).map_err(failed)?;
@@ -85,9 +94,8 @@ impl World {
                 "failed to create shim task: OCI runtime create failed: runc create failed: unable to start \
                  container process: exec: \"{program}\": executable file not found in $PATH: unknown"
             );
-            return Err((Refusal::invalid(message), 127));
+            return Err((Refusal::invalid(message), NO_PROGRAM));
         }
-        self.join_networks(id).map_err(failed)?;
         Ok(held)
     }
 

@@ -1,6 +1,6 @@
 //! Networks of a simulated engine, and who is on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::core::observed::{Attachment, Network, State};
 use crate::core::spec::Endpoint;
 
 use super::refusal::Refusal;
-use super::world::{World, stacks_of};
+use super::world::World;
 
 /// The networks that are always there.
 pub(super) const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
@@ -69,17 +69,22 @@ impl World {
         })
     }
 
-    /// Makes a network.
+    /// Makes a network. One that an earlier call with the same labels made is a success.
     pub(super) fn create_network(
         &mut self,
         wanted: &desired::Network,
         labels: &BTreeMap<String, String>,
     ) -> Result<String, Refusal> {
-        if self.find_network(&wanted.name).is_some() {
-            return Err(Refusal::new(
-                FailureKind::NameConflict,
-                format_args!("network with name {} already exists", wanted.name),
-            ));
+        if let Some(id) = self.find_network(&wanted.name) {
+            let same = self.networks.get(&id).is_some_and(|sim| sim.network.labels == *labels);
+            return if same && !labels.is_empty() {
+                Ok(id)
+            } else {
+                Err(Refusal::new(
+                    FailureKind::NameConflict,
+                    format_args!("network with name {} already exists", wanted.name),
+                ))
+            };
         }
         let driver = if wanted.driver.is_empty() { "bridge" } else { &wanted.driver };
         let id = self.add_network(Network {
@@ -113,43 +118,36 @@ impl World {
         Ok(())
     }
 
-    /// Puts a container on a network. Being there already with the same endpoint is a success.
+    /// Puts a container on a network. Being there already is a success. What does not run is not really put
+    /// anywhere before it does: it shows no network id, and a network that is missing is missed at the start.
     pub fn connect(&mut self, network: &str, id: &ContainerId, endpoint: &Endpoint) -> Result<(), Refusal> {
-        let network_id = self.network_id(network)?;
-        let name = self.networks.get(&network_id).map(|sim| sim.network.name.clone()).unwrap_or_default();
         let sim = self.container(id)?;
         if matches!(sim.container.state, State::Dead | State::Removing) {
             return Err(Refusal::in_use("Container is marked for removal and cannot be connected"));
         }
-        let endpoint = sim.endpoint(endpoint);
         let is_up = sim.is_up();
-        if let Some(present) = sim.container.networks.get(&name) {
-            if present.network_id == network_id && present.endpoint == endpoint {
-                return Ok(());
-            }
-            if present.network_id == network_id {
-                return Err(Refusal::in_use(format_args!(
-                    "endpoint with name {} already exists in network {name}",
-                    sim.container.name
-                )));
-            }
+        let found = self.find_network(network);
+        let name = found.as_ref().and_then(|id| self.networks.get(id)).map(|sim| sim.network.name.clone());
+        let name = name.unwrap_or_else(|| network.to_owned());
+        let present = sim.container.networks.get(&name).map(|attachment| attachment.network_id.as_str());
+        if present.is_some_and(|present| present.is_empty() || found.as_deref() == Some(present)) {
+            return Ok(());
         }
-        let mut attachment =
-            Attachment { network_id: network_id.clone(), endpoint, ip_address: String::new() };
+        let mut attachment = Attachment { endpoint: shown(endpoint), ..Attachment::default() };
         if is_up {
-            attachment.ip_address = self.address(&network_id, &attachment.endpoint)?;
-        }
-        self.container_mut(id)?.container.networks.insert(name, attachment);
-        if is_up {
+            let network_id = self.network_id(network)?;
+            attachment.ip_address = self.address(&network_id, endpoint)?;
+            attachment.network_id.clone_from(&network_id);
             self.tell_network(&network_id, "connect", Some(id));
         }
+        self.container_mut(id)?.container.networks.insert(name, attachment);
         Ok(())
     }
 
-    /// Takes a container off a network. Not being there is a success.
+    /// Takes a container off a network. Not being there, or anywhere, is a success.
     pub fn disconnect(&mut self, network: &str, id: &ContainerId) -> Result<(), Refusal> {
         let network_id = self.find_network(network);
-        let sim = self.container_mut(id)?;
+        let Some(sim) = self.containers.get_mut(id) else { return Ok(()) };
         let name = sim
             .container
             .networks
@@ -161,30 +159,22 @@ impl World {
         let Some(attachment) = name.and_then(|name| sim.container.networks.remove(&name)) else {
             return Ok(());
         };
-        if sim.is_up() {
-            self.tell_network(&attachment.network_id, "disconnect", Some(id));
-        }
+        self.tell_network(&network_id.unwrap_or(attachment.network_id), "disconnect", Some(id));
         Ok(())
     }
 
-    /// Refuses where a network of the container is missing.
-    pub(super) fn resolve_networks(&self, id: &ContainerId) -> Result<BTreeMap<String, String>, Refusal> {
-        let sim = self.container(id)?;
-        sim.container
-            .networks
-            .iter()
-            .map(|(name, attachment)| {
-                let wanted = if attachment.network_id.is_empty() { name } else { &attachment.network_id };
-                Ok((name.clone(), self.network_id(wanted)?))
-            })
-            .collect()
-    }
-
-    /// Gives a starting container its addresses.
+    /// Gives a starting container its addresses, one network after the other, the one that it was made on first.
+    /// The first that is missing ends it; those before it are joined by then.
     pub(super) fn join_networks(&mut self, id: &ContainerId) -> Result<(), Refusal> {
-        for (name, network_id) in self.resolve_networks(id)? {
-            let endpoint = self.container(id)?.container.networks.get(&name).map(|a| a.endpoint.clone());
-            let ip_address = self.address(&network_id, &endpoint.unwrap_or_default())?;
+        let sim = self.container(id)?;
+        let home = sim.home.clone();
+        let mut names: Vec<String> = sim.container.networks.keys().cloned().collect();
+        names.sort_by_key(|name| home.as_ref() != Some(name));
+        for name in names {
+            let attachment = self.container(id)?.container.networks.get(&name).cloned().unwrap_or_default();
+            let wanted = if attachment.network_id.is_empty() { &name } else { &attachment.network_id };
+            let network_id = self.network_id(wanted)?;
+            let ip_address = self.address(&network_id, &attachment.endpoint)?;
             if let Some(attachment) = self.container_mut(id)?.container.networks.get_mut(&name) {
                 attachment.network_id.clone_from(&network_id);
                 attachment.ip_address = ip_address;
@@ -237,15 +227,16 @@ impl World {
             ("name".to_owned(), sim.network.name.clone()),
             ("type".to_owned(), sim.network.driver.clone()),
         ]);
-        let mut stacks: BTreeSet<_> = stacks_of(&sim.network.labels);
         if let Some(container) = container {
             attributes.insert("container".into(), container.as_str().to_owned());
-            if let Some(sim) = self.containers.get(container) {
-                stacks.extend(stacks_of(&sim.container.labels));
-            }
         }
-        self.log("network", action, id, attributes, Some(stacks));
+        self.log("network", action, id, attributes);
     }
+}
+
+/// An endpoint as it is shown again.
+pub(super) fn shown(endpoint: &Endpoint) -> Endpoint {
+    Endpoint { priority: 0, ..endpoint.clone() }
 }
 
 #[cfg(test)]
@@ -260,6 +251,16 @@ mod tests {
     fn on(name: &str, networks: &[&str]) -> crate::core::action::NewContainer {
         let networks = networks.iter().map(|name| ((*name).to_owned(), Endpoint::default())).collect();
         crate::core::action::NewContainer { networks, ..new(name) }
+    }
+
+    #[test]
+    fn a_network_is_made_once_by_those_who_label_it() {
+        let mut world = world();
+        let labels = BTreeMap::from([("of".to_owned(), "shop".to_owned())]);
+        let id = world.create_network(&network("net"), &labels).unwrap();
+        assert_eq!(world.create_network(&network("net"), &labels).unwrap(), id);
+        let other = world.create_network(&network("net"), &BTreeMap::new()).unwrap_err();
+        assert_eq!(other.kind, FailureKind::NameConflict);
     }
 
     #[test]
@@ -278,6 +279,11 @@ mod tests {
         world.create_network(&network("net"), &BTreeMap::new()).unwrap();
         let again = world.start_container(&web).unwrap_err();
         assert_eq!(again.kind, FailureKind::NotFound, "the name is the same, the network is another");
+        let fresh = world.create_container(&on("fresh", &["net"])).unwrap();
+        assert_eq!(world.container(&fresh).unwrap().container.networks["net"].network_id, "");
+        world.remove_network("net").unwrap();
+        world.create_network(&network("net"), &BTreeMap::new()).unwrap();
+        world.start_container(&fresh).unwrap();
         assert_eq!(world.remove_network("bridge").unwrap_err().kind, FailureKind::Denied);
     }
 
@@ -308,11 +314,9 @@ mod tests {
         let endpoint = Endpoint { aliases: ["api".to_owned()].into(), ..Endpoint::default() };
         world.connect("net", &web, &endpoint).unwrap();
         world.connect("net", &web, &endpoint).unwrap();
-        assert_eq!(world.connect("net", &web, &Endpoint::default()).unwrap_err().kind, FailureKind::InUse);
         assert_eq!(world.connect("gone", &web, &endpoint).unwrap_err().kind, FailureKind::NotFound);
         let attachment = &world.container(&web).unwrap().container.networks["net"];
         assert!(attachment.endpoint.aliases.contains("api"));
-        assert!(attachment.endpoint.aliases.contains(web.short()));
         assert!(!attachment.ip_address.is_empty());
         world.disconnect("net", &web).unwrap();
         world.disconnect("net", &web).unwrap();

@@ -24,16 +24,11 @@ impl World {
         Ok(())
     }
 
-    /// Thaws a container. One that runs is a success.
+    /// Thaws a container. One that is not frozen is a success.
     pub fn unpause(&mut self, id: &ContainerId) -> Result<(), Refusal> {
-        match self.container(id)?.container.state {
-            State::Running => Ok(()),
-            State::Paused => {
-                self.unpause_if_paused(id);
-                Ok(())
-            }
-            _ => Err(Refusal::in_use(format_args!("Container {id} is not paused"))),
-        }
+        self.container(id)?;
+        self.unpause_if_paused(id);
+        Ok(())
     }
 
     /// What a frozen container does when a signal is to end it.

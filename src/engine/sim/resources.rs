@@ -7,58 +7,58 @@ use super::refusal::Refusal;
 /// Docker's least memory limit.
 const LEAST_MEMORY: i64 = 6 << 20;
 
-/// Limits as a new container gets them: swap is twice the memory where nobody says.
+/// Limits as a new container gets them.
 pub(super) fn created(wanted: &Resources, cpus: u32) -> Result<Resources, Refusal> {
     let mut resources = Resources { restart: wanted.restart, ..Resources::default() };
     overlay(&mut resources, wanted);
-    if set(resources.memory_swap).is_some_and(|swap| swap > 0) && resources.memory.is_none() {
+    if resources.memory_swap.is_some_and(|swap| swap > 0) && resources.memory.is_none() {
         return Err(Refusal::invalid(
             "You should always set the Memory limit when using Memoryswap limit, see usage",
         ));
     }
     check(&resources, cpus)?;
-    if let (Some(memory), None) = (resources.memory, resources.memory_swap) {
-        resources.memory_swap = Some(memory.saturating_mul(2));
-    }
-    Ok(resources)
+    Ok(shown(resources))
 }
 
-/// Limits after an update: only what is `Some` and not 0 changes, and the restart policy.
+/// Limits after an update: only what is `Some` and not 0 changes, and the restart policy. A negative number
+/// takes a limit away. A memory limit brings its swap along, as every caller of Docker must make it.
 pub(super) fn update(present: &Resources, wanted: &Resources, cpus: u32) -> Result<Resources, Refusal> {
-    let swap_now = set(present.memory_swap);
-    if let (Some(memory), Some(swap), None) = (set(wanted.memory), swap_now, set(wanted.memory_swap))
-        && memory > swap
-    {
-        return Err(Refusal::invalid(
-            "Memory limit should be smaller than already set memoryswap limit, \
-             update the memoryswap at the same time",
-        ));
-    }
-    let nano_now = set(present.nano_cpus).is_some();
-    if nano_now && (set(wanted.cpu_period).is_some() || set(wanted.cpu_quota).is_some()) {
+    let nano_now = present.nano_cpus.is_some();
+    if nano_now && (positive(wanted.cpu_period).is_some() || positive(wanted.cpu_quota).is_some()) {
         return Err(Refusal::invalid(
             "Conflicting options: CPU Period or Quota cannot be updated as NanoCPUs has already been set",
         ));
     }
-    if set(wanted.nano_cpus).is_some()
-        && (set(present.cpu_period).is_some() || set(present.cpu_quota).is_some())
-    {
+    let quota_now = present.cpu_period.is_some() || present.cpu_quota.is_some();
+    if positive(wanted.nano_cpus).is_some() && quota_now {
         return Err(Refusal::invalid(
             "Conflicting options: Nano CPUs cannot be updated as CPU Period or Quota has already been set",
         ));
     }
     let mut updated = present.clone();
+    if positive(wanted.memory).is_some() {
+        updated.memory_swap = None;
+    }
     overlay(&mut updated, wanted);
     updated.restart = wanted.restart;
     check(&updated, cpus)?;
-    Ok(updated)
+    Ok(shown(updated))
 }
 
-/// The engine takes 0 for "not said".
-fn set(value: Option<i64>) -> Option<i64> {
-    value.filter(|value| *value != 0)
+fn positive(value: Option<i64>) -> Option<i64> {
+    value.filter(|value| *value > 0)
 }
 
+/// Limits as they are shown: what the engine fills in by itself, twice the memory as swap, is not.
+fn shown(mut resources: Resources) -> Resources {
+    let by_itself = resources.memory.map(|memory| memory.saturating_mul(2));
+    if resources.memory.is_none() || resources.memory_swap == by_itself {
+        resources.memory_swap = None;
+    }
+    resources
+}
+
+/// The engine takes 0 for "not said" and less for "no limit".
 fn overlay(to: &mut Resources, from: &Resources) {
     for (to, from) in [
         (&mut to.nano_cpus, from.nano_cpus),
@@ -69,21 +69,21 @@ fn overlay(to: &mut Resources, from: &Resources) {
         (&mut to.cpu_rt_runtime, from.cpu_rt_runtime),
         (&mut to.memory, from.memory),
         (&mut to.memory_reservation, from.memory_reservation),
-        (&mut to.memory_swap, from.memory_swap),
+        (&mut to.blkio_weight, from.blkio_weight),
     ] {
-        if let Some(value) = set(from) {
-            *to = Some(value);
+        if from.is_some_and(|value| value != 0) {
+            *to = positive(from);
         }
     }
-    if let Some(weight) = from.blkio_weight.filter(|weight| *weight != 0) {
-        to.blkio_weight = Some(weight);
+    if let Some(swap) = from.memory_swap.filter(|swap| *swap != 0) {
+        to.memory_swap = Some(swap.max(-1));
     }
     if let Some(cpuset) = from.cpuset.as_ref().filter(|cpuset| !cpuset.is_empty()) {
         to.cpuset = Some(cpuset.clone());
     }
-    // For this one alone, 0 and -1 take the limit away.
-    if let Some(pids) = from.pids_limit {
-        to.pids_limit = Some(pids).filter(|pids| *pids > 0);
+    // For this one 0 takes the limit away, too.
+    if from.pids_limit.is_some() {
+        to.pids_limit = positive(from.pids_limit);
     }
 }
 
@@ -130,7 +130,7 @@ fn check_cpu(resources: &Resources, cpus: u32) -> Result<(), Refusal> {
     }
     // A machine of unknown size takes anything.
     let most = if cpus == 0 { i64::MAX } else { i64::from(cpus).saturating_mul(1_000_000_000) };
-    if resources.nano_cpus.is_some_and(|nano| nano < 0 || nano > most) {
+    if resources.nano_cpus.is_some_and(|nano| nano > most) {
         return Err(Refusal::invalid(format_args!(
             "Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
         )));
@@ -140,7 +140,7 @@ fn check_cpu(resources: &Resources, cpus: u32) -> Result<(), Refusal> {
             "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s",
         ));
     }
-    if resources.cpu_quota.is_some_and(|quota| quota > 0 && quota < 1_000) {
+    if resources.cpu_quota.is_some_and(|quota| quota < 1_000) {
         return Err(Refusal::invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
     }
     if let Some(cpuset) = &resources.cpuset
@@ -213,23 +213,28 @@ mod tests {
     }
 
     #[test]
-    fn swap_is_twice_the_memory_where_nobody_says() {
-        assert_eq!(created(&memory(64 * MIB, 0, 0), 2).unwrap().memory_swap, Some(128 * MIB));
-        assert_eq!(created(&memory(64 * MIB, -1, 0), 2).unwrap().memory_swap, Some(-1));
+    fn swap_that_the_engine_gives_by_itself_is_not_shown() {
+        for (swap, shown) in [(0, None), (128 * MIB, None), (96 * MIB, Some(96 * MIB)), (-1, Some(-1))] {
+            assert_eq!(created(&memory(64 * MIB, swap, 0), 2).unwrap().memory_swap, shown);
+        }
     }
 
     #[test]
-    fn memory_rises_past_the_swap_limit_only_together_with_it() {
-        let present = created(&memory(64 * MIB, 0, 0), 2).unwrap();
-        for (wanted, fits) in [
-            (memory(128 * MIB, 0, 0), true),
-            (memory(129 * MIB, 0, 0), false),
-            (memory(200 * MIB, 300 * MIB, 0), true),
-            (memory(200 * MIB, -1, 0), true),
-            (memory(0, 0, 65 * MIB), false),
-            (memory(0, 32 * MIB, 0), false),
+    fn memory_changes_together_with_its_swap() {
+        let present = created(&memory(64 * MIB, 96 * MIB, 32 * MIB), 2).unwrap();
+        for (wanted, expected) in [
+            (memory(128 * MIB, 0, 0), Some(memory(128 * MIB, 0, 32 * MIB))),
+            (memory(200 * MIB, 300 * MIB, 0), Some(memory(200 * MIB, 300 * MIB, 32 * MIB))),
+            (memory(200 * MIB, -1, 0), Some(memory(200 * MIB, -1, 32 * MIB))),
+            (memory(0, 128 * MIB, 0), Some(memory(64 * MIB, 0, 32 * MIB))),
+            (memory(-1, -1, 0), Some(memory(0, 0, 32 * MIB))),
+            (memory(-1, 0, -1), Some(memory(0, 0, 0))),
+            (memory(0, 0, 65 * MIB), None),
+            (memory(0, 32 * MIB, 0), None),
+            (memory(16 * MIB, 0, 0), None),
+            (memory(MIB, 0, 0), None),
         ] {
-            assert_eq!(update(&present, &wanted, 2).is_ok(), fits, "{wanted:?}");
+            assert_eq!(update(&present, &wanted, 2).ok(), expected, "{wanted:?}");
         }
     }
 

@@ -96,7 +96,8 @@ impl World {
         }
     }
 
-    /// Sends a signal. `docker kill`; the stop signal and SIGKILL also put the restart policy to rest.
+    /// Sends a signal. `docker kill`; SIGKILL, the stop signal and, where the container names none, any other
+    /// also put the restart policy to rest.
     pub fn kill(&mut self, id: &ContainerId, signal: &str) -> Result<(), Refusal> {
         let number = signal_number(signal)
             .ok_or_else(|| Refusal::invalid(format_args!("Invalid signal: {signal}")))?;
@@ -107,17 +108,18 @@ impl World {
                 "Cannot kill container: {id}: Container {id} is not running"
             )));
         }
-        let stop_signal = sim.container.spec.stop_signal.as_deref().unwrap_or("SIGTERM");
-        let is_stop = signal_number(stop_signal) == Some(number);
+        let stop_signal = sim.container.spec.stop_signal.as_deref();
+        let is_stop = signal_number(stop_signal.unwrap_or("SIGTERM")) == Some(number);
+        let rests = is_stop || number == 9 || stop_signal.is_none();
         let on_stop = sim.behaviour.on_stop;
-        sim.stopped_by_call |= is_stop || number == 9;
+        sim.stopped_by_call |= rests;
         self.tell(id, "kill", &[("signal", number.to_string())]);
         if is_stop || number == 9 {
             self.unpause_if_paused(id);
         }
         match on_stop {
             _ if number == 9 => self.end(id, KILLED, false),
-            OnStop::Exits { code, after } if is_stop || number == 15 => {
+            OnStop::Exits { code, after } if is_stop || matches!(number, 2 | 3 | 15) => {
                 self.end_at(id, now.after(after), Ending { code, by_force: false, by_stop: false });
             }
             _ => {}

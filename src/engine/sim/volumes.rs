@@ -11,7 +11,7 @@ use crate::core::spec::MountKind;
 use crate::core::time::Timestamp;
 
 use super::refusal::Refusal;
-use super::world::{World, stacks_of};
+use super::world::World;
 
 /// A volume.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -80,23 +80,24 @@ impl World {
         Ok(())
     }
 
-    /// Makes the volumes that a container's mounts name and that are missing, as Docker does; the names of
-    /// those made for mounts without one, by path.
+    /// Makes the volumes that a container's mounts name and that are missing, as Docker does. Volumes that
+    /// nobody named come back by path, and their mounts show no name.
     pub(super) fn provide_volumes(
         &mut self,
-        mounts: &BTreeMap<String, crate::core::spec::Mount>,
+        mounts: &mut BTreeMap<String, crate::core::spec::Mount>,
     ) -> Result<BTreeMap<String, String>, Refusal> {
         let mut anonymous = BTreeMap::new();
-        for (path, mount) in mounts.iter().filter(|(_, mount)| mount.kind == MountKind::Volume) {
-            let name = if mount.source.is_empty() {
-                anonymous.entry(path.clone()).or_insert_with(|| self.ids.next()).clone()
-            } else {
-                mount.source.clone()
-            };
+        for (path, mount) in mounts.iter_mut().filter(|(_, mount)| mount.kind == MountKind::Volume) {
+            let name = if mount.source.is_empty() { self.ids.next() } else { mount.source.clone() };
+            let made_up = is_made_up(&name);
+            if made_up {
+                mount.source.clear();
+                anonymous.insert(path.clone(), name.clone());
+            }
             if !self.volumes.contains_key(&name) {
                 self.check_disk()?;
                 let volume = Volume { name: name.clone(), driver: "local".into(), labels: BTreeMap::new() };
-                self.add_volume(volume, mount.source.is_empty());
+                self.add_volume(volume, made_up);
                 self.tell_volume(&name, "create");
             }
         }
@@ -123,10 +124,14 @@ impl World {
 
     fn tell_volume(&mut self, name: &str, action: &str) {
         let Some(sim) = self.volumes.get(name) else { return };
-        let stacks = stacks_of(&sim.volume.labels);
         let attributes = BTreeMap::from([("driver".to_owned(), sim.volume.driver.clone())]);
-        self.log("volume", action, name, attributes, Some(stacks));
+        self.log("volume", action, name, attributes);
     }
+}
+
+/// Whether a name is one that the engine made up.
+fn is_made_up(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -183,6 +188,9 @@ mod tests {
         world.remove_container(&nameless).unwrap();
         assert!(world.volumes().contains_key(&volume), "the content outlives the container");
         let heir = world.create_container(&mounting("heir", &volume)).unwrap();
+        let inherited = world.container(&heir).unwrap();
+        assert_eq!(inherited.volume_at("/data"), Some(volume.as_str()));
+        assert_eq!(inherited.container.spec.mounts["/data"].source, "", "the engine's names are not shown");
         let mut guest = new("guest");
         guest.spec.volumes_from = vec![format!("{heir}:ro")];
         let guest = world.create_container(&guest).unwrap();

@@ -1,11 +1,10 @@
 //! A whole simulated engine as one value: what there is, what time it is, and what happens next by itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::ids::{ContainerId, StackName};
-use crate::core::labels;
+use crate::core::ids::ContainerId;
 use crate::core::observed::EngineInfo;
 use crate::core::time::Timestamp;
 use crate::engine::EngineEvent;
@@ -177,19 +176,12 @@ impl World {
         attributes.insert("name".into(), sim.container.name.clone());
         attributes.insert("image".into(), sim.container.spec.image.clone());
         attributes.extend(extra.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-        let stacks = stacks_of(&sim.container.labels);
-        self.log("container", action, id.as_str(), attributes, Some(stacks));
+        let id = id.as_str().to_owned();
+        self.log("container", action, &id, attributes);
     }
 
     /// Logs what happened.
-    pub(super) fn log(
-        &mut self,
-        kind: &str,
-        action: &str,
-        id: &str,
-        attributes: BTreeMap<String, String>,
-        stacks: Option<BTreeSet<StackName>>,
-    ) {
+    pub(super) fn log(&mut self, kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String>) {
         let event = EngineEvent {
             at: self.now,
             kind: kind.to_owned(),
@@ -197,7 +189,7 @@ impl World {
             id: id.to_owned(),
             attributes,
         };
-        self.events.push(event, stacks);
+        self.events.push(event);
     }
 
     /// Refuses what needs room when there is none.
@@ -222,13 +214,4 @@ impl World {
             self.index.agenda.insert(outage.until, Due::EngineUp);
         }
     }
-}
-
-/// The stacks that labels claim.
-pub(super) fn stacks_of(all: &BTreeMap<String, String>) -> BTreeSet<StackName> {
-    [labels::PROJECT, labels::STACK]
-        .iter()
-        .filter_map(|key| all.get(*key))
-        .map(|name| StackName::from(name.as_str()))
-        .collect()
 }
