@@ -51,7 +51,7 @@ impl Ran {
         let mut text = format!("exit {}\n", self.code.unwrap_or(-1));
         for (name, stream) in [("stdout", &self.out), ("stderr", &self.err)] {
             if !stream.is_empty() {
-                text.push_str(&format!("--- {name}\n{}\n", stream.trim_end()));
+                text.extend(["--- ", name, "\n", stream.trim_end(), "\n"]);
             }
         }
         text
@@ -235,7 +235,7 @@ mod simulated {
             age = if line.starts_with("CONTAINER") { line.find("AGE") } else { age };
             match age.filter(|_| !line.starts_with("CONTAINER") && !line.is_empty()) {
                 Some(column) => {
-                    lines.push(line.chars().take(column).collect::<String>().trim_end().to_owned())
+                    lines.push(line.chars().take(column).collect::<String>().trim_end().to_owned());
                 }
                 None => lines.push(line.to_owned()),
             }
