@@ -10,6 +10,7 @@ pub mod down;
 pub mod engine;
 pub mod exit;
 pub mod files;
+pub mod log;
 pub mod render;
 pub mod run;
 pub mod schema;
@@ -71,7 +72,7 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Validate => validate::run(cli, screen),
         Command::Schema => schema::run(screen),
         Command::Completion(args) => completion::run(args, screen),
-        _ => anyhow::bail!("the command does not work yet"),
+        Command::Run(_) => anyhow::bail!("`run` does not work yet; use `apply`"),
     }
 }
 
