@@ -84,7 +84,8 @@ impl Fleet<'_> {
             self.take_on(stack.desired).await;
         }
         if loaded.faults.is_empty() {
-            let gone: Vec<StackName> = self.stacks.keys().filter(|name| !seen.contains(name)).cloned().collect();
+            let gone: Vec<StackName> =
+                self.stacks.keys().filter(|name| !seen.contains(name)).cloned().collect();
             for name in gone {
                 if let Some(member) = self.stacks.remove(&name) {
                     member.stop.cancel();
