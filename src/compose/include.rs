@@ -26,6 +26,11 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, scope: &Scope)
         return Ok(());
     };
     for entry in parse(&include)? {
+        if entry.paths.is_empty() {
+            // The reference takes it for an include of nothing.
+            loader.warnings.push(format!("{}: an entry of `include` has no `path`", entry.node.span));
+            continue;
+        }
         let imported = load(loader, &entry, scope)?;
         import(document, imported)?;
     }
@@ -58,18 +63,12 @@ fn parse(include: &Node) -> Result<Vec<Entry>> {
                 env_files: Vec::new(),
                 node: item.clone(),
             }),
-            Value::Mapping(mapping) => {
-                let paths = texts(mapping.get("path"))?;
-                if paths.is_empty() {
-                    return Err(refused(item, "entry has no `path`"));
-                }
-                Ok(Entry {
-                    paths,
-                    directory: texts(mapping.get("project_directory"))?.into_iter().next(),
-                    env_files: texts(mapping.get("env_file"))?,
-                    node: item.clone(),
-                })
-            }
+            Value::Mapping(mapping) => Ok(Entry {
+                paths: texts(mapping.get("path"))?,
+                directory: texts(mapping.get("project_directory"))?.into_iter().next(),
+                env_files: texts(mapping.get("env_file"))?,
+                node: item.clone(),
+            }),
             _ => Err(refused(item, "entries must be strings or mappings")),
         })
         .collect()

@@ -131,8 +131,8 @@ impl<'a> Loader<'a> {
             return Err(Diagnostic::at(&document.span, "top-level object must be a mapping")
                 .label(format!("this is {}", document.kind().described())));
         }
-        check_keys(document, "")?;
         let removals = Removals::take(document);
+        check_keys(document, "")?;
         let environment = &scope.environment;
         self.interpolator.expand_tree(document, &|name| environment.get(name).cloned(), "")?;
         Ok(removals)

@@ -4,6 +4,8 @@ use super::service::SERVICE;
 use super::shape::{LIST_OF_TEXT, Object, Shape, TEXT};
 
 const DRIVER_OPTS: Shape = Shape::Map(&Shape::TextOrNumber);
+/// The old form with a name inside; for files the reference looks at nothing else in there.
+const EXTERNAL_FILE: Shape = Shape::Either(&[Shape::Bool, Shape::Map(&Shape::Any)]);
 const EXTERNAL: Shape = Shape::Either(&[Shape::Bool, Shape::Object(&Object::new(&[("name", TEXT)]))]);
 
 /// A Compose file.
@@ -57,7 +59,7 @@ static SECRET: Object = Object::new(&[
     ("name", TEXT),
     ("environment", TEXT),
     ("file", TEXT),
-    ("external", EXTERNAL),
+    ("external", EXTERNAL_FILE),
     ("labels", Shape::Labels),
     ("driver", TEXT),
     ("driver_opts", DRIVER_OPTS),
@@ -69,7 +71,7 @@ static CONFIG: Object = Object::new(&[
     ("content", TEXT),
     ("environment", TEXT),
     ("file", TEXT),
-    ("external", EXTERNAL),
+    ("external", EXTERNAL_FILE),
     ("labels", Shape::Labels),
     ("template_driver", TEXT),
 ]);
