@@ -65,7 +65,7 @@ fn parse(include: &Node) -> Result<Vec<Entry>> {
             }),
             Value::Mapping(mapping) => Ok(Entry {
                 paths: texts(mapping.get("path"))?,
-                directory: texts(mapping.get("project_directory"))?.into_iter().next(),
+                directory: texts(mapping.get("project_directory"))?.into_iter().find(|path| !path.is_empty()),
                 env_files: texts(mapping.get("env_file"))?,
                 node: item.clone(),
             }),

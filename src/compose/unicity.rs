@@ -109,7 +109,8 @@ fn key_of(item: &Node, key: Key) -> Option<String> {
         (Key::Port, Value::Mapping(_)) => {
             let or = |name: &str, default: &str| field(name).unwrap_or(default.to_owned());
             // The reference takes a number here for something else than the same digits as a text.
-            let number = item.get("published").is_some_and(|node| node.spelling.is_some());
+            let number =
+                item.get("published").is_some_and(|node| node.spelling.is_some() && !node.is_expanded());
             format!(
                 "{}:{}{}:{}/{}",
                 or("host_ip", "0.0.0.0"),

@@ -52,7 +52,7 @@ static VOLUME: Object = Object::new(&[
     ("driver", TEXT),
     ("driver_opts", DRIVER_OPTS),
     ("external", EXTERNAL),
-    ("labels", Shape::Labels),
+    ("labels", Shape::Distinct(&Shape::Labels)),
 ]);
 
 static SECRET: Object = Object::new(&[
@@ -60,7 +60,7 @@ static SECRET: Object = Object::new(&[
     ("environment", TEXT),
     ("file", TEXT),
     ("external", EXTERNAL_FILE),
-    ("labels", Shape::Labels),
+    ("labels", Shape::Distinct(&Shape::Labels)),
     ("driver", TEXT),
     ("driver_opts", DRIVER_OPTS),
     ("template_driver", TEXT),
@@ -72,7 +72,7 @@ static CONFIG: Object = Object::new(&[
     ("environment", TEXT),
     ("file", TEXT),
     ("external", EXTERNAL_FILE),
-    ("labels", Shape::Labels),
+    ("labels", Shape::Distinct(&Shape::Labels)),
     ("template_driver", TEXT),
 ]);
 

@@ -302,3 +302,110 @@ fn merge(mapping: &mut Mapping, source: Node) {
         mapping.entries.entry(key).or_insert(entry);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Node>> {
+        parse(Path::new("f.yaml"), text.as_bytes())
+    }
+
+    fn json(text: &str) -> String {
+        read(text).unwrap()[0].to_json().to_string()
+    }
+
+    #[test]
+    fn places_are_those_of_the_text() {
+        let documents = read("a: 1\nsvc:\n  - {im: x}\n").unwrap();
+        let span = &documents[0].lookup(&["svc", "0", "im"]).unwrap().span;
+        assert_eq!((span.line, span.column), (3, 10));
+        let key = documents[0].lookup_key(&["svc", "0", "im"]).unwrap();
+        assert_eq!((key.line, key.column), (3, 6));
+        assert_eq!(&key.source.text[key.bytes.clone()], "im");
+    }
+
+    #[test]
+    fn own_keys_win_over_merged_ones_and_the_first_source_over_the_next() {
+        assert_eq!(
+            json("a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {z: 3, <<: [*a, *b]}\n"),
+            r#"{"a":{"x":1,"y":1},"b":{"y":2,"z":2},"c":{"z":3,"x":1,"y":1}}"#
+        );
+    }
+
+    #[test]
+    fn a_quoted_merge_key_is_a_key() {
+        assert_eq!(json("{'<<': {a: 1}}"), r#"{"<<":{"a":1}}"#);
+    }
+
+    #[test]
+    fn duplicate_keys_are_refused_with_both_places() {
+        for text in ["a: 1\nb: 2\na: 3\n", "x: &x {}\ny:\n  <<: *x\n  <<: *x\n"] {
+            let fault = read(text).unwrap_err();
+            assert!(fault.message.contains("already defined at line"), "{fault}");
+            assert!(fault.second.is_some());
+        }
+    }
+
+    #[test]
+    fn tags_are_kept_unless_they_are_types() {
+        let documents = read("a: !reset null\nb: !!str 5\nc: !override [1]\nd: !!int '7'\n").unwrap();
+        let at = |key: &str| documents[0].get(key).unwrap();
+        assert_eq!(at("a").tag.as_deref(), Some("!reset"));
+        assert_eq!(at("b").value, Value::Text("5".to_owned()));
+        assert_eq!(at("c").tag.as_deref(), Some("!override"));
+        assert_eq!(at("d").value, Value::Int(7));
+    }
+
+    #[test]
+    fn every_document_is_given() {
+        assert_eq!(read("a: 1\n---\nb: 2\n---\n").unwrap().len(), 3);
+        assert!(read("").unwrap().is_empty());
+        assert!(read("# nothing\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused_where_it_is_wrong() {
+        let table = [
+            ("a:\n  b: 1\n c: 2\n", 3),
+            ("a: 1\nb: 'x\n", 2),
+            ("a:\n\tb: 1\n", 2),
+            ("a: *nothing\n", 1),
+            ("a: &a {b: *a}\n", 1),
+            ("a: {b: [1\n", 1),
+            ("a:\n  <<: 5\n", 2),
+            ("? [a]\n: b\n", 1),
+        ];
+        for (text, line) in table {
+            let fault = read(text).unwrap_err();
+            assert_eq!(fault.line(), Some(line), "{text:?}: {}", fault.headline());
+        }
+    }
+
+    #[test]
+    fn bombs_are_refused_at_once() {
+        let mut lists = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        let mut merges = String::from("m0: &m0 {k: v}\n");
+        for level in 1..40 {
+            let below = level - 1;
+            lists.push_str(&format!("a{level}: &a{level} [{}]\n", vec![format!("*a{below}"); 9].join(", ")));
+            merges.push_str(&format!("m{level}: &m{level} {{a: *m{below}, b: *m{below}, <<: *m{below}}}\n"));
+        }
+        let deep = "[".repeat(5_000);
+        let deep_mapping = (0..200).map(|level| format!("{}k:\n", " ".repeat(level))).collect::<String>();
+        let chain = (1..100).fold(String::from("c0: &c0 [x]\n"), |text, level| {
+            format!("{text}c{level}: &c{level} [*c{}]\n", level - 1)
+        });
+        let start = std::time::Instant::now();
+        for text in [lists, merges, deep, deep_mapping, chain, " ".repeat(MAX_INPUT_BYTES + 1)] {
+            assert!(read(&text).is_err());
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn many_honest_aliases_are_fine() {
+        let services: String = (0..5_000).map(|n| format!("s{n}: {{<<: *d, n: {n}}}\n")).collect();
+        assert!(read(&format!("d: &d {{image: x, restart: always}}\n{services}")).is_ok());
+    }
+}
