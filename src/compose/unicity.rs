@@ -92,13 +92,12 @@ fn key_of(item: &Node, key: Key) -> Option<String> {
         (Key::Name, Value::Text(text)) => text.split('=').next().unwrap_or_default().to_owned(),
         (Key::Name, _) => return None,
         (Key::MountTarget, Value::Text(text)) => clean_target(&parse_mount(text).ok()?.target),
-        (Key::MountTarget, _) => field("target")?,
         (Key::DeviceTarget, Value::Text(text)) => {
             let mut parts = text.split(':');
             let source = parts.next()?;
             parts.next().unwrap_or(source).to_owned()
         }
-        (Key::DeviceTarget, _) => field("target")?,
+        (Key::MountTarget | Key::DeviceTarget, _) => field("target")?,
         (Key::FileTarget(directory), Value::Text(text)) => format!("{directory}/{text}"),
         (Key::FileTarget(directory), _) => match field("target") {
             Some(target) => target,

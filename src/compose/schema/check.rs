@@ -300,12 +300,11 @@ fn read_mode(node: &Node, text: &str) -> Result<i128, String> {
 fn accepts(shape: &Shape, kind: Kind) -> bool {
     match shape {
         Shape::Any => true,
-        Shape::Null => kind == Kind::Null,
+        Shape::Null | Shape::EmptyText => kind == Kind::Null,
         Shape::Text | Shape::OneOf(_) | Shape::Matching(..) | Shape::Duration | Shape::BytesText => {
             kind == Kind::Text
         }
         Shape::TextOrNumber => matches!(kind, Kind::Text | Kind::Int | Kind::Float),
-        Shape::EmptyText => kind == Kind::Null,
         Shape::TextOrBool | Shape::Bool => matches!(kind, Kind::Text | Kind::Bool),
         Shape::Int(..) | Shape::Whole | Shape::WholeCount | Shape::Number | Shape::Bytes | Shape::Mode => {
             matches!(kind, Kind::Text | Kind::Int | Kind::Float)

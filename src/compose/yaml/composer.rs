@@ -384,18 +384,18 @@ mod tests {
 
     #[test]
     fn bombs_are_refused_at_once() {
-        let mut lists = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
-        let mut merges = String::from("m0: &m0 {k: v}\n");
-        for level in 1..40 {
-            let below = level - 1;
-            lists.push_str(&format!("a{level}: &a{level} [{}]\n", vec![format!("*a{below}"); 9].join(", ")));
-            merges.push_str(&format!("m{level}: &m{level} {{a: *m{below}, b: *m{below}, <<: *m{below}}}\n"));
-        }
-        let deep = "[".repeat(5_000);
-        let deep_mapping = (0..200).map(|level| format!("{}k:\n", " ".repeat(level))).collect::<String>();
-        let chain = (1..100).fold(String::from("c0: &c0 [x]\n"), |text, level| {
-            format!("{text}c{level}: &c{level} [*c{}]\n", level - 1)
+        let lines = |first: &str, line: &dyn Fn(usize) -> String| {
+            let rest: Vec<String> = (1..100).map(line).collect();
+            format!("{first}\n{}\n", rest.join("\n"))
+        };
+        let lists = lines("a0: &a0 [x, x]", &|n| {
+            format!("a{n}: &a{n} [{}]", vec![format!("*a{}", n - 1); 9].join(", "))
         });
+        let merges =
+            lines("m0: &m0 {k: v}", &|n| format!("m{n}: &m{n} {{a: *m{0}, b: *m{0}, <<: *m{0}}}", n - 1));
+        let chain = lines("c0: &c0 [x]", &|n| format!("c{n}: &c{n} [*c{}]", n - 1));
+        let deep_mapping = lines("k:", &|n| format!("{}k:", " ".repeat(n)));
+        let deep = "[".repeat(5_000);
         let start = std::time::Instant::now();
         for text in [lists, merges, deep, deep_mapping, chain, " ".repeat(MAX_INPUT_BYTES + 1)] {
             assert!(read(&text).is_err());
@@ -405,7 +405,7 @@ mod tests {
 
     #[test]
     fn many_honest_aliases_are_fine() {
-        let services: String = (0..5_000).map(|n| format!("s{n}: {{<<: *d, n: {n}}}\n")).collect();
-        assert!(read(&format!("d: &d {{image: x, restart: always}}\n{services}")).is_ok());
+        let services: Vec<String> = (0..5_000).map(|n| format!("s{n}: {{<<: *d, n: {n}}}\n")).collect();
+        assert!(read(&format!("d: &d {{image: x, restart: always}}\n{}", services.concat())).is_ok());
     }
 }
