@@ -247,3 +247,52 @@ fn the_name_comes_from_the_strongest_source() {
     options.project_name = Some("from-option".to_owned());
     assert_eq!(name(&options, &[file, (".env", "COMPOSE_PROJECT_NAME=from-env\n")]), "from-option");
 }
+
+/// The values are the labels that Docker Compose v2.40.3 wrote to an engine for this project.
+#[test]
+fn hashes_are_those_the_reference_writes_to_labels() {
+    let text = "\
+name: clth
+services:
+  a: {image: clt-hash:1, networks: {n1: , n2: , default: }, volumes: ['vol1:/a', 'vol2:/b']}
+  b:
+    image: clt-hash:1
+    command: x
+    env_file: [{path: none.env, required: false}, {path: a.env, required: false, format: raw}]
+    ulimits: {nofile: 100}
+networks:
+  n1: {driver: bridge, driver_opts: {a.b: \"1\"}, labels: {x: \"<y>\"}, ipam: {config: [{subnet: 10.213.7.0/24}]}}
+  n2: {internal: true, attachable: true, enable_ipv6: false}
+volumes:
+  vol1:
+  vol2: {driver: local, labels: [l=1], driver_opts: {type: tmpfs, device: tmpfs}}
+";
+    let project = load(&[("compose.yaml", text), ("a.env", "A=1\nB=\"$A\"\n")]).unwrap();
+    let service = &project.service_hashes["b"];
+    assert_eq!(service.resolved, "d46283405cdd46eedc3f0ae76c714b228acc91efecca9eec6b401b074fdb7d15");
+    let networks = [
+        ("default", "1c25926773e9fafb8ff95fe902dded4f1bac9c56e3f50ee94142aded15362bfe"),
+        ("n1", "d180efeecc1d651f9d0854986661009a436d5c012710db4093506530355819d7"),
+        ("n2", "30cef567310776fad29c92f6fa0e74156826507619735cf32ad2c391705d6027"),
+    ];
+    let volumes = [
+        ("vol1", "a0f88f9666456e2f70da988c8f91801bc22a4e78c843f20fd3e9b591f00f057a"),
+        ("vol2", "88d512d03d8812af401ea7f0d2b69e2d95ef5b62c86bd96444c6bbe151f0278f"),
+    ];
+    for (key, hash) in networks {
+        assert_eq!(project.network_hashes[key], hash, "{key}");
+    }
+    for (key, hash) in volumes {
+        assert_eq!(project.volume_hashes[key], hash, "{key}");
+    }
+}
+
+#[test]
+fn the_default_platform_counts_for_the_hash_of_what_is_built() {
+    let text = "name: pp\nservices:\n  a: {image: x}\n  b: {image: x, build: .}\n";
+    let mut options = options();
+    options.environment = BTreeMap::from([("DOCKER_DEFAULT_PLATFORM".to_owned(), "linux/arm64".to_owned())]);
+    let hashes = load_with(&options, &[("compose.yaml", text)]).unwrap().service_hashes;
+    assert_eq!(hashes["a"].declared, "d5457d0b2799957b606d2ac4ed52d85a1e75799490e56229948300b9a59e8953");
+    assert_eq!(hashes["b"].declared, "b8209fed222c930421b64352c46fda422daf4a8efcaac973a1063cee2a7751df");
+}

@@ -34,7 +34,7 @@ fn corpus() -> Vec<(PathBuf, String)> {
     for case in fs::read_dir(root).expect("the corpus").flatten() {
         for file in fs::read_dir(case.path()).into_iter().flatten().flatten() {
             let name = file.file_name().to_string_lossy().into_owned();
-            let is_input = name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".env");
+            let is_input = [".yaml", ".yml", ".env"].iter().any(|ending| name.ends_with(ending));
             if let (true, Ok(text)) = (is_input, fs::read_to_string(file.path())) {
                 found.push((PathBuf::from(name), text));
             }

@@ -125,9 +125,10 @@ fn resolve_files(
     environment: &BTreeMap<String, String>,
 ) -> Result<ServiceHashes> {
     resolve_label_files(loader, service, node)?;
-    let declared = hash::service(service);
+    let platform = environment.get("DOCKER_DEFAULT_PLATFORM").map(String::as_str);
+    let declared = hash::service_on(service, platform);
     resolve_env_files(loader, service, node, environment)?;
-    let resolved = hash::service(service);
+    let resolved = hash::service_on(service, platform);
     Ok(ServiceHashes { declared, resolved })
 }
 
