@@ -31,8 +31,9 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, scope: &Scope)
             loader.warnings.push(format!("{}: an entry of `include` has no `path`", entry.node.span));
             continue;
         }
-        let imported = load(loader, &entry, scope)?;
-        import(document, imported)?;
+        if let Some(imported) = load(loader, &entry, scope)? {
+            import(document, imported)?;
+        }
     }
     Ok(())
 }
@@ -74,7 +75,7 @@ fn parse(include: &Node) -> Result<Vec<Entry>> {
         .collect()
 }
 
-fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Node, Diagnostics> {
+fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<Node>, Diagnostics> {
     let paths: Vec<PathBuf> = entry.paths.iter().map(|path| join(&scope.directory, path)).collect();
     for path in &paths {
         if scope.chain.contains(path) {

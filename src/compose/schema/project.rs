@@ -79,7 +79,7 @@ static CONFIG: Object = Object::new(&[
 static MODEL: Object = Object::new(&[
     ("name", TEXT),
     ("model", TEXT),
-    ("context_size", Shape::Int(0, i64::MAX)),
+    ("context_size", Shape::StrictNumber),
     ("runtime_flags", LIST_OF_TEXT),
 ])
 .requiring(&["model"]);

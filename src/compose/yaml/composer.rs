@@ -221,7 +221,8 @@ impl<'a> Composer<'a> {
                 if let Some((first, _)) = &merges {
                     return Err(duplicate("<<", &key.node.span, first));
                 }
-                merges = Some((key.node.span, merge_sources(value.node)?));
+                let sources = merge_sources(value.node, &key.node.span)?;
+                merges = Some((key.node.span, sources));
             } else {
                 insert(&mut mapping, &key.node, value.node)?;
             }
@@ -282,9 +283,11 @@ fn duplicate(key: &str, again: &Span, first: &Span) -> Diagnostic {
 }
 
 /// What follows `<<`: a mapping or a list of mappings.
-fn merge_sources(node: Node) -> Result<Vec<Node>> {
-    let refused =
-        |span: &Span| Diagnostic::at(span, "map merge requires map or sequence of maps as the value");
+fn merge_sources(node: Node, key: &Span) -> Result<Vec<Node>> {
+    let refused = |span: &Span| {
+        Diagnostic::at(key, "map merge requires map or sequence of maps as the value")
+            .second(span, "this is neither")
+    };
     match node.value {
         Value::Mapping(_) => Ok(vec![node]),
         Value::Sequence(items) => match items.iter().find(|item| item.as_mapping().is_none()) {
