@@ -9,4 +9,6 @@ pub mod engine;
 pub mod live;
 pub mod rehearse;
 pub mod secret;
+pub mod source;
 pub mod stack;
+pub mod store;

@@ -51,7 +51,7 @@ impl Ran {
         let mut text = format!("exit {}\n", self.code.unwrap_or(-1));
         for (name, stream) in [("stdout", &self.out), ("stderr", &self.err)] {
             if !stream.is_empty() {
-                text.push_str(&format!("--- {name}\n{}\n", stream.trim_end()));
+                text.extend(["--- ", name, "\n", stream.trim_end(), "\n"]);
             }
         }
         text
@@ -215,4 +215,84 @@ fn a_pipe_sees_no_colours_unless_it_is_asked_for_them() {
     let place = Place::new(&[("compose.yaml", "services: {a: {imag: x}}")]);
     assert!(!place.run("validate").err.contains('\u{1b}'));
     assert!(place.run("validate --color always").err.contains('\u{1b}'));
+}
+
+/// `diff`, `apply`, `status` and `down` with no Docker at all.
+mod simulated {
+    use super::*;
+
+    const SIM: &str = "--engine sim --engine-state state.json";
+
+    fn run(place: &Place, line: &str) -> Ran {
+        place.run(&format!("{line} {SIM}"))
+    }
+
+    /// What depends on how long the commands took to run.
+    fn without_ages(text: &str) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        let mut age = None;
+        for line in text.lines() {
+            age = if line.starts_with("CONTAINER") { line.find("AGE") } else { age };
+            match age.filter(|_| !line.starts_with("CONTAINER") && !line.is_empty()) {
+                Some(column) => {
+                    lines.push(line.chars().take(column).collect::<String>().trim_end().to_owned());
+                }
+                None => lines.push(line.to_owned()),
+            }
+        }
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_stack_from_nothing_to_nothing() {
+        let place = Place::new(&[("compose.yaml", COMPOSE), ("manifests/fair.yaml", MANIFEST)]);
+        assert_snapshot!("sim-diff-first", run(&place, "diff").seen());
+        let applied = run(&place, "apply");
+        assert_eq!((applied.code, applied.out.as_str()), (Some(0), "fair: converged\n"), "{}", applied.err);
+        assert_snapshot!("sim-status", without_ages(&run(&place, "status").seen()));
+        let again = run(&place, "diff");
+        assert_eq!((again.code, again.out.as_str()), (Some(0), "fair: nothing to do\n"));
+        let again = run(&place, "apply");
+        assert_eq!((again.err.as_str(), again.out.as_str()), ("", "fair: converged\n"), "nothing was done");
+
+        let changed = MANIFEST.replace("{replicas: 3}", "{replicas: 1}")
+            + "    redis: {resources: {limits: {memory: 1G}}, redis: {maxmemory: 512mb, maxmemoryPolicy: allkeys-lru}}\n";
+        fs::write(place.dir.path().join("shop/manifests/fair.yaml"), changed).unwrap();
+        assert_snapshot!("sim-diff-change", run(&place, "diff").seen());
+        assert_snapshot!("sim-diff-one-service", run(&place, "diff redis -o json").seen());
+        assert_eq!(run(&place, "apply").code, Some(0));
+        assert_eq!(run(&place, "diff").code, Some(0));
+
+        let down = run(&place, "down --volumes");
+        assert_eq!((down.code, down.out.as_str()), (Some(0), "fair: gone\n"), "{}", down.err);
+        assert!(down.err.starts_with("volume fair_data goes, with its data\n"), "{}", down.err);
+    }
+
+    #[test]
+    fn the_engines_state_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = shop();
+        run(&place, "apply");
+        let mode = fs::metadata(place.dir.path().join("shop/state.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn down_by_name_needs_no_file_and_keeps_volumes_unless_told() {
+        let place = shop();
+        run(&place, "apply");
+        fs::remove_file(place.dir.path().join("shop/compose.yaml")).unwrap();
+        let down = run(&place, "down -p shop");
+        assert_eq!((down.code, down.out.as_str()), (Some(0), "shop: gone\n"), "{}", down.err);
+        assert!(!down.err.contains("volume"));
+        let down = run(&place, "down -p shop --volumes=nothing");
+        assert_snapshot!("sim-down-unknown-volume", down.seen());
+        let down = run(&place, "down -p shop --volumes=data");
+        assert!(down.err.contains("remove volume shop_data"), "{}", down.err);
+    }
+
+    #[test]
+    fn a_service_that_is_not_there_is_an_error() {
+        assert_snapshot!("sim-diff-unknown-service", run(&shop(), "diff apy").seen());
+    }
 }

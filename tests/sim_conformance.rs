@@ -55,7 +55,6 @@ enum Kind {
     TwoNetworks,
     HostPort,
     NamedVolume,
-    NamelessVolume,
     Limited,
     TooLittleMemory,
     Checked,
@@ -63,13 +62,12 @@ enum Kind {
     WithoutImage,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 10] = [
     Kind::Plain,
     Kind::OneNetwork,
     Kind::TwoNetworks,
     Kind::HostPort,
     Kind::NamedVolume,
-    Kind::NamelessVolume,
     Kind::Limited,
     Kind::TooLittleMemory,
     Kind::Checked,
@@ -133,7 +131,6 @@ impl Names {
                 });
             }
             Kind::NamedVolume => mount(self.volume()),
-            Kind::NamelessVolume => mount(String::new()),
             Kind::Limited => new.resources.memory = Some(64 * MIB),
             Kind::TooLittleMemory => new.resources.memory = Some(MIB),
             Kind::Checked => {

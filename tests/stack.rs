@@ -196,8 +196,8 @@ mod finding {
         assert_eq!(
             told(&loaded),
             [
-                "m/b.yaml:3:12: unknown field `nam` in metadata (did you mean `name`?)",
                 "m/b.yaml:3:11: metadata lacks the field `name` (add `name: NAME`; it is the Compose project's name)",
+                "m/b.yaml:3:12: unknown field `nam` in metadata (did you mean `name`?)",
             ]
         );
     }

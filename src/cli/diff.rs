@@ -71,11 +71,11 @@ pub fn run(args: &DiffArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
 async fn compare(desired: &Desired, engine: &Reader) -> Result<Found, Failure> {
     let mut observer = Observer::new(&*engine.engine);
     observer.look(desired, engine.clock.now()).await?;
-    let observed = observer.observed();
+    let seen = observer.observed();
     Ok(Found {
         stack: desired.stack.clone(),
-        changes: diff(&View::new(desired, observed)),
-        rehearsal: rehearse(desired, observed, limits::DEFAULT_PARALLEL),
+        changes: diff(&View::new(desired, seen)),
+        rehearsal: rehearse(desired, seen, limits::DEFAULT_PARALLEL),
     })
 }
 

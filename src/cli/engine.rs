@@ -15,6 +15,10 @@ use crate::engine::docker::Docker;
 use crate::engine::sim::{SimEngine, World};
 use crate::engine::{ReadEngine, WriteEngine};
 
+/// Seed of the ids of a new simulated engine. Another one than the rehearsal's (0): `diff` seeds its rehearsal with
+/// what this engine holds, and ids that it makes up there must not be ids that exist here.
+const SEED: u64 = 1;
+
 /// An engine to read from: what `diff` and `status` hold. They cannot change anything, by construction.
 pub type Reader = Opened<dyn ReadEngine>;
 
@@ -129,8 +133,8 @@ fn docker(args: &EngineArgs) -> anyhow::Result<(Docker, Rc<dyn Clock>, Drive)> {
 fn simulated(args: &EngineArgs) -> anyhow::Result<(SimEngine, Rc<dyn Clock>, Drive)> {
     let wall = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
     let mut world = match &args.engine_state {
-        Some(path) => read(path)?.unwrap_or_else(|| World::new(0, wall)),
-        None => World::new(0, wall),
+        Some(path) => read(path)?.unwrap_or_else(|| World::new(SEED, wall)),
+        None => World::new(SEED, wall),
     };
     // Between two commands time goes on there as it does here.
     let now = wall.max(world.now());

@@ -87,17 +87,23 @@ pub fn warn(warning: &Diagnostic, screen: &mut Screen) {
 
 /// The disk, with paths shown as a person in the current directory would write them.
 #[derive(Debug)]
-struct NearFiles<'a> {
-    working_dir: &'a Path,
+pub(super) struct NearFiles {
+    working_dir: PathBuf,
 }
 
-impl<'a> NearFiles<'a> {
-    fn new(working_dir: &'a Path) -> Self {
-        Self { working_dir }
+impl NearFiles {
+    fn new(working_dir: &Path) -> Self {
+        Self { working_dir: working_dir.to_owned() }
+    }
+
+    /// Seen from where the process is.
+    pub(super) fn here() -> anyhow::Result<Self> {
+        let working_dir = std::env::current_dir().context("the current directory cannot be found")?;
+        Ok(Self { working_dir })
     }
 }
 
-impl FileView for NearFiles<'_> {
+impl FileView for NearFiles {
     fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
         DiskFiles.read(path)
     }
@@ -115,7 +121,7 @@ impl FileView for NearFiles<'_> {
     }
 
     fn display(&self, path: &Path) -> PathBuf {
-        match path.strip_prefix(self.working_dir) {
+        match path.strip_prefix(&self.working_dir) {
             Ok(near) if near.as_os_str().is_empty() => PathBuf::from("."),
             Ok(near) => near.to_owned(),
             Err(_) => path.to_owned(),

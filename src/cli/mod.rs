@@ -10,10 +10,12 @@ pub mod down;
 pub mod engine;
 pub mod exit;
 pub mod files;
+pub mod log;
 pub mod render;
 pub mod run;
 pub mod schema;
 pub mod screen;
+mod standing;
 pub mod status;
 pub mod validate;
 
@@ -65,13 +67,13 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Diff(args) => diff::run(args, cli, screen),
         Command::Apply(args) => apply::run(args, cli, screen),
+        Command::Run(args) => run::run(args, cli, screen),
         Command::Status(args) => status::run(args, cli, screen),
         Command::Down(args) => down::run(args, cli, screen),
         Command::Config(args) => config::run(args, cli, screen),
         Command::Validate => validate::run(cli, screen),
         Command::Schema => schema::run(screen),
         Command::Completion(args) => completion::run(args, screen),
-        _ => anyhow::bail!("the command does not work yet"),
     }
 }
 

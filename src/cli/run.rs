@@ -1,11 +1,27 @@
 //! `operator run`: the daemon.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
 
-use super::apply::{Allow, DEFAULT_PARALLEL};
-use super::args::duration;
+use super::apply::{Allow, DEFAULT_PARALLEL, allowed};
+use super::args::{Cli, EngineKind, duration};
+use super::exit::Exit;
+use super::log::{self, Log};
+use super::screen::Screen;
+use super::standing::{Refusal, Scribe};
+use super::{engine, files, standing};
+use crate::compose::errors::{Diagnostic, Diagnostics};
+use crate::controller::fleet::{self, Watch};
+use crate::controller::reconcile::Reconciler;
+use crate::controller::report::{Both, Report};
+use crate::core::ids::StackName;
+use crate::source::Source;
+use crate::source::files::Files;
 
 /// What `operator run --help` says.
 pub const LONG: &str = "Converge, then stay: heal, follow the files, correct drift.\n\n\
@@ -42,4 +58,97 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Looks after the stacks until SIGTERM or Ctrl-C.
+pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    if cli.engine.engine == EngineKind::Sim {
+        anyhow::bail!("`run` needs a real engine: on the simulated one, `apply` shows all that would happen");
+    }
+    log::start(args.log_format, cli.output.verbose)?;
+    let opened = engine::writer(&cli.engine)?;
+    let mut source = Files::new(files::options(&cli.files)?, Box::new(files::NearFiles::here()?));
+    let first = source.load();
+    if first.stacks.is_empty() {
+        // There is no last good state yet that could stay in force.
+        return Err(Diagnostics { faults: first.faults }.into());
+    }
+    for warning in first.stacks.iter().flat_map(|stack| &stack.warnings) {
+        files::warn(warning, screen);
+    }
+    let daemon = Daemon { scribe: Scribe::new(standing::directory()), told: RefCell::default() };
+    let reconciler = Reconciler {
+        engine: &*opened.engine,
+        clock: &*opened.clock,
+        // Each stack gets its own.
+        report: &crate::controller::report::Silent,
+        parallel: args.parallel.into(),
+        allowed: allowed(&args.allow),
+        resync: args.resync,
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), engine = opened.engine.location(), "operator starts");
+    let stop = CancellationToken::new();
+    opened.drive.block_on(async {
+        let mut fleet = std::pin::pin!(fleet::run(reconciler, first, &mut source, &daemon, stop.clone()));
+        tokio::select! {
+            biased;
+            ended = asked_to_end() => {
+                ended?;
+                info!("operator ends; calls under way are finished first, containers keep running");
+                stop.cancel();
+                fleet.await;
+            }
+            () = &mut fleet => {}
+        }
+        anyhow::Ok(())
+    })??;
+    Ok(Exit::Ok)
+}
+
+/// Ready when a supervisor (SIGTERM) or a person (SIGINT) wants it to end.
+async fn asked_to_end() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("SIGTERM cannot be heard")?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("SIGINT cannot be heard"),
+    }
+}
+
+/// Hears of everything: logs it, and keeps the standings that `status` reads.
+struct Daemon {
+    scribe: Scribe,
+    /// The faults that were logged last, so that a rescan does not repeat them.
+    told: RefCell<Vec<String>>,
+}
+
+impl Watch for Daemon {
+    fn stack(&self, stack: &StackName) -> Box<dyn Report> {
+        Box::new(Both(Log::new(stack.clone()), self.scribe.of(stack)))
+    }
+
+    fn read(&self, faults: &[Diagnostic]) {
+        let headlines: Vec<String> = faults.iter().map(Diagnostic::headline).collect();
+        self.scribe.refused(headlines.first().map(|first| Refusal { headline: first.clone() }));
+        if *self.told.borrow() == headlines {
+            return;
+        }
+        for (fault, headline) in faults.iter().zip(&headlines) {
+            let help = fault.help.as_deref().unwrap_or_default();
+            error!(help, "files refused, the last good ones stay in force: {headline}");
+        }
+        if headlines.is_empty() {
+            info!("files read again, all sound");
+        }
+        self.told.replace(headlines);
+    }
+
+    fn joined(&self, stack: &StackName) {
+        info!(%stack, "looked after from now on");
+    }
+
+    fn left(&self, stack: &StackName) {
+        warn!(%stack, "gone from the files: left alone from now on, and nothing of it is removed; `operator down -p {stack}` removes it");
+        self.scribe.left(stack);
+    }
 }

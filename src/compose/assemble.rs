@@ -16,7 +16,7 @@ use super::options::LoadOptions;
 use super::profiles;
 use super::project::{Project, ServiceHashes};
 use super::setup::{self, Setup, normalised_name};
-use super::yaml::Node;
+use super::yaml::{Mapping, Node};
 
 /// Loads a project.
 pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diagnostics> {
@@ -30,7 +30,12 @@ pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diag
         environment: setup.environment.clone(),
         chain: Vec::new(),
     };
-    let mut tree = loader.load_tree(&setup.files, &scope)?;
+    let tree = loader.load_tree(&setup.files, &scope)?;
+    let Some(mut tree) = tree.filter(|tree| !tree.as_mapping().is_some_and(Mapping::is_empty)) else {
+        let first = setup.files.first().map(|path| loader.files.display(path)).unwrap_or_default();
+        let fault = Diagnostic::in_file(&first, 0, "empty compose file");
+        return Err(fault.help("write at least `services: {}`").into());
+    };
     normalise(&mut tree, &name, &|variable| setup.environment.get(variable).cloned())?;
     let place = tree.get("name").map_or_else(|| tree.span.clone(), |node| node.span.clone());
     if let Some(mapping) = tree.as_mapping_mut() {
@@ -125,9 +130,10 @@ fn resolve_files(
     environment: &BTreeMap<String, String>,
 ) -> Result<ServiceHashes> {
     resolve_label_files(loader, service, node)?;
-    let declared = hash::service(service);
+    let platform = environment.get("DOCKER_DEFAULT_PLATFORM").map(String::as_str);
+    let declared = hash::service_on(service, platform);
     resolve_env_files(loader, service, node, environment)?;
-    let resolved = hash::service(service);
+    let resolved = hash::service_on(service, platform);
     Ok(ServiceHashes { declared, resolved })
 }
 

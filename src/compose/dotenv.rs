@@ -228,3 +228,57 @@ fn push_octal(result: &mut String, chars: &mut std::iter::Peekable<std::str::Cha
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<String>> {
+        let mut found = Variables::new();
+        let lookup = |name: &str| (name == "SHELL").then(|| "sh".to_owned());
+        parse(Path::new(".env"), text.as_bytes(), &lookup, &mut Interpolator::default(), &mut found)?;
+        Ok(found.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
+    }
+
+    #[test]
+    fn values_are_read() {
+        let table = [
+            ("A=1\n# c\n\nB = 2 # c\nC=a#b\n", vec!["A=1", "B=2", "C=a#b"]),
+            ("export A=1\nexporter=2\nB: 3\n", vec!["A=1", "B=3", "exporter=2"]),
+            ("A='$X # no'\nB=\"$SHELL # no\" # yes\n", vec!["A=$X # no", "B=sh # no"]),
+            ("A=1\nB=${A}2\nC='${A}'\nA=3\nD=$A\n", vec!["A=3", "B=12", "C=${A}", "D=3"]),
+            ("A=\"a\\nb\\t\\\"c\\\\ \\$X\"\n", vec!["A=a\nb\t\"c\\ $X"]),
+            ("A=\"two\nlines\"\nB=1", vec!["A=two\nlines", "B=1"]),
+            ("SHELL\nNOT_SET\n", vec!["SHELL=sh"]),
+            ("A=1\r\nB=2\r\n", vec!["A=1", "B=2"]),
+            ("A=\nB=''\n", vec!["A=", "B="]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(read(text).unwrap(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn faults_have_a_line_and_no_content() {
+        for text in ["A=1\nB=\"s3cret\n", "\ns3cret value\n=x", "A=1\n%s3cret=1", "A=1\nB=${s3cret"] {
+            let fault = read(text).unwrap_err();
+            assert!(fault.line().is_some_and(|line| line > 0), "{text:?}");
+            assert!(!fault.to_string().contains("s3cret"), "{text:?}: {fault}");
+        }
+    }
+
+    #[test]
+    fn the_raw_form_takes_values_as_they_are() {
+        let text = b"A=\"q\"\nB=$X # c\n# c\nSHELL\nNOPE\n";
+        let found =
+            parse_raw(Path::new("f"), text, &|name| (name == "SHELL").then(|| "sh".to_owned())).unwrap();
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            [
+                ("A".to_owned(), "\"q\"".to_owned()),
+                ("B".to_owned(), "$X # c".to_owned()),
+                ("SHELL".to_owned(), "sh".to_owned()),
+            ]
+        );
+    }
+}

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::yaml::Span;
+use super::yaml::{Node, Span};
 
 /// The result of a step of the loader.
 pub type Result<T, E = Diagnostic> = std::result::Result<T, E>;
@@ -46,6 +46,16 @@ impl Diagnostic {
     /// A fault on a line of a file whose content is not to be shown.
     pub fn in_file(path: &Path, line: usize, message: impl Into<String>) -> Self {
         Self { file: Some(Box::new((path.to_owned(), line))), ..Self::new(message) }
+    }
+
+    /// A value that cannot be read. What its variables expanded to is not shown: it may come from
+    /// an env file.
+    pub(crate) fn invalid(node: &Node, path: &str, reason: &str) -> Self {
+        let message = match node.spelling.as_deref().filter(|_| node.is_expanded()) {
+            Some(written) => format!("{path}: not valid once its variables are expanded: {written}"),
+            None => format!("{path}: {reason}"),
+        };
+        Self::at(&node.span, message)
     }
 
     /// Adds a word at the place.

@@ -9,6 +9,10 @@ use super::merge::merge_service;
 use super::tags::Removals;
 use super::yaml::{Mapping, Node, Value};
 
+/// The longest chain of services that extend each other. Each step takes stack; chains in real
+/// files have two or three.
+const MAX_CHAIN: usize = 64;
+
 /// The services that one can extend, and where they are.
 pub(crate) struct ServiceSource {
     /// The services, as written but with their variables expanded.
@@ -76,6 +80,10 @@ fn extend(
     let here = (source.file.clone(), name.to_owned());
     if chain.contains(&here) {
         return Err(circular(chain, &here, &reference));
+    }
+    if chain.len() == MAX_CHAIN {
+        let message = format!("services extend each other over more than {MAX_CHAIN} steps");
+        return Err(Diagnostic::at(&reference.span, message).into());
     }
     chain.push(here);
     let foreign;

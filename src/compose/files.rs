@@ -219,3 +219,28 @@ pub(crate) fn clean(path: &Path) -> PathBuf {
 pub(crate) fn parent(path: &Path) -> PathBuf {
     path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_by_their_text() {
+        for (path, cleaned) in
+            [("/a/./b/../c", "/a/c"), ("/..", "/"), ("a/..", "."), ("../a/../b", "../b"), ("/a//b/", "/a/b")]
+        {
+            assert_eq!(clean(Path::new(path)), Path::new(cleaned));
+        }
+    }
+
+    #[test]
+    fn only_regular_files_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(DiskFiles.read(directory.path()), Err(FileError::NotAFile));
+        assert_eq!(DiskFiles.read(&directory.path().join("none")), Err(FileError::Missing));
+        assert_eq!(DiskFiles.read(Path::new("/dev/zero")), Err(FileError::NotAFile));
+        let large = directory.path().join("large");
+        std::fs::File::create(&large).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+        assert_eq!(DiskFiles.read(&large), Err(FileError::TooLarge));
+    }
+}

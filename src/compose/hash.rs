@@ -25,6 +25,17 @@ pub fn service(service: &Service) -> String {
     of(&counted)
 }
 
+/// The hash of a service where `DOCKER_DEFAULT_PLATFORM` is set: to the reference, a service that
+/// is built and names no platform is of that one.
+pub fn service_on(service: &Service, default_platform: Option<&str>) -> String {
+    match default_platform.filter(|platform| !platform.is_empty()) {
+        Some(platform) if service.build.is_some() && service.platform.is_empty() => {
+            self::service(&Service { platform: platform.to_owned(), ..service.clone() })
+        }
+        _ => self::service(service),
+    }
+}
+
 /// The hash of a network.
 pub fn network(network: &Network) -> String {
     of(network)

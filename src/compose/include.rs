@@ -26,8 +26,14 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, scope: &Scope)
         return Ok(());
     };
     for entry in parse(&include)? {
-        let imported = load(loader, &entry, scope)?;
-        import(document, imported)?;
+        if entry.paths.is_empty() {
+            // The reference takes it for an include of nothing.
+            loader.warnings.push(format!("{}: an entry of `include` has no `path`", entry.node.span));
+            continue;
+        }
+        if let Some(imported) = load(loader, &entry, scope)? {
+            import(document, imported)?;
+        }
     }
     Ok(())
 }
@@ -58,24 +64,18 @@ fn parse(include: &Node) -> Result<Vec<Entry>> {
                 env_files: Vec::new(),
                 node: item.clone(),
             }),
-            Value::Mapping(mapping) => {
-                let paths = texts(mapping.get("path"))?;
-                if paths.is_empty() {
-                    return Err(refused(item, "entry has no `path`"));
-                }
-                Ok(Entry {
-                    paths,
-                    directory: texts(mapping.get("project_directory"))?.into_iter().next(),
-                    env_files: texts(mapping.get("env_file"))?,
-                    node: item.clone(),
-                })
-            }
+            Value::Mapping(mapping) => Ok(Entry {
+                paths: texts(mapping.get("path"))?,
+                directory: texts(mapping.get("project_directory"))?.into_iter().find(|path| !path.is_empty()),
+                env_files: texts(mapping.get("env_file"))?,
+                node: item.clone(),
+            }),
             _ => Err(refused(item, "entries must be strings or mappings")),
         })
         .collect()
 }
 
-fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Node, Diagnostics> {
+fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<Node>, Diagnostics> {
     let paths: Vec<PathBuf> = entry.paths.iter().map(|path| join(&scope.directory, path)).collect();
     for path in &paths {
         if scope.chain.contains(path) {

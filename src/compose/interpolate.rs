@@ -72,6 +72,7 @@ impl Interpolator {
             Value::Text(text) if text.contains('$') => {
                 let expanded =
                     self.expand(text, lookup).map_err(|error| fault(&error, path).or_at(&node.span))?;
+                node.spelling = Some(text.as_str().into());
                 node.value = Value::Text(expanded);
             }
             Value::Sequence(items) => {
@@ -240,4 +241,60 @@ fn closing_brace(text: &str) -> Option<usize> {
         at += 1;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(text: &str) -> Result<String, TemplateError> {
+        let lookup = |name: &str| match name {
+            "A" => Some("va".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        Interpolator::default().expand(text, &lookup)
+    }
+
+    #[test]
+    fn variables_are_expanded() {
+        let table = [
+            ("$A-${A}", "va-va"),
+            ("$$A $ $1 $$$A", "$A $ $1 $va"),
+            ("[${NO}]", "[]"),
+            ("${NO:-d}${EMPTY:-d}${EMPTY-d}${A:-d}", "ddva"),
+            ("${NO:+x}${EMPTY:+x}${EMPTY+x}${A:+x}", "xx"),
+            ("${NO:-${NO:-$A}}", "va"),
+            ("${NO:-{a}} b", "{a} b"),
+            ("${NO:-a:b:-c?d}", "a:b:-c?d"),
+            ("${NO:-a}b}", "ab}"),
+            ("${A?}${EMPTY?}", "va"),
+            ("${NO:-é}", "é"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(expand(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_variable_is_refused() {
+        for text in ["${", "${}", "${A", "${1}", "${A!}", "${ A}", "${A:}", "${NO:-a\nb}", "${NO:-${}}"] {
+            assert_eq!(expand(text), Err(TemplateError::Invalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_evaluated_even_when_they_are_not_needed() {
+        let error = expand("${A:-${NO:?say why}}").unwrap_err();
+        assert_eq!(error.to_string(), "required variable NO is missing a value: say why");
+    }
+
+    #[test]
+    fn expansion_is_bounded() {
+        let large = "x".repeat(1024 * 1024);
+        let text = "$A".repeat(20);
+        let result = Interpolator::default().expand(&text, &|_| Some(large.clone()));
+        assert_eq!(result, Err(TemplateError::TooLarge));
+        assert!(expand(&format!("{}{}", "${NO:-".repeat(5_000), "}".repeat(5_000))).is_err());
+    }
 }

@@ -77,29 +77,27 @@ impl<'a> Loader<'a> {
         Ok(documents)
     }
 
-    /// One tree from files laid over each other, with default values and absolute paths.
-    pub(crate) fn load_tree(&mut self, paths: &[PathBuf], scope: &Scope) -> Result<Node, Diagnostics> {
+    /// One tree from files laid over each other, with default values and absolute paths; none when
+    /// there is nothing in the files.
+    pub(crate) fn load_tree(
+        &mut self,
+        paths: &[PathBuf],
+        scope: &Scope,
+    ) -> Result<Option<Node>, Diagnostics> {
         let mut tree: Option<Node> = None;
         for path in paths {
             let mut scope = scope.clone();
             scope.chain.push(path.clone());
             for document in self.documents(path)? {
-                if !document.is_null() {
-                    self.lay_over(&mut tree, document, path, &scope)?;
-                }
+                self.lay_over(&mut tree, document, path, &scope)?;
             }
         }
-        let Some(mut tree) = tree else {
-            let first = paths.first().map(|path| self.files.display(path)).unwrap_or_default();
-            return Err(Diagnostic::in_file(&first, 0, "empty compose file")
-                .help("write at least `services: {}`")
-                .into());
-        };
+        let Some(mut tree) = tree else { return Ok(None) };
         set_defaults(&mut tree);
         validate(&tree)?;
         let home = self.home.clone();
         paths::resolve(&mut tree, Base { directory: &scope.directory, home: home.as_deref() })?;
-        Ok(tree)
+        Ok(Some(tree))
     }
 
     fn lay_over(
@@ -131,8 +129,8 @@ impl<'a> Loader<'a> {
             return Err(Diagnostic::at(&document.span, "top-level object must be a mapping")
                 .label(format!("this is {}", document.kind().described())));
         }
-        check_keys(document, "")?;
         let removals = Removals::take(document);
+        check_keys(document, "")?;
         let environment = &scope.environment;
         self.interpolator.expand_tree(document, &|name| environment.get(name).cloned(), "")?;
         Ok(removals)

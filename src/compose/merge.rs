@@ -178,6 +178,11 @@ fn pair(text: &str, span: &Span) -> (String, Node) {
 }
 
 fn merge_pairs(base: &mut Node, over: Node) {
+    // What is no pair is left for the check to complain about.
+    if over.as_sequence().is_some_and(|items| items.iter().any(|item| item.scalar_text().is_none())) {
+        *base = over;
+        return;
+    }
     let mut merged = pairs(std::mem::replace(base, Node::mapping(&over.span)));
     for (key, entry) in pairs(over).entries {
         merged.entries.insert(key, entry);

@@ -25,7 +25,8 @@ pub struct Project {
     pub model: Model,
     /// The canonical tree, as `config --format json` prints it but with single dollars.
     pub canonical: Json,
-    /// Services that are left out because none of their profiles is enabled.
+    /// Services that are left out because none of their profiles is enabled; their env and label
+    /// files are not read.
     pub disabled: BTreeMap<String, Service>,
     /// What is dubious without being wrong, each once, in order of appearance.
     pub warnings: Vec<String>,

@@ -14,8 +14,8 @@ const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.ym
 
 /// The usual names of the override.
 const OVERRIDE_NAMES: [&str; 4] = [
-    "compose.override.yaml",
     "compose.override.yml",
+    "compose.override.yaml",
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 ];

@@ -92,13 +92,12 @@ fn key_of(item: &Node, key: Key) -> Option<String> {
         (Key::Name, Value::Text(text)) => text.split('=').next().unwrap_or_default().to_owned(),
         (Key::Name, _) => return None,
         (Key::MountTarget, Value::Text(text)) => clean_target(&parse_mount(text).ok()?.target),
-        (Key::MountTarget, _) => field("target")?,
         (Key::DeviceTarget, Value::Text(text)) => {
             let mut parts = text.split(':');
             let source = parts.next()?;
             parts.next().unwrap_or(source).to_owned()
         }
-        (Key::DeviceTarget, _) => field("target")?,
+        (Key::MountTarget | Key::DeviceTarget, _) => field("target")?,
         (Key::FileTarget(directory), Value::Text(text)) => format!("{directory}/{text}"),
         (Key::FileTarget(directory), _) => match field("target") {
             Some(target) => target,
@@ -109,7 +108,8 @@ fn key_of(item: &Node, key: Key) -> Option<String> {
         (Key::Port, Value::Mapping(_)) => {
             let or = |name: &str, default: &str| field(name).unwrap_or(default.to_owned());
             // The reference takes a number here for something else than the same digits as a text.
-            let number = item.get("published").is_some_and(|node| node.spelling.is_some());
+            let number =
+                item.get("published").is_some_and(|node| node.spelling.is_some() && !node.is_expanded());
             format!(
                 "{}:{}{}:{}/{}",
                 or("host_ip", "0.0.0.0"),

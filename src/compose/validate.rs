@@ -83,7 +83,8 @@ fn check_address(port: &Node, service: &str) -> Result<()> {
     if address.is_empty() || address.parse::<IpAddr>().is_ok() {
         return Ok(());
     }
-    Err(Diagnostic::at(&node.span, format!("services.{service}.ports: invalid ip address: {address}")))
+    let reason = format!("invalid ip address: {address}");
+    Err(Diagnostic::invalid(node, &format!("services.{service}.ports"), &reason))
 }
 
 fn check_device(device: &Node, path: &str) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The imperative shell: observes, asks the core what to do, executes it, and waits for the next reason to look.
 
 pub mod execute;
+pub mod fleet;
 pub mod observe;
 pub mod reconcile;
 pub mod report;

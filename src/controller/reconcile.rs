@@ -143,7 +143,8 @@ impl<'e> Loop<'e> {
             lost: 0,
             resync_at: with.clock.now().after(with.resync),
             desired: Rc::new(desired),
-            updates,
+            // A source that ends says no more; it is not asked again.
+            updates: updates.chain(futures_util::stream::pending()).boxed_local(),
             goal,
         }
     }

@@ -42,6 +42,47 @@ pub trait Report {
     }
 }
 
+/// Two that listen.
+#[derive(Clone, Copy, Debug)]
+pub struct Both<A, B>(pub A, pub B);
+
+impl<A: Report, B: Report> Report for Both<A, B> {
+    fn decided(&self, status: &StackStatus) {
+        self.0.decided(status);
+        self.1.decided(status);
+    }
+
+    fn started(&self, action: &Action) {
+        self.0.started(action);
+        self.1.started(action);
+    }
+
+    fn progress(&self, action: &Action, line: &str) {
+        self.0.progress(action, line);
+        self.1.progress(action, line);
+    }
+
+    fn finished(&self, action: &Action, result: &Result<(), Failure>, took: Duration) {
+        self.0.finished(action, result, took);
+        self.1.finished(action, result, took);
+    }
+
+    fn engine_lost(&self, failure: &Failure, retry: Duration) {
+        self.0.engine_lost(failure, retry);
+        self.1.engine_lost(failure, retry);
+    }
+
+    fn engine_back(&self) {
+        self.0.engine_back();
+        self.1.engine_back();
+    }
+
+    fn refused(&self, sentence: &str) {
+        self.0.refused(sentence);
+        self.1.refused(sentence);
+    }
+}
+
 /// Nobody listens.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;

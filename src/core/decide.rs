@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Call, Cause, Precondition, Target};
 use super::desired::{Desired, PullPolicy, Service};
@@ -42,7 +42,7 @@ impl Decision {
 }
 
 /// One thing that waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// The service that it concerns.
     pub service: Option<ServiceName>,

@@ -1,6 +1,6 @@
 //! How a stack stands: per service and per container, with the reason for all that is not as it should be.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::decide::{Decision, Waiting};
 use super::ids::{Replica, ServiceName, StackName};
@@ -11,7 +11,7 @@ use super::time::Timestamp;
 use super::view::{Replicas, View, is_completed, serves};
 
 /// The state of a stack at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackStatus {
     /// The stack.
     pub stack: StackName,
@@ -24,7 +24,7 @@ pub struct StackStatus {
 }
 
 /// A stack or service in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Condition {
     /// As it should be.
     Ready,
@@ -35,7 +35,7 @@ pub enum Condition {
 }
 
 /// The state of one service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceStatus {
     /// The service.
     pub service: ServiceName,
@@ -54,7 +54,7 @@ pub struct ServiceStatus {
 }
 
 /// The state of one container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerStatus {
     /// Name.
     pub name: String,

@@ -210,5 +210,7 @@ fn in_order_of_place(mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
         let place = |it: &Diagnostic| (it.path().map(Path::to_owned), it.line(), it.column());
         place(a).cmp(&place(b))
     });
+    // Two services may use the same faulty config.
+    findings.dedup();
     findings
 }

@@ -103,3 +103,32 @@ fn decimal(total: i128, scale: i128) -> String {
     let width = scale.to_string().len() - 1;
     format!("{whole}.{}", format!("{part:0width$}").trim_end_matches('0'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_printed_as_go_does() {
+        let table = [
+            ("0", "0s"),
+            ("90s", "1m30s"),
+            ("2500ms", "2.5s"),
+            ("1h5m", "1h5m0s"),
+            ("40us", "40µs"),
+            ("1.5h", "1h30m0s"),
+            (".5s", "500ms"),
+            ("1w2d", "216h0m0s"),
+            ("-5s", "-5s"),
+            ("1h1m1s1ms1us1ns", "1h1m1.001001001s"),
+            ("100ns", "100ns"),
+        ];
+        for (written, printed) in table {
+            assert_eq!(format_duration(parse_duration(written).unwrap()), printed, "{written}");
+            assert_eq!(parse_duration(printed), parse_duration(written));
+        }
+        for refused in ["", "5", "10 s", "1y", "s", "1.2.3s", "9999999h", "-", "1é"] {
+            assert!(parse_duration(refused).is_err(), "{refused}");
+        }
+    }
+}

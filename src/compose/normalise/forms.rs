@@ -51,7 +51,7 @@ fn service(node: &mut Node, name: &str) -> Result<()> {
         dependencies(depends_on);
     }
     if let Some(build) = service.get_mut("build") {
-        spell_build(build);
+        spell_build(build, name)?;
     }
     for key in ["secrets", "configs"] {
         each(service.get_mut(key), file_reference);
@@ -122,7 +122,7 @@ fn dependencies(node: &mut Node) {
     }
 }
 
-fn spell_build(node: &mut Node) {
+fn spell_build(node: &mut Node, service: &str) -> Result<()> {
     if node.as_text().is_some() {
         let context = node.clone();
         node.value = mapping_of(vec![("context", context)]);
@@ -131,15 +131,18 @@ fn spell_build(node: &mut Node) {
     if let Some(ssh) = node.get_mut("ssh")
         && let Some(mapping) = ssh.as_mapping()
     {
-        let keys = mapping
-            .iter()
-            .map(|(key, value)| match value.as_text() {
-                Some(path) if !path.is_empty() => Node::text(format!("{key}={path}"), &value.span),
-                _ => Node::text(key, &value.span),
-            })
-            .collect();
-        ssh.value = Value::Sequence(keys);
+        let key = |(key, value): (&str, &Node)| match value.as_text() {
+            Some(path) if !path.is_empty() => Ok(Node::text(format!("{key}={path}"), &value.span)),
+            _ if key == "default" => Ok(Node::text(key, &value.span)),
+            _ => Err(Diagnostic::at(
+                &value.span,
+                format!("services.{service}.build.ssh: invalid ssh key \"{key}\""),
+            )
+            .help("write `default` or ID=PATH")),
+        };
+        ssh.value = Value::Sequence(mapping.iter().map(key).collect::<Result<_>>()?);
     }
+    Ok(())
 }
 
 fn file_reference(node: &mut Node) {
@@ -189,8 +192,7 @@ fn provider_options(node: &mut Node) {
 fn mount(node: &mut Node, path: &str) -> Result<()> {
     if let Some(spec) = node.as_text() {
         let short = parse_mount(spec).map_err(|reason| {
-            Diagnostic::at(&node.span, format!("{path}: {reason}"))
-                .help("a mount is written as [SOURCE:]TARGET[:OPTIONS]")
+            Diagnostic::invalid(node, path, &reason).help("a mount is written as [SOURCE:]TARGET[:OPTIONS]")
         })?;
         node.value = spelled_mount(&short, &node.span);
         return Ok(());
@@ -252,8 +254,8 @@ fn device(node: &mut Node, path: &str) -> Result<()> {
         [source, target] => (*source, *target, "rwm"),
         [source, target, permissions] => (*source, *target, *permissions),
         _ => {
-            let message = format!("{path}: confusing device mapping, please use long syntax: {spec}");
-            return Err(Diagnostic::at(&node.span, message));
+            let reason = format!("confusing device mapping, please use long syntax: {spec}");
+            return Err(Diagnostic::invalid(node, path, &reason));
         }
     };
     let text = |text: &str| Node::text(text, &node.span);
@@ -278,7 +280,7 @@ fn spell_ports(node: &mut Node, service: &str) -> Result<()> {
             continue;
         };
         let ports = parse_ports(spec).map_err(|reason| {
-            Diagnostic::at(&item.span, format!("services.{service}.ports: {reason}"))
+            Diagnostic::invalid(item, &format!("services.{service}.ports"), &reason)
                 .help("a port is written as [[IP:]HOST:]CONTAINER[/PROTOCOL]")
         })?;
         for port in ports {
@@ -316,8 +318,8 @@ pub(crate) fn extra_hosts(node: &mut Node, path: &str) -> Result<()> {
                 let text = item.as_text().unwrap_or_default();
                 let (host, address) =
                     text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(|| {
-                        let message = format!("{path}: invalid additional host, missing IP: {text}");
-                        Diagnostic::at(&item.span, message).help("a line is written as NAME=ADDRESS")
+                        let reason = format!("invalid additional host, missing IP: {text}");
+                        Diagnostic::invalid(item, path, &reason).help("a line is written as NAME=ADDRESS")
                     })?;
                 lines.push(host_line(host, address, &item.span, path)?);
             }

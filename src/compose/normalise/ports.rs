@@ -93,3 +93,33 @@ fn range(text: &str) -> Result<(u16, u16), ()> {
     let (first, last) = (number(first)?, number(last)?);
     if last < first { Err(()) } else { Ok((first, last)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelled(spec: &str) -> Result<Vec<String>, String> {
+        let line = |p: &ShortPort| format!("{}|{}|{}|{}", p.host_ip, p.published, p.target, p.protocol);
+        parse_ports(spec).map(|ports| ports.iter().map(line).collect())
+    }
+
+    #[test]
+    fn ports_are_spelled_out() {
+        let table = [
+            ("3000", vec!["||3000|tcp"]),
+            ("8000:80", vec!["|8000|80|tcp"]),
+            ("127.0.0.1::5000", vec!["127.0.0.1||5000|tcp"]),
+            ("[::1]:80:80/UDP", vec!["::1|80|80|udp"]),
+            ("90-91:90-91", vec!["|90|90|tcp", "|91|91|tcp"]),
+            ("12400-12500:1240", vec!["|12400-12500|1240|tcp"]),
+        ];
+        for (spec, ports) in table {
+            assert_eq!(spelled(spec).unwrap(), ports, "{spec}");
+        }
+        for refused in
+            ["", "http:80", "80:80/icmp", "300.1.1.1:80:80", "80-82:80-81", "70000:80", "82-80:80", "0"]
+        {
+            assert!(parse_ports(refused).is_err(), "{refused}");
+        }
+    }
+}

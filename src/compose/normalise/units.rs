@@ -29,3 +29,28 @@ fn scale(suffix: &str) -> Option<f64> {
     };
     matches!(rest, "" | "b" | "ib").then(|| 1024_f64.powi(power))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_powers_of_1024() {
+        let table = [
+            ("128", 128),
+            ("10k", 10_240),
+            ("10KB", 10_240),
+            ("0.5g", 536_870_912),
+            ("1 gb", 1_073_741_824),
+            ("1GiB", 1_073_741_824),
+            ("2t", 2_199_023_255_552),
+            ("5b", 5),
+        ];
+        for (written, bytes) in table {
+            assert_eq!(parse_bytes(written), Ok(bytes), "{written}");
+        }
+        for refused in ["", "x", "10x", "1kbb", "-1", "1ki", " ", "nan", "é"] {
+            assert!(parse_bytes(refused).is_err(), "{refused}");
+        }
+    }
+}

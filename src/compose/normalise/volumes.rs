@@ -128,3 +128,36 @@ pub(crate) fn clean_target(target: &str) -> String {
         (false, false) => joined,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_spelled_out() {
+        let table = [
+            ("./a:/b:ro,z", MountKind::Bind, "./a", "/b"),
+            ("vol:/b:nocopy", MountKind::Volume, "vol", "/b"),
+            ("/anon", MountKind::Volume, "", "/anon"),
+            ("/a", MountKind::BareVolume, "", "/a"),
+            (r"C:\x:/b:ro", MountKind::Bind, r"C:\x", "/b"),
+            ("v:/v", MountKind::Volume, "", "v:/v"),
+        ];
+        for (spec, kind, source, target) in table {
+            let mount = parse_mount(spec).unwrap();
+            assert_eq!((mount.kind, mount.source.as_str(), mount.target.as_str()), (kind, source, target));
+        }
+        for refused in ["", "vol:", ":/a", "vol:/a::x", "vol:/a:ro:rw"] {
+            assert!(parse_mount(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn targets_are_cleaned() {
+        for (target, cleaned) in
+            [("/a/", "/a"), ("/a/../b//c/.", "/b/c"), ("/..", "/"), ("a/../..", ".."), ("", ".")]
+        {
+            assert_eq!(clean_target(target), cleaned);
+        }
+    }
+}

@@ -65,3 +65,30 @@ pub(crate) fn split_words(line: &str) -> Option<Vec<String>> {
     }
     (!escaped && !single && !double && !backquoted && !dollar).then_some(words)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_split_as_the_reference_does() {
+        let table: [(&str, Option<&[&str]>); 12] = [
+            ("echo hello   world", Some(&["echo", "hello", "world"])),
+            ("sh -c \"a 'b' && c\"", Some(&["sh", "-c", "a 'b' && c"])),
+            ("one\\ two 'fi''ve' \"\" x", Some(&["one two", "five", "", "x"])),
+            ("", Some(&[])),
+            ("a && b", Some(&["a"])),
+            ("a b>c", Some(&["a", "b"])),
+            ("a 2>c", Some(&["a"])),
+            ("a $(b c) d", Some(&["a", "$(b c)", "d"])),
+            ("a (b)", None),
+            ("a \"b", None),
+            ("a \\", None),
+            ("a )", None),
+        ];
+        for (line, words) in table {
+            let expected = words.map(|words| words.iter().map(ToString::to_string).collect::<Vec<_>>());
+            assert_eq!(split_words(line), expected, "{line}");
+        }
+    }
+}

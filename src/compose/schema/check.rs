@@ -28,6 +28,10 @@ pub(crate) fn check(node: &mut Node, shape: &Shape, path: &str, report: &mut Rep
         Shape::Map(value) => check_map(node, value, false, path, report),
         Shape::Names(value) => check_map(node, value, true, path, report),
         Shape::Object(object) => check_object(node, object, path, report),
+        Shape::Distinct(inner) => {
+            check_distinct(node.as_sequence().unwrap_or_default(), path, report);
+            check(node, inner, path, report);
+        }
         Shape::Pairs => check_pairs(node, false, path, report),
         Shape::Labels => check_pairs(node, true, path, report),
         Shape::Command => check_command(node, path, report),
@@ -50,9 +54,12 @@ fn check_list(node: &mut Node, shape: &Shape, item_shape: &Shape, path: &str, re
     for (index, item) in items.iter_mut().enumerate() {
         check(item, item_shape, &format!("{path}.{index}"), report);
     }
-    if !matches!(shape, Shape::Set(_)) {
-        return;
+    if matches!(shape, Shape::Set(_)) {
+        check_distinct(items, path, report);
     }
+}
+
+fn check_distinct(items: &[Node], path: &str, report: &mut Report) {
     for (index, item) in items.iter().enumerate() {
         if let Some(first) = items[..index].iter().find(|earlier| *earlier == item) {
             let fault = Diagnostic::at(&item.span, format!("{path} has the same item twice"))
@@ -191,7 +198,7 @@ fn check_command(node: &mut Node, path: &str, report: &mut Report) {
                 node.value = Value::Sequence(words.into_iter().map(|word| Node::text(word, span)).collect());
             }
             None => report.faults.push(
-                Diagnostic::at(&node.span, format!("{path}: invalid command line string"))
+                Diagnostic::invalid(node, path, "invalid command line string")
                     .help("close quotes and parentheses, or write the command as a list"),
             ),
         },
@@ -207,9 +214,7 @@ fn check_scalar(node: &mut Node, shape: &Shape, path: &str, report: &mut Report)
         Ok(Some(value)) => node.value = value,
         Ok(None) => {}
         Err(reason) => {
-            report
-                .faults
-                .push(Diagnostic::at(&node.span, format!("{path}: {reason}")).label(described(shape)));
+            report.faults.push(Diagnostic::invalid(node, path, &reason).label(described(shape)));
         }
     }
 }
@@ -295,12 +300,11 @@ fn read_mode(node: &Node, text: &str) -> Result<i128, String> {
 fn accepts(shape: &Shape, kind: Kind) -> bool {
     match shape {
         Shape::Any => true,
-        Shape::Null => kind == Kind::Null,
+        Shape::Null | Shape::EmptyText => kind == Kind::Null,
         Shape::Text | Shape::OneOf(_) | Shape::Matching(..) | Shape::Duration | Shape::BytesText => {
             kind == Kind::Text
         }
         Shape::TextOrNumber => matches!(kind, Kind::Text | Kind::Int | Kind::Float),
-        Shape::EmptyText => kind == Kind::Null,
         Shape::TextOrBool | Shape::Bool => matches!(kind, Kind::Text | Kind::Bool),
         Shape::Int(..) | Shape::Whole | Shape::WholeCount | Shape::Number | Shape::Bytes | Shape::Mode => {
             matches!(kind, Kind::Text | Kind::Int | Kind::Float)
@@ -311,6 +315,7 @@ fn accepts(shape: &Shape, kind: Kind) -> bool {
         Shape::Command => matches!(kind, Kind::Null | Kind::Text | Kind::Sequence),
         Shape::List(_) | Shape::Set(_) => kind == Kind::Sequence,
         Shape::Map(_) | Shape::Names(_) | Shape::Object(_) => kind == Kind::Mapping,
+        Shape::Distinct(inner) => accepts(inner, kind),
         Shape::Pairs | Shape::Labels => matches!(kind, Kind::Mapping | Kind::Sequence),
         Shape::Either(shapes) => shapes.iter().any(|shape| accepts(shape, kind)),
     }
@@ -335,6 +340,7 @@ fn described(shape: &Shape) -> String {
         Shape::Command => "a string or a list".to_owned(),
         Shape::List(_) | Shape::Set(_) => "a list".to_owned(),
         Shape::Map(_) | Shape::Names(_) | Shape::Object(_) => "a mapping".to_owned(),
+        Shape::Distinct(inner) => described(inner),
         Shape::Pairs | Shape::Labels => "a mapping or a list".to_owned(),
         Shape::Either(shapes) => shapes.iter().map(described).collect::<Vec<_>>().join(" or "),
     }

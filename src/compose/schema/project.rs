@@ -4,6 +4,8 @@ use super::service::SERVICE;
 use super::shape::{LIST_OF_TEXT, Object, Shape, TEXT};
 
 const DRIVER_OPTS: Shape = Shape::Map(&Shape::TextOrNumber);
+/// The old form with a name inside; for files the reference looks at nothing else in there.
+const EXTERNAL_FILE: Shape = Shape::Either(&[Shape::Bool, Shape::Map(&Shape::Any)]);
 const EXTERNAL: Shape = Shape::Either(&[Shape::Bool, Shape::Object(&Object::new(&[("name", TEXT)]))]);
 
 /// A Compose file.
@@ -50,15 +52,15 @@ static VOLUME: Object = Object::new(&[
     ("driver", TEXT),
     ("driver_opts", DRIVER_OPTS),
     ("external", EXTERNAL),
-    ("labels", Shape::Labels),
+    ("labels", Shape::Distinct(&Shape::Labels)),
 ]);
 
 static SECRET: Object = Object::new(&[
     ("name", TEXT),
     ("environment", TEXT),
     ("file", TEXT),
-    ("external", EXTERNAL),
-    ("labels", Shape::Labels),
+    ("external", EXTERNAL_FILE),
+    ("labels", Shape::Distinct(&Shape::Labels)),
     ("driver", TEXT),
     ("driver_opts", DRIVER_OPTS),
     ("template_driver", TEXT),
@@ -69,15 +71,15 @@ static CONFIG: Object = Object::new(&[
     ("content", TEXT),
     ("environment", TEXT),
     ("file", TEXT),
-    ("external", EXTERNAL),
-    ("labels", Shape::Labels),
+    ("external", EXTERNAL_FILE),
+    ("labels", Shape::Distinct(&Shape::Labels)),
     ("template_driver", TEXT),
 ]);
 
 static MODEL: Object = Object::new(&[
     ("name", TEXT),
     ("model", TEXT),
-    ("context_size", Shape::Int(0, i64::MAX)),
+    ("context_size", Shape::StrictNumber),
     ("runtime_flags", LIST_OF_TEXT),
 ])
 .requiring(&["model"]);

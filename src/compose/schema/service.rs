@@ -143,7 +143,7 @@ static BUILD: Object = Object::new(&[
     ("dockerfile_inline", TEXT),
     ("entitlements", LIST_OF_TEXT),
     ("args", Shape::Pairs),
-    ("ssh", Shape::Pairs),
+    ("ssh", Shape::Distinct(&Shape::Pairs)),
     ("labels", Shape::Labels),
     ("cache_from", LIST_OF_TEXT),
     ("cache_to", LIST_OF_TEXT),
@@ -216,7 +216,7 @@ const DEVICE_REQUEST_FIELDS: &[(&str, Shape)] = &[
     ("count", Shape::Count),
     ("device_ids", SET_OF_TEXT),
     ("driver", TEXT),
-    ("options", Shape::Labels),
+    ("options", Shape::Distinct(&Shape::Labels)),
 ];
 
 static HEALTHCHECK: Object = Object::new(&[
@@ -306,7 +306,7 @@ static WATCH: Object = Object::new(&[
 static DEPLOY: Object = Object::new(&[
     ("mode", TEXT),
     ("endpoint_mode", TEXT),
-    ("replicas", INT),
+    ("replicas", COUNT),
     ("labels", Shape::Labels),
     ("rollback_config", Shape::Object(&UPDATE_CONFIG)),
     ("update_config", Shape::Object(&UPDATE_CONFIG)),

@@ -63,6 +63,8 @@ pub(crate) enum Shape {
     Pairs,
     /// As [`Shape::Pairs`], where a key alone has the empty value.
     Labels,
+    /// In which, written as a list, nothing is there twice.
+    Distinct(&'static Shape),
     /// The first that fits the kind of the value.
     Either(&'static [Shape]),
 }

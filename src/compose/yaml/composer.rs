@@ -221,7 +221,8 @@ impl<'a> Composer<'a> {
                 if let Some((first, _)) = &merges {
                     return Err(duplicate("<<", &key.node.span, first));
                 }
-                merges = Some((key.node.span, merge_sources(value.node)?));
+                let sources = merge_sources(value.node, &key.node.span)?;
+                merges = Some((key.node.span, sources));
             } else {
                 insert(&mut mapping, &key.node, value.node)?;
             }
@@ -282,9 +283,11 @@ fn duplicate(key: &str, again: &Span, first: &Span) -> Diagnostic {
 }
 
 /// What follows `<<`: a mapping or a list of mappings.
-fn merge_sources(node: Node) -> Result<Vec<Node>> {
-    let refused =
-        |span: &Span| Diagnostic::at(span, "map merge requires map or sequence of maps as the value");
+fn merge_sources(node: Node, key: &Span) -> Result<Vec<Node>> {
+    let refused = |span: &Span| {
+        Diagnostic::at(key, "map merge requires map or sequence of maps as the value")
+            .second(span, "this is neither")
+    };
     match node.value {
         Value::Mapping(_) => Ok(vec![node]),
         Value::Sequence(items) => match items.iter().find(|item| item.as_mapping().is_none()) {
@@ -300,5 +303,112 @@ fn merge(mapping: &mut Mapping, source: Node) {
     let Value::Mapping(theirs) = source.value else { return };
     for (key, entry) in theirs.entries {
         mapping.entries.entry(key).or_insert(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Node>> {
+        parse(Path::new("f.yaml"), text.as_bytes())
+    }
+
+    fn json(text: &str) -> String {
+        read(text).unwrap()[0].to_json().to_string()
+    }
+
+    #[test]
+    fn places_are_those_of_the_text() {
+        let documents = read("a: 1\nsvc:\n  - {im: x}\n").unwrap();
+        let span = &documents[0].lookup(&["svc", "0", "im"]).unwrap().span;
+        assert_eq!((span.line, span.column), (3, 10));
+        let key = documents[0].lookup_key(&["svc", "0", "im"]).unwrap();
+        assert_eq!((key.line, key.column), (3, 6));
+        assert_eq!(&key.source.text[key.bytes.clone()], "im");
+    }
+
+    #[test]
+    fn own_keys_win_over_merged_ones_and_the_first_source_over_the_next() {
+        assert_eq!(
+            json("a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {z: 3, <<: [*a, *b]}\n"),
+            r#"{"a":{"x":1,"y":1},"b":{"y":2,"z":2},"c":{"z":3,"x":1,"y":1}}"#
+        );
+    }
+
+    #[test]
+    fn a_quoted_merge_key_is_a_key() {
+        assert_eq!(json("{'<<': {a: 1}}"), r#"{"<<":{"a":1}}"#);
+    }
+
+    #[test]
+    fn duplicate_keys_are_refused_with_both_places() {
+        for text in ["a: 1\nb: 2\na: 3\n", "x: &x {}\ny:\n  <<: *x\n  <<: *x\n"] {
+            let fault = read(text).unwrap_err();
+            assert!(fault.message.contains("already defined at line"), "{fault}");
+            assert!(fault.second.is_some());
+        }
+    }
+
+    #[test]
+    fn tags_are_kept_unless_they_are_types() {
+        let documents = read("a: !reset null\nb: !!str 5\nc: !override [1]\nd: !!int '7'\n").unwrap();
+        let at = |key: &str| documents[0].get(key).unwrap();
+        assert_eq!(at("a").tag.as_deref(), Some("!reset"));
+        assert_eq!(at("b").value, Value::Text("5".to_owned()));
+        assert_eq!(at("c").tag.as_deref(), Some("!override"));
+        assert_eq!(at("d").value, Value::Int(7));
+    }
+
+    #[test]
+    fn every_document_is_given() {
+        assert_eq!(read("a: 1\n---\nb: 2\n---\n").unwrap().len(), 3);
+        assert!(read("").unwrap().is_empty());
+        assert!(read("# nothing\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused_where_it_is_wrong() {
+        let table = [
+            ("a:\n  b: 1\n c: 2\n", 3),
+            ("a: 1\nb: 'x\n", 2),
+            ("a:\n\tb: 1\n", 2),
+            ("a: *nothing\n", 1),
+            ("a: &a {b: *a}\n", 1),
+            ("a: {b: [1\n", 1),
+            ("a:\n  <<: 5\n", 2),
+            ("? [a]\n: b\n", 1),
+        ];
+        for (text, line) in table {
+            let fault = read(text).unwrap_err();
+            assert_eq!(fault.line(), Some(line), "{text:?}: {}", fault.headline());
+        }
+    }
+
+    #[test]
+    fn bombs_are_refused_at_once() {
+        let lines = |first: &str, line: &dyn Fn(usize) -> String| {
+            let rest: Vec<String> = (1..100).map(line).collect();
+            format!("{first}\n{}\n", rest.join("\n"))
+        };
+        let lists = lines("a0: &a0 [x, x]", &|n| {
+            format!("a{n}: &a{n} [{}]", vec![format!("*a{}", n - 1); 9].join(", "))
+        });
+        let merges =
+            lines("m0: &m0 {k: v}", &|n| format!("m{n}: &m{n} {{a: *m{0}, b: *m{0}, <<: *m{0}}}", n - 1));
+        let chain = lines("c0: &c0 [x]", &|n| format!("c{n}: &c{n} [*c{}]", n - 1));
+        let deep_mapping = lines("k:", &|n| format!("{}k:", " ".repeat(n)));
+        let deep = "[".repeat(5_000);
+        let start = std::time::Instant::now();
+        for text in [lists, merges, deep, deep_mapping, chain, " ".repeat(MAX_INPUT_BYTES + 1)] {
+            assert!(read(&text).is_err());
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn many_honest_aliases_are_fine() {
+        let services: Vec<String> = (0..5_000).map(|n| format!("s{n}: {{<<: *d, n: {n}}}\n")).collect();
+        assert!(read(&format!("d: &d {{image: x, restart: always}}\n{}", services.concat())).is_ok());
     }
 }

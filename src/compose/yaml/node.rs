@@ -59,7 +59,8 @@ pub struct Node {
     pub span: Span,
     /// The tag in front of the value, as `!reset`, when it is not one of YAML's own.
     pub tag: Option<Box<str>>,
-    /// The spelling of a plain scalar that is no text (`0755`, `1.10`), which its value loses.
+    /// How a scalar was written, where its value does not tell: a plain one that is no text (`0755`,
+    /// `1.10`), or a text whose variables were expanded.
     pub spelling: Option<Box<str>>,
 }
 
@@ -240,6 +241,11 @@ impl Node {
             Value::Sequence(_) => Kind::Sequence,
             Value::Mapping(_) => Kind::Mapping,
         }
+    }
+
+    /// True for a text whose variables were expanded.
+    pub fn is_expanded(&self) -> bool {
+        self.spelling.as_deref().is_some_and(|spelling| spelling.contains('$'))
     }
 
     /// True for a value that is absent or null.

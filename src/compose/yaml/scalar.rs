@@ -171,3 +171,77 @@ pub fn format_float(number: f64) -> String {
 
 /// The exponent from which Go's `%v` switches to the scientific form.
 const FLOAT_EXPONENT_FROM: i32 = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_scalars_follow_the_rules_of_go() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let date = |text: &str| Value::Timestamp(text.to_owned());
+        let table = [
+            ("", Value::Null),
+            ("~", Value::Null),
+            ("nUll", text("nUll")),
+            ("TRUE", Value::Bool(true)),
+            ("tRue", text("tRue")),
+            ("yes", text("yes")),
+            ("on", text("on")),
+            ("0755", Value::Int(493)),
+            ("0o755", Value::Int(493)),
+            ("010", Value::Int(8)),
+            ("08", Value::Float(8.0)),
+            ("0x1F", Value::Int(31)),
+            ("0b101", Value::Int(5)),
+            ("1_000", Value::Int(1000)),
+            ("+12", Value::Int(12)),
+            ("-0", Value::Int(0)),
+            ("12345678901234567890", Value::Int(12_345_678_901_234_567_890)),
+            ("18446744073709551616", Value::Float(18_446_744_073_709_551_616.0)),
+            ("-9223372036854775808", Value::Int(i64::MIN.into())),
+            ("1.10", Value::Float(1.1)),
+            (".5", Value::Float(0.5)),
+            ("1.", Value::Float(1.0)),
+            ("1e3", Value::Float(1000.0)),
+            ("1_0.5", Value::Float(10.5)),
+            (".inf", Value::Float(f64::INFINITY)),
+            ("1e400", text("1e400")),
+            ("22:22", text("22:22")),
+            ("190:20:30", text("190:20:30")),
+            ("1.2.3", text("1.2.3")),
+            (".", text(".")),
+            ("-", text("-")),
+            ("2024-01-01", date("2024-01-01")),
+            ("2024-1-1", date("2024-1-1")),
+            ("2024-13-01", text("2024-13-01")),
+            ("2024-02-30", text("2024-02-30")),
+            ("2024-01-01T10:00:00Z", date("2024-01-01T10:00:00Z")),
+            ("2024-01-01T10:00:00", text("2024-01-01T10:00:00")),
+            ("2024-01-01 10:00:00.5", date("2024-01-01 10:00:00.5")),
+            ("2024-01-01é", text("2024-01-01é")),
+        ];
+        for (written, expected) in table {
+            assert_eq!(resolve_plain(written), expected, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn floats_print_as_go_prints_them() {
+        let table = [
+            (1.5, "1.5"),
+            (1000.0, "1000"),
+            (100_000.0, "100000"),
+            (1e6, "1e+06"),
+            (123_456_789.5, "1.234567895e+08"),
+            (0.0001, "0.0001"),
+            (0.000_01, "1e-05"),
+            (-0.0, "-0"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, "NaN"),
+        ];
+        for (number, expected) in table {
+            assert_eq!(format_float(number), expected);
+        }
+    }
+}

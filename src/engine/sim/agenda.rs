@@ -23,13 +23,18 @@ pub(super) enum Timer {
     Vanish,
 }
 
+/// When and under which name a container came to be: settles who comes first at one moment. Ids would not do:
+/// they differ between an engine and its rehearsal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Birth(pub(super) Timestamp, pub(super) String);
+
 /// Something that is due. The order settles what comes first of two things at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
     /// The engine is back.
     EngineUp,
     /// A container's timer.
-    Container(ContainerId, Timer),
+    Container(Birth, ContainerId, Timer),
 }
 
 /// Everything that is due, soonest first. Built anew from the containers when a world is loaded.

@@ -13,7 +13,7 @@ use crate::core::spec::{MountKind, Resources};
 use crate::core::time::Timestamp;
 use crate::engine::Listed;
 
-use super::agenda::Timer;
+use super::agenda::{Birth, Timer};
 use super::behaviour::Behaviour;
 use super::live::Software;
 use super::ports::Held;
@@ -41,6 +41,7 @@ pub struct SimContainer {
     pub(super) ending: Option<Ending>,
     /// What was left until the program's own end when it was frozen.
     pub(super) frozen: Option<Duration>,
+    pub(super) birth: Birth,
     /// The network that it was made on.
     pub(super) home: Option<String>,
     pub(super) held_ports: Held,
@@ -54,6 +55,7 @@ impl SimContainer {
     /// A container that has not run yet.
     pub(super) fn new(container: Container) -> Self {
         Self {
+            birth: Birth(container.created_at, container.name.clone()),
             container,
             behaviour: Behaviour::default(),
             starts: 0,

@@ -51,8 +51,14 @@ impl World {
         self.outage.is_some()
     }
 
+    fn in_order_of_birth(&self) -> Vec<ContainerId> {
+        let mut all: Vec<_> = self.containers.values().map(|sim| (&sim.birth, &sim.container.id)).collect();
+        all.sort();
+        all.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+
     fn kill_all(&mut self) {
-        for id in self.containers.keys().cloned().collect::<Vec<_>>() {
+        for id in self.in_order_of_birth() {
             let Some(sim) = self.containers.get_mut(&id) else { continue };
             // What the engine does to its containers is no stop by a call: it starts them again.
             let by_call = std::mem::replace(&mut sim.stopped_by_call, true);
@@ -71,7 +77,7 @@ impl World {
     pub(super) fn end_outage(&mut self) {
         let Some(outage) = self.outage.take() else { return };
         if outage.meanwhile == Meanwhile::Die {
-            for id in self.containers.keys().cloned().collect::<Vec<_>>() {
+            for id in self.in_order_of_birth() {
                 if self.starts_with_the_engine(&id) {
                     self.restart_by_policy(&id);
                 }

@@ -63,10 +63,12 @@ impl World {
         Ok(self.container(id)?.timers.get(&Timer::Stop).copied())
     }
 
-    /// Stops a container and lets time pass until it has ended.
+    /// Stops a container, its end included, in no time: what somebody did before anyone looked. Only the clock
+    /// moves the time of the world.
     pub fn stop_container(&mut self, id: &ContainerId, grace: Option<Duration>) -> Result<(), Refusal> {
-        if let Some(at) = self.begin_stop(id, grace)? {
-            self.advance(at);
+        if self.begin_stop(id, grace)?.is_some() {
+            self.cancel(id, Timer::Stop);
+            self.finish_stop(id);
         }
         Ok(())
     }
@@ -184,11 +186,20 @@ mod tests {
             (Behaviour::runs(), Some(Duration::ZERO), 0, &["kill 15", "kill 9", "die 137", "stop"]),
         ] {
             let (mut world, id) = running(behaviour);
-            let before = world.now();
-            world.stop_container(&id, grace).unwrap();
-            assert_eq!(world.now().since(before).as_millis(), millis);
+            let end = world.begin_stop(&id, grace).unwrap().unwrap();
+            assert_eq!(end.since(world.now()).as_millis(), millis);
+            world.advance(end);
             assert_eq!(story(&world)[2..], *events);
         }
+    }
+
+    #[test]
+    fn what_somebody_stopped_before_anyone_looked_took_no_time() {
+        let (mut world, id) = running(Behaviour::runs().ignoring_stop());
+        let before = world.now();
+        world.stop_container(&id, None).unwrap();
+        assert_eq!((world.now(), world.next_due()), (before, None));
+        assert_eq!(story(&world)[2..], ["kill 15", "kill 9", "die 137", "stop"]);
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl World {
             self.now = self.now.max(at);
             match due {
                 Due::EngineUp => self.end_outage(),
-                Due::Container(id, timer) => self.fire(&id, timer),
+                Due::Container(_, id, timer) => self.fire(&id, timer),
             }
         }
         self.now = self.now.max(now);
@@ -138,14 +138,15 @@ impl World {
         self.cancel(id, timer);
         let Some(sim) = self.containers.get_mut(id) else { return };
         sim.timers.insert(timer, at);
-        self.index.agenda.insert(at, Due::Container(id.clone(), timer));
+        self.index.agenda.insert(at, Due::Container(sim.birth.clone(), id.clone(), timer));
         self.events.wake();
     }
 
     /// Takes a container's timer back.
     pub(super) fn cancel(&mut self, id: &ContainerId, timer: Timer) {
-        if let Some(at) = self.containers.get_mut(id).and_then(|sim| sim.timers.remove(&timer)) {
-            self.index.agenda.remove(at, Due::Container(id.clone(), timer));
+        let Some(sim) = self.containers.get_mut(id) else { return };
+        if let Some(at) = sim.timers.remove(&timer) {
+            self.index.agenda.remove(at, Due::Container(sim.birth.clone(), id.clone(), timer));
         }
     }
 
@@ -207,7 +208,7 @@ impl World {
             self.index.names.insert(sim.container.name.clone(), id.clone());
             self.index.ports.hold(id, &sim.held_ports);
             for (timer, at) in &sim.timers {
-                self.index.agenda.insert(*at, Due::Container(id.clone(), *timer));
+                self.index.agenda.insert(*at, Due::Container(sim.birth.clone(), id.clone(), *timer));
             }
         }
         if let Some(outage) = &self.outage {

@@ -1,0 +1,92 @@
+//! The log of `run`: one line an action, with its reason and how long it took; one where the condition changes.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::run::LogFormat;
+use crate::controller::report::Report;
+use crate::core::action::Action;
+use crate::core::failure::Failure;
+use crate::core::ids::StackName;
+use crate::core::status::{Condition, StackStatus};
+
+/// Sends log lines to stderr. `RUST_LOG` wins over `-v`.
+pub fn start(format: LogFormat, verbose: u8) -> anyhow::Result<()> {
+    let level = match verbose {
+        0 => "info",
+        1 => "debug",
+        _ => "trace",
+    };
+    // Other crates' lines are of no use below their warnings.
+    let default = format!("warn,compose_operator={level}");
+    let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(default))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+}
+
+/// Logs what happens to one stack.
+#[derive(Debug)]
+pub struct Log {
+    stack: StackName,
+    condition: RefCell<Option<Condition>>,
+}
+
+impl Log {
+    /// A log for a stack.
+    pub fn new(stack: StackName) -> Self {
+        Self { stack, condition: RefCell::default() }
+    }
+}
+
+impl Report for Log {
+    fn decided(&self, status: &StackStatus) {
+        let before = self.condition.replace(Some(status.condition));
+        if before == Some(status.condition) {
+            return;
+        }
+        let stack = &self.stack;
+        match status.condition {
+            Condition::Ready => info!(%stack, condition = "Ready", "as it should be"),
+            Condition::Progressing => info!(%stack, condition = "Progressing", "on its way"),
+            Condition::Degraded => {
+                let why = status.services.iter().flat_map(|service| {
+                    let containers = service.containers.iter().filter_map(|it| it.message.clone());
+                    containers.chain(service.waiting.iter().map(|it| it.message.clone()))
+                });
+                let why =
+                    why.chain(status.waiting.iter().map(|it| it.message.clone())).next().unwrap_or_default();
+                warn!(%stack, condition = "Degraded", why, "not as it should be");
+            }
+        }
+    }
+
+    fn finished(&self, action: &Action, result: &Result<(), Failure>, took: Duration) {
+        let (stack, verb, target) = (&self.stack, action.call.verb(), action.call.target());
+        let (reason, took_ms) = (&action.cause, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        match result {
+            Ok(()) => info!(%stack, action = verb, target, %reason, took_ms, "done"),
+            Err(failure) => {
+                error!(%stack, action = verb, target, %reason, took_ms, error = failure.message, "failed");
+            }
+        }
+    }
+
+    fn engine_lost(&self, failure: &Failure, retry: Duration) {
+        error!(stack = %self.stack, error = %failure, retry_s = retry.as_secs_f32(), "engine lost");
+    }
+
+    fn engine_back(&self) {
+        info!(stack = %self.stack, "the engine answers again");
+    }
+
+    fn refused(&self, sentence: &str) {
+        error!(stack = %self.stack, "refused: {sentence}");
+    }
+}

@@ -1,0 +1,130 @@
+//! What `run` writes down for `status`, and where.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use tracing::warn;
+
+use crate::controller::report::Report;
+use crate::core::ids::StackName;
+use crate::core::status::StackStatus;
+use crate::core::time::Timestamp;
+use crate::store::standing::{Standing, Standings};
+
+/// The state directory: `OPERATOR_STATE_DIR`, else the system's for root and the user's own for others.
+pub(super) fn directory() -> PathBuf {
+    if let Some(directory) = std::env::var_os("OPERATOR_STATE_DIR").filter(|directory| !directory.is_empty())
+    {
+        return directory.into();
+    }
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let users = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+    let system = PathBuf::from("/var/lib");
+    // Root's home is nobody's place to look for a service's state.
+    let is_root =
+        std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    let base = if is_root { system } else { users.unwrap_or(system) };
+    base.join("compose-operator")
+}
+
+/// Why the files that are there now are not in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The first fault, in a line.
+    pub(super) headline: String,
+}
+
+/// Writes standings.
+pub(super) struct Scribe(Rc<Shared>);
+
+struct Shared {
+    standings: Standings,
+    refused: RefCell<Option<(Refusal, Timestamp)>>,
+    /// The last standing of each stack, to write it again when only the files changed.
+    last: RefCell<Vec<StackStatus>>,
+    warned: RefCell<bool>,
+}
+
+impl Scribe {
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self(Rc::new(Shared {
+            standings: Standings::new(directory),
+            refused: RefCell::default(),
+            last: RefCell::default(),
+            warned: RefCell::default(),
+        }))
+    }
+
+    /// Hears of one stack.
+    pub(super) fn of(&self, stack: &StackName) -> impl Report + use<> {
+        Clerk { stack: stack.clone(), shared: Rc::clone(&self.0) }
+    }
+
+    /// The files were read: sound, or not.
+    pub(super) fn refused(&self, refusal: Option<Refusal>) {
+        let before = self.0.refused.borrow().clone();
+        let same = before.as_ref().map(|(before, _)| before) == refusal.as_ref();
+        if !same {
+            let since = before.map_or_else(now, |(_, since)| since);
+            self.0.refused.replace(refusal.map(|refusal| (refusal, since)));
+            let last = self.0.last.borrow().clone();
+            for status in &last {
+                self.0.write(status);
+            }
+        }
+    }
+
+    /// A stack is no longer looked after.
+    pub(super) fn left(&self, stack: &StackName) {
+        self.0.standings.remove(stack);
+    }
+}
+
+impl Shared {
+    fn write(&self, status: &StackStatus) {
+        let refused = self.refused.borrow().clone();
+        let standing = Standing {
+            pid: std::process::id(),
+            at: now(),
+            files_refused: refused.as_ref().map(|(refusal, _)| refusal.headline.clone()),
+            refused_since: refused.map(|(_, since)| since),
+            status: status.clone(),
+        };
+        if let Err(error) = self.standings.write(&standing)
+            && !self.warned.replace(true)
+        {
+            let directory = self.standings.directory().display();
+            warn!(%error, "{directory} cannot be written: `operator status` will not know of back-off; set OPERATOR_STATE_DIR");
+        }
+    }
+}
+
+/// Writes the standing of one stack whenever it changes.
+struct Clerk {
+    stack: StackName,
+    shared: Rc<Shared>,
+}
+
+impl Report for Clerk {
+    fn decided(&self, status: &StackStatus) {
+        let mut last = self.shared.last.borrow_mut();
+        if last.contains(status) {
+            return;
+        }
+        last.retain(|other| other.stack != status.stack);
+        last.push(status.clone());
+        drop(last);
+        self.shared.write(status);
+    }
+}
+
+impl Drop for Clerk {
+    fn drop(&mut self) {
+        self.shared.standings.remove(&self.stack);
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}

@@ -1,0 +1,138 @@
+//! All stacks of a source: one loop each, side by side, following the source.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
+use tokio::sync::mpsc::{self, Sender};
+use tokio_util::sync::CancellationToken;
+
+use super::reconcile::{Reconciler, Updates};
+use super::report::Report;
+use crate::compose::errors::Diagnostic;
+use crate::core::desired::Desired;
+use crate::core::ids::StackName;
+use crate::source::Source;
+use crate::stack::Loaded;
+
+/// Who hears of the fleet, and gives each stack somebody who hears of it.
+pub trait Watch {
+    /// The report of one stack's loop.
+    fn stack(&self, stack: &StackName) -> Box<dyn Report>;
+
+    /// The source was read. Where it has faults, what they are about stays as it was.
+    fn read(&self, faults: &[Diagnostic]);
+
+    /// A stack is looked after from now on.
+    fn joined(&self, stack: &StackName);
+
+    /// A stack is gone from the source: it is left alone from now on, and nothing of it is removed.
+    fn left(&self, stack: &StackName);
+}
+
+/// The loops of one source.
+struct Fleet<'w> {
+    with: Reconciler<'w>,
+    watch: &'w dyn Watch,
+    stop: CancellationToken,
+    stacks: BTreeMap<StackName, Member>,
+    loops: FuturesUnordered<LocalBoxFuture<'w, ()>>,
+}
+
+/// One stack that is looked after.
+struct Member {
+    updates: Sender<Desired>,
+    latest: Desired,
+    stop: CancellationToken,
+}
+
+/// Desired states on their way to a loop. It takes each as it comes; a second one waits here.
+const UPDATES: usize = 1;
+
+/// Looks after all stacks of `source` until `stop` is cancelled; then waits for the calls under way.
+pub async fn run(
+    with: Reconciler<'_>,
+    first: Loaded,
+    source: &mut dyn Source,
+    watch: &dyn Watch,
+    stop: CancellationToken,
+) {
+    let mut fleet =
+        Fleet { with, watch, stop: stop.clone(), stacks: BTreeMap::new(), loops: FuturesUnordered::new() };
+    fleet.follow(first).await;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(()) = fleet.loops.next() => {}
+            () = source.changed() => {
+                let loaded = source.load();
+                fleet.follow(loaded).await;
+            }
+        }
+    }
+    while fleet.loops.next().await.is_some() {}
+}
+
+impl Fleet<'_> {
+    /// Takes on what was read. A stack that is not in it may only be broken, where anything is.
+    async fn follow(&mut self, loaded: Loaded) {
+        self.watch.read(&loaded.faults);
+        let mut seen = Vec::new();
+        for stack in loaded.stacks {
+            seen.push(stack.desired.stack.clone());
+            self.take_on(stack.desired).await;
+        }
+        if loaded.faults.is_empty() {
+            let gone: Vec<StackName> =
+                self.stacks.keys().filter(|name| !seen.contains(name)).cloned().collect();
+            for name in gone {
+                if let Some(member) = self.stacks.remove(&name) {
+                    member.stop.cancel();
+                    self.watch.left(&name);
+                }
+            }
+        }
+    }
+
+    async fn take_on(&mut self, desired: Desired) {
+        let name = desired.stack.clone();
+        if let Some(member) = self.stacks.get_mut(&name) {
+            if member.latest != desired {
+                member.latest = desired.clone();
+                // The loops must go on while one of them makes room.
+                let mut sent = std::pin::pin!(member.updates.send(desired).fuse());
+                loop {
+                    tokio::select! {
+                        biased;
+                        _ = &mut sent => break,
+                        Some(()) = self.loops.next() => {}
+                    }
+                }
+            }
+            return;
+        }
+        let (updates, received) = mpsc::channel(UPDATES);
+        let stop = self.stop.child_token();
+        self.watch.joined(&name);
+        let report = self.watch.stack(&name);
+        self.loops.push(look_after(self.with, report, desired.clone(), received, stop.clone()).boxed_local());
+        self.stacks.insert(name, Member { updates, latest: desired, stop });
+    }
+}
+
+async fn look_after(
+    with: Reconciler<'_>,
+    report: Box<dyn Report>,
+    desired: Desired,
+    received: mpsc::Receiver<Desired>,
+    stop: CancellationToken,
+) {
+    let updates: Updates<'_> = stream::unfold(received, |mut received| async move {
+        let desired = received.recv().await?;
+        Some((desired, received))
+    })
+    .boxed_local();
+    let with = Reconciler { report: &*report, ..with };
+    with.run(desired, updates, stop.cancelled_owned()).await;
+}

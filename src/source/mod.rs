@@ -1,0 +1,16 @@
+//! Where stacks come from.
+
+pub mod files;
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::stack::Loaded;
+
+/// A place that stacks are read from, again and again.
+pub trait Source {
+    /// Reads everything anew. What does not parse is in the faults; nothing is concluded from its absence.
+    fn load(&mut self) -> Loaded;
+
+    /// Ready when something may have changed since the last [`Source::load`].
+    fn changed(&mut self) -> LocalBoxFuture<'_, ()>;
+}

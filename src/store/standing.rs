@@ -1,0 +1,114 @@
+//! How the daemon sees its stacks, one file each, for `operator status` of another process: back-off and the last
+//! good files are in the daemon's memory only.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::ids::StackName;
+use crate::core::status::StackStatus;
+use crate::core::time::Timestamp;
+
+/// One stack as its daemon sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The daemon's process id.
+    pub pid: u32,
+    /// When this was written.
+    pub at: Timestamp,
+    /// Why the files that are there now are not in force, first line only: the last good ones are.
+    pub files_refused: Option<String>,
+    /// Since when.
+    pub refused_since: Option<Timestamp>,
+    /// How the stack stands.
+    pub status: StackStatus,
+}
+
+/// The directory with the standings.
+#[derive(Clone, Debug)]
+pub struct Standings {
+    directory: PathBuf,
+}
+
+impl Standings {
+    /// Standings in `directory`, which need not exist yet.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Writes a standing, whole or not at all.
+    pub fn write(&self, standing: &Standing) -> io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        let file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        serde_json::to_writer(&file, standing)?;
+        file.persist(self.path(&standing.status.stack)).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// The standing of a stack, where a daemon that still runs wrote one.
+    pub fn read(&self, stack: &StackName) -> Option<Standing> {
+        let bytes = fs::read(self.path(stack)).ok()?;
+        let standing: Standing = serde_json::from_slice(&bytes).ok()?;
+        is_alive(standing.pid).then_some(standing)
+    }
+
+    /// All standings of daemons that still run.
+    pub fn all(&self) -> Vec<Standing> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
+            .collect();
+        names.sort();
+        names.iter().filter_map(|name| self.read(&StackName::from(name.as_str()))).collect()
+    }
+
+    /// Takes a standing away: its daemon ends.
+    pub fn remove(&self, stack: &StackName) {
+        // Whoever reads it sees that its process is gone.
+        let _ = fs::remove_file(self.path(stack));
+    }
+
+    fn path(&self, stack: &StackName) -> PathBuf {
+        self.directory.join(format!("{stack}.json"))
+    }
+}
+
+fn is_alive(pid: u32) -> bool {
+    pid == std::process::id() || Path::new("/proc").join(pid.to_string()).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::status::Condition;
+
+    fn standing(stack: &str, pid: u32) -> Standing {
+        let status = StackStatus {
+            stack: StackName::from(stack),
+            condition: Condition::Ready,
+            services: Vec::new(),
+            waiting: Vec::new(),
+        };
+        Standing { pid, at: Timestamp::from_millis(1), files_refused: None, refused_since: None, status }
+    }
+
+    #[test]
+    fn what_a_living_daemon_wrote_is_read_and_a_dead_ones_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let standings = Standings::new(directory.path().join("new"));
+        let mine = standing("shop", std::process::id());
+        standings.write(&mine).unwrap();
+        // No process has the highest number that a pid can have.
+        standings.write(&standing("gone", 4_194_305)).unwrap();
+        assert_eq!(standings.all(), [mine]);
+        standings.remove(&StackName::from("shop"));
+        assert_eq!(standings.all(), []);
+    }
+}

@@ -1,0 +1,150 @@
+//! No input makes the loader panic, overflow the stack or run away.
+
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use compose_operator::compose::{self, LoadOptions, MemoryFiles, yaml};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+fn options() -> LoadOptions {
+    LoadOptions { working_dir: "/p".into(), ..LoadOptions::default() }
+}
+
+/// Loads and draws whatever comes out: frames have to survive odd places too.
+fn load(files: &MemoryFiles) {
+    match compose::load(&options(), files) {
+        Ok(project) => {
+            let printed = project.printed().to_string();
+            assert!(serde_json::from_str::<serde_json::Value>(&printed).is_ok());
+        }
+        Err(faults) => {
+            assert!(!faults.faults.is_empty());
+            assert!(!faults.frames(true).is_empty() && !faults.to_string().is_empty());
+        }
+    }
+}
+
+/// All YAML and env files of the corpus.
+fn corpus() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let mut found = Vec::new();
+    for case in fs::read_dir(root).expect("the corpus").flatten() {
+        for file in fs::read_dir(case.path()).into_iter().flatten().flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let is_input = [".yaml", ".yml", ".env"].iter().any(|ending| name.ends_with(ending));
+            if let (true, Ok(text)) = (is_input, fs::read_to_string(file.path())) {
+                found.push((PathBuf::from(name), text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Pieces that mean something in YAML, templates or env files.
+const PIECES: &[&str] = &[
+    ":",
+    "- ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    "'",
+    "&a ",
+    "*a",
+    "<<: *a",
+    "!reset ",
+    "!override ",
+    "!!int ",
+    "$",
+    "${",
+    "${A:-",
+    "}",
+    "$$",
+    "#",
+    "|\n",
+    ">-\n",
+    "\n",
+    "\n  ",
+    "\t",
+    "\u{feff}",
+    "---\n",
+    "? ",
+    "~",
+    "0",
+    "-1",
+    "1e999",
+    "99999999999999999999",
+    "é",
+    "\u{0}",
+    "\u{2028}",
+    "x-a: ",
+    "services:",
+    "ports:",
+    "extends: ",
+    "include: ",
+    "name: ",
+    "null",
+    "/",
+    "..",
+    ",",
+    "=",
+];
+
+fn mutated() -> impl Strategy<Value = (PathBuf, String)> {
+    let edit = (any::<Index>(), any::<Index>(), select(PIECES), 0..4_u8);
+    (select(corpus()), prop::collection::vec(edit, 1..6)).prop_map(|((path, text), edits)| {
+        let mut chars: Vec<char> = text.chars().collect();
+        for (at, length, piece, kind) in edits {
+            let start = at.index(chars.len() + 1);
+            let end = (start + length.index(12)).min(chars.len());
+            match kind {
+                0 => drop(chars.drain(start..end)),
+                1 => drop(chars.splice(start..start, piece.chars())),
+                2 => drop(chars.splice(start..end, piece.chars())),
+                _ => {
+                    let copy = chars[start..end].to_vec();
+                    chars.splice(start..start, copy);
+                }
+            }
+        }
+        (path, chars.into_iter().collect())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = yaml::parse(Path::new("f"), &bytes);
+        load(&MemoryFiles::new().with("/p/compose.yaml", bytes.clone()));
+        load(&MemoryFiles::new().with("/p/compose.yaml", "services: {a: {image: x}}").with("/p/.env", bytes));
+    }
+
+    #[test]
+    fn pieces_of_yaml_are_read_or_refused(pieces in prop::collection::vec(select(PIECES), 0..60)) {
+        let text = pieces.concat();
+        load(&MemoryFiles::new().with("/p/compose.yaml", text.clone()));
+        load(&MemoryFiles::new().with("/p/compose.yaml", format!("services:\n  a: {{image: x, {text}}}\n")));
+        load(&MemoryFiles::new().with("/p/compose.yaml", "services: {a: {image: x}}").with("/p/.env", text));
+    }
+
+    #[test]
+    fn mutated_projects_are_loaded_or_refused((path, text) in mutated(), over in mutated()) {
+        let is_env = path.extension().is_some_and(|extension| extension == "env");
+        let files = if is_env {
+            let service = "services: {a: {image: x, env_file: f.env, label_file: f.env}}";
+            MemoryFiles::new().with("/p/compose.yaml", service).with("/p/f.env", text)
+        } else {
+            let others = ["b.yaml", "o.yaml", "i.yaml", "lib.yaml"].map(|name| format!("/p/{name}"));
+            let files = MemoryFiles::new().with("/p/compose.yaml", text).with("/p/compose.override.yaml", over.1.clone());
+            others.into_iter().fold(files, |files, name| files.with(name, over.1.clone()))
+        };
+        load(&files);
+    }
+}
