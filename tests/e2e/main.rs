@@ -7,8 +7,12 @@
     reason = "a test fails by panicking, also outside of its own function"
 )]
 
+mod adopt;
 mod apply;
+mod drift;
+mod heal;
 mod limits;
+mod orphans;
 mod redis;
 mod scale;
 mod stage;

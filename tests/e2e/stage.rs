@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -91,6 +91,7 @@ impl Project {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
         command.args(args).current_dir(self.directory()).stdin(Stdio::null());
+        command.env("OPERATOR_STATE_DIR", self.directory.path().join("state"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("COMPOSE_") {
                 command.env_remove(name);
@@ -202,6 +203,18 @@ impl Project {
     pub(crate) fn exec(&self, replica: &str, command: &[&str]) -> String {
         let name = self.named(replica);
         docker(&[&["exec", name.as_str()], command].concat())
+    }
+
+    /// The daemon on this file, once everything is as it should be.
+    pub(crate) fn daemon(&self, file: &str) -> Background {
+        self.daemon_with(&["-f", file])
+    }
+
+    pub(crate) fn daemon_with(&self, args: &[&str]) -> Background {
+        let args = [&["run", "--log-format", "json"], args].concat();
+        let daemon = Background::start(&mut self.command(&args));
+        daemon.wait_for(r#""condition":"Ready""#);
+        daemon
     }
 
     /// Listens to the engine from now on.
@@ -419,6 +432,13 @@ impl Events {
 
     /// Everything so far that changed something, in order. A health check changes nothing.
     pub(crate) fn changes(&self) -> Vec<Event> {
+        let mut all = self.all();
+        all.retain(|event| !event.what.contains("exec_") && !event.what.contains("health_status"));
+        all
+    }
+
+    /// Everything so far, in order.
+    pub(crate) fn all(&self) -> Vec<Event> {
         let text = self.settled();
         let events = text.lines().filter(|line| line.contains(&self.project)).map(|line| {
             let json: Json = serde_json::from_str(line).unwrap();
@@ -432,9 +452,14 @@ impl Events {
                 at: json["timeNano"].as_i64().unwrap(),
             }
         });
-        events
-            .filter(|event| !event.what.contains("exec_") && !event.what.contains("health_status"))
-            .collect()
+        events.collect()
+    }
+
+    /// The moments, in nanoseconds, at which this happened to a container.
+    pub(crate) fn times(&self, action: &str, container: &str) -> Vec<i64> {
+        let what = format!("container {action}");
+        let all = self.all().into_iter();
+        all.filter(|event| event.what == what && event.name == container).map(|event| event.at).collect()
     }
 
     /// The text of all events once a mark that is set now has come through.
@@ -458,9 +483,7 @@ impl Events {
     }
 }
 
-/// Keeps two versions of a file apart for whoever looks at the modification time only.
-pub(crate) fn replace_by_rename(path: &Path, text: &str) {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, text).unwrap();
-    std::fs::rename(&beside, path).unwrap();
+/// A host port that nobody has at this moment.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
