@@ -1,6 +1,6 @@
 //! From Compose to the operator and back: neither recreates what the other made.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stage::{Container, Project, REDIS, SLEEPER, free_port};
 
@@ -120,7 +120,7 @@ fn the_operator_makes_what_compose_makes_field_by_field() {
 }
 
 /// A part of a container without what two runs cannot share, and without an order where none is meant.
-fn normal(container: &Container, part: &str) -> serde_json::Value {
+fn normal(container: &Container, part: &str) -> Value {
     let mut value = container.0[part].clone();
     match part {
         "Config" => {
@@ -144,14 +144,27 @@ fn normal(container: &Container, part: &str) -> serde_json::Value {
             }
         }
         _ => {
-            for field in ["Binds", "Mounts"] {
-                if let Some(list) = value[field].as_array_mut() {
-                    list.sort_by_key(ToString::to_string);
+            for (field, value) in value.as_object_mut().unwrap() {
+                match value.as_array_mut() {
+                    // Nothing, in another spelling.
+                    Some(list) if list.is_empty() => *value = Value::Null,
+                    Some(list) => {
+                        if field.starts_with("Cap") {
+                            list.iter_mut().for_each(|it| *it = without_prefix(it));
+                        }
+                        list.sort_by_key(ToString::to_string);
+                    }
+                    None => {}
                 }
             }
         }
     }
     value
+}
+
+/// `CAP_NET_RAW` is `NET_RAW`.
+fn without_prefix(capability: &Value) -> Value {
+    capability.as_str().unwrap().trim_start_matches("CAP_").into()
 }
 
 #[test]
@@ -162,8 +175,7 @@ fn composes_own_commands_work_on_what_the_operator_made() {
     );
     project.apply();
     let ps = project.docker_compose(&["ps", "--format", "json"]);
-    let shown: Vec<serde_json::Value> =
-        ps.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shown: Vec<Value> = ps.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let mut names: Vec<_> = shown.iter().map(|it| it["Name"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, [project.named("web-1"), project.named("web-2")]);

@@ -122,15 +122,19 @@ fn a_container_that_somebody_took_off_its_network_is_put_back() {
 }
 
 #[test]
-fn a_container_on_a_network_that_is_not_its_own_is_taken_off() {
+fn a_network_of_others_that_somebody_put_a_container_on_is_theirs_and_one_of_ours_is_taken_off() {
     let project = Project::with("on", &web());
     project.apply();
     let (life, before) = (project.container("web-1").life(), networks(&project));
-    let other = project.named("other");
-    docker(&["network", "create", "--label", &project.by_hand(), &other]);
-    docker(&["network", "connect", &other, &project.named("web-1")]);
+    let theirs = project.named("theirs");
+    docker(&["network", "create", "--label", &project.by_hand(), &theirs]);
+    docker(&["network", "connect", &theirs, &project.named("web-1")]);
+    project.assert_nothing_to_do("compose.yaml");
+
+    project.compose(&web().replace("[front, back]", "[front]"));
     project.apply();
-    assert_eq!((networks(&project), project.container("web-1").life()), (before, life));
+    assert_eq!(networks(&project), [theirs, before[1].clone()], "off the one that the file no longer has");
+    assert_eq!(project.container("web-1").life(), life);
 }
 
 #[test]

@@ -360,13 +360,17 @@ impl Background {
 
     /// Waits for a line with this in it.
     pub(crate) fn wait_for(&self, part: &str) -> String {
+        self.wait_for_line(part, |line| line.contains(part))
+    }
+
+    pub(crate) fn wait_for_line(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let start = Instant::now();
         loop {
-            let found = self.lines.lock().unwrap().iter().find(|line| line.contains(part)).cloned();
+            let found = self.lines.lock().unwrap().iter().find(|line| fits(line)).cloned();
             if let Some(line) = found {
                 return line;
             }
-            assert!(start.elapsed() < SOON, "waited {SOON:?} in vain for `{part}` in:\n{}", self.text());
+            assert!(start.elapsed() < SOON, "waited {SOON:?} in vain for `{what}` in:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::FieldChange;
 use crate::core::desired::Service;
-use crate::core::observed::{Container, Image, Observed};
-use crate::core::spec::{ContainerSpec, Healthcheck, Mount, MountKind, Port};
+use crate::core::observed::{Container, EngineInfo, Image, Observed};
+use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Mount, MountKind, Port};
 use crate::core::{redact, redis};
 use crate::secret::HIDDEN;
 
@@ -15,10 +15,15 @@ use crate::secret::HIDDEN;
 ///
 /// Where the image is unknown (it was removed while its container runs on), what an image could have given
 /// is not held against the container.
-pub fn spec_changes(service: &Service, container: &Container, image: Option<&Image>) -> Vec<FieldChange> {
+pub fn spec_changes(
+    service: &Service,
+    container: &Container,
+    image: Option<&Image>,
+    engine: &EngineInfo,
+) -> Vec<FieldChange> {
     let defaults = image.map_or(&container.spec, |image| &image.defaults);
     let wanted = shown(&effective(&service.spec, defaults, image.is_some()));
-    let found = shown(&as_found(service, container, &service.spec));
+    let found = shown(&as_found(service, container, engine));
     let mut fields: Vec<&String> = wanted.keys().chain(found.keys()).collect();
     fields.sort();
     fields.dedup();
@@ -78,8 +83,15 @@ fn effective(spec: &ContainerSpec, defaults: &ContainerSpec, image_known: bool) 
         whole.mounts.entry(path.clone()).or_insert_with(|| mount.clone());
     }
     whole.expose.extend(defaults.expose.iter().cloned());
-    whole.expose.extend(whole.ports.iter().map(|port| format!("{}/{}", port.target, port.protocol)));
+    only_exposed(&mut whole);
     whole
+}
+
+/// A port that is published is exposed too: that says nothing of its own.
+fn only_exposed(spec: &mut ContainerSpec) {
+    let published =
+        |exposed: &str| spec.ports.iter().any(|port| exposed == format!("{}/{}", port.target, port.protocol));
+    spec.expose.retain(|exposed| !published(exposed));
 }
 
 fn healthcheck(own: Option<&Healthcheck>, image: Option<&Healthcheck>) -> Option<Healthcheck> {
@@ -100,8 +112,11 @@ fn healthcheck(own: Option<&Healthcheck>, image: Option<&Healthcheck>) -> Option
 
 /// What a container was made from, in the words of the files: live settings out of its command, references
 /// to other containers and the engine's own choices left out.
-fn as_found(service: &Service, container: &Container, wanted: &ContainerSpec) -> ContainerSpec {
+fn as_found(service: &Service, container: &Container, engine: &EngineInfo) -> ContainerSpec {
+    let wanted = &service.spec;
     let mut spec = container.spec.clone();
+    only_exposed(&mut spec);
+    spec.logging = spec.logging.and_then(|found| logging(found, wanted.logging.as_ref(), engine));
     if service.live.is_some() {
         spec.command = spec.command.map(|command| redis::split_command(&command).0);
     }
@@ -133,6 +148,21 @@ fn as_found(service: &Service, container: &Container, wanted: &ContainerSpec) ->
     // The platform is asked for, not recorded.
     spec.platform.clone_from(&wanted.platform);
     spec
+}
+
+/// What was asked for of a container's logging: to its default driver the engine adds options of its own.
+fn logging(found: Logging, wanted: Option<&Logging>, engine: &EngineInfo) -> Option<Logging> {
+    let is_default = |driver: &str| driver.is_empty() || driver == engine.log_driver;
+    match wanted {
+        _ if !is_default(&found.driver) => Some(found),
+        None => None,
+        Some(wanted) if is_default(&wanted.driver) => {
+            let asked = |name: &String| wanted.options.contains_key(name);
+            let options = found.options.into_iter().filter(|(name, _)| asked(name)).collect();
+            Some(Logging { driver: wanted.driver.clone(), options })
+        }
+        Some(_) => Some(found),
+    }
 }
 
 struct Field {
