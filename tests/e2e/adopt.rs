@@ -130,6 +130,7 @@ fn normal(container: &Container, part: &str) -> Value {
             if container.id().starts_with(value["Hostname"].as_str().unwrap()) {
                 value["Hostname"] = json!("");
             }
+            value["Env"].as_array_mut().unwrap().sort_by_key(ToString::to_string);
             // The way in which a default is written down.
             for field in ["AttachStdout", "AttachStderr"] {
                 value.as_object_mut().unwrap().remove(field);

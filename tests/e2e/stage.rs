@@ -417,6 +417,13 @@ pub(crate) struct Event {
     pub(crate) name: String,
     /// When, in nanoseconds.
     pub(crate) at: i64,
+    id: String,
+}
+
+impl Event {
+    pub(crate) fn is_about(&self, id: &str) -> bool {
+        self.id == id
+    }
 }
 
 impl Events {
@@ -454,6 +461,7 @@ impl Events {
                 what: format!("{} {}", text("Type"), text("Action")),
                 name: name.to_owned(),
                 at: json["timeNano"].as_i64().unwrap(),
+                id: json["Actor"]["ID"].as_str().unwrap_or_default().to_owned(),
             }
         });
         events.collect()
