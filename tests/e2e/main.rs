@@ -9,7 +9,9 @@
 
 mod adopt;
 mod apply;
+mod diff;
 mod drift;
+mod errors;
 mod heal;
 mod limits;
 mod order;
