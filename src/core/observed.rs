@@ -53,6 +53,8 @@ pub struct EngineInfo {
     pub cpus: u32,
     /// Memory of its machine in bytes.
     pub memory: i64,
+    /// The log driver of containers that ask for none.
+    pub log_driver: String,
 }
 
 /// One container of the stack.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::FieldChange;
 use crate::core::desired::Service;
-use crate::core::observed::{Container, Image, Observed};
+use crate::core::observed::{Container, EngineInfo, Image, Observed};
 use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Mount, MountKind, Port};
 use crate::core::{redact, redis};
 use crate::secret::HIDDEN;
@@ -15,11 +15,16 @@ use crate::secret::HIDDEN;
 ///
 /// Where the image is unknown (it was removed while its container runs on), what an image could have given
 /// is not held against the container.
-pub fn spec_changes(service: &Service, container: &Container, image: Option<&Image>) -> Vec<FieldChange> {
+pub fn spec_changes(
+    service: &Service,
+    container: &Container,
+    image: Option<&Image>,
+    engine: &EngineInfo,
+) -> Vec<FieldChange> {
     let defaults = image.map_or(&container.spec, |image| &image.defaults);
-    let whole = canonical(effective(&service.spec, defaults, image.is_some()));
+    let whole = canonical(effective(&service.spec, defaults, image.is_some()), engine);
     let wanted = shown(&whole);
-    let found = shown(&canonical(as_found(service, container, &whole)));
+    let found = shown(&canonical(as_found(service, container, &whole), engine));
     let mut fields: Vec<&String> = wanted.keys().chain(found.keys()).collect();
     fields.sort();
     fields.dedup();
@@ -83,7 +88,7 @@ fn effective(spec: &ContainerSpec, defaults: &ContainerSpec, image_known: bool) 
 }
 
 /// One spelling for what means the same: a default that is written out is the default.
-fn canonical(mut spec: ContainerSpec) -> ContainerSpec {
+fn canonical(mut spec: ContainerSpec, engine: &EngineInfo) -> ContainerSpec {
     spec.command = spec.command.filter(|words| !words.is_empty());
     spec.entrypoint = spec.entrypoint.filter(|words| !words.is_empty());
     for port in &spec.ports {
@@ -103,7 +108,7 @@ fn canonical(mut spec: ContainerSpec) -> ContainerSpec {
     spec.oom_score_adj = spec.oom_score_adj.filter(|adjustment| *adjustment != 0);
     spec.oom_kill_disable = spec.oom_kill_disable.filter(|disabled| *disabled);
     if let Some(logging) = &mut spec.logging
-        && logging.driver == DEFAULT_LOG_DRIVER
+        && logging.driver == engine.log_driver
     {
         logging.driver.clear();
     }
@@ -117,8 +122,6 @@ fn canonical(mut spec: ContainerSpec) -> ContainerSpec {
 
 /// The engine's size of `/dev/shm`.
 const DEFAULT_SHM: i64 = 64 << 20;
-/// The engine's log driver.
-const DEFAULT_LOG_DRIVER: &str = "json-file";
 
 /// `host[:container[:permissions]]` in full.
 fn full_device(device: &str) -> String {
@@ -178,9 +181,6 @@ fn as_found(service: &Service, container: &Container, wanted: &ContainerSpec) ->
         // An engine adds the options of its own configuration to every container.
         let named = wanted.logging.as_ref();
         logging.options.retain(|key, _| named.is_some_and(|named| named.options.contains_key(key)));
-        if named.is_none_or(|named| named.driver.is_empty()) {
-            logging.driver.clear();
-        }
     }
     // Links become aliases of the endpoint on user networks; the engine does not show them again.
     spec.links.clone_from(&wanted.links);
@@ -296,6 +296,10 @@ mod tests {
         }
     }
 
+    fn engine() -> EngineInfo {
+        EngineInfo { log_driver: "json-file".into(), ..EngineInfo::default() }
+    }
+
     fn words(text: &str) -> Vec<String> {
         text.split(' ').map(str::to_owned).collect()
     }
@@ -303,7 +307,7 @@ mod tests {
     fn changed(wanted: ContainerSpec, found: ContainerSpec, defaults: ContainerSpec) -> Vec<String> {
         let service = Service { spec: wanted, ..Service::default() };
         let image = Image { id: None, defaults };
-        let changes = spec_changes(&service, &container(found), Some(&image));
+        let changes = spec_changes(&service, &container(found), Some(&image), &engine());
         changes.into_iter().map(|change| change.field).collect()
     }
 
@@ -376,7 +380,7 @@ mod tests {
             ..ContainerSpec::default()
         };
         let service = Service { spec: wanted, ..Service::default() };
-        let changes = spec_changes(&service, &container(found), Some(&Image::default()));
+        let changes = spec_changes(&service, &container(found), Some(&Image::default()), &engine());
         let text = format!("{changes:?}");
         assert!(text.contains("environment.TOKEN") && text.contains("serve --port 81"), "{text}");
         assert!(!text.contains("canary"), "{text}");
