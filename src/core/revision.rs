@@ -52,6 +52,7 @@ pub fn judge(service: &Service, revision: &Revision, container: &Container, obse
         _ => container.labels.get(labels::CONFIG_HASH).is_some_and(|hash| *hash == service.config_hash),
     };
     changes.extend(fields::reference_changes(service, container, observed));
+    changes.extend(fields::cpu_form_change(&service.resources, &container.resources, &observed.engine));
     if !same_spec {
         let known = changes.len();
         changes.extend(fields::spec_changes(service, container, image, &observed.engine));
