@@ -1,6 +1,7 @@
 //! The log of `run`: one line an action, with its reason and how long it took; one where the condition changes.
 
 use std::cell::RefCell;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use tracing::{error, info, warn};
@@ -24,6 +25,9 @@ pub fn start(format: LogFormat, verbose: u8) -> anyhow::Result<()> {
     let default = format!("warn,compose_operator={level}");
     let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(default))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // No colours where nobody sees them or wants them.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder = builder.with_ansi(colours);
     let started = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
