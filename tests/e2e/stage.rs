@@ -400,6 +400,11 @@ impl Drop for Background {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _status = self.child.wait();
+        if std::thread::panicking() {
+            let text = self.text();
+            let (head, tail) = text.split_at(text.floor_char_boundary(text.len().saturating_sub(4000)));
+            eprintln!("{}{tail}", if head.is_empty() { "" } else { "…" });
+        }
     }
 }
 
