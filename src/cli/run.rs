@@ -65,7 +65,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     if cli.engine.engine == EngineKind::Sim {
         anyhow::bail!("`run` needs a real engine: on the simulated one, `apply` shows all that would happen");
     }
-    log::start(args.log_format, cli.output.verbose)?;
+    log::start(args.log_format, cli.output.verbose, screen.colours_notes())?;
     let opened = engine::writer(&cli.engine)?;
     let mut source = Files::new(files::options(&cli.files)?, Box::new(files::NearFiles::here()?));
     let first = source.load();
