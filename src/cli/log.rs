@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::run::LogFormat;
@@ -55,7 +55,7 @@ impl Report for Log {
         let stack = &self.stack;
         match status.condition {
             Condition::Ready => info!(%stack, condition = "Ready", "as it should be"),
-            Condition::Progressing => info!(%stack, condition = "Progressing", "on its way"),
+            Condition::Progressing => debug!(%stack, condition = "Progressing", "on its way"),
             Condition::Degraded => {
                 let why = status.services.iter().flat_map(|service| {
                     let containers = service.containers.iter().filter_map(|it| it.message.clone());

@@ -134,10 +134,10 @@ impl Watch for Daemon {
             return;
         }
         for (fault, headline) in faults.iter().zip(&headlines) {
-            let help = fault.help.as_deref().unwrap_or_default();
-            error!(help, "files refused, the last good ones stay in force: {headline}");
+            let help = fault.help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
+            error!("files refused, the last good ones stay in force: {headline}{help}");
         }
-        if headlines.is_empty() {
+        if headlines.is_empty() && !self.told.borrow().is_empty() {
             info!("files read again, all sound");
         }
         self.told.replace(headlines);

@@ -164,7 +164,7 @@ impl<'e> Observer<'e> {
     }
 
     /// Asks the software in running containers for its settings.
-    async fn read_live(&mut self, desired: &Desired) {
+    pub async fn read_live(&mut self, desired: &Desired) {
         let engine = self.engine;
         let reads = self.observed.containers.values().filter_map(|container| {
             let live = settings_to_read(desired, container)?;
