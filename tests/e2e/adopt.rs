@@ -145,6 +145,12 @@ fn normal(container: &Container, part: &str) -> Value {
             }
         }
         _ => {
+            if value["RestartPolicy"]["Name"] == "" {
+                value["RestartPolicy"]["Name"] = json!("no");
+            }
+            for mount in value["Mounts"].as_array_mut().into_iter().flatten() {
+                mount.as_object_mut().unwrap().retain(|_, value| *value != json!({}));
+            }
             for (field, value) in value.as_object_mut().unwrap() {
                 match value.as_array_mut() {
                     // Nothing, in another spelling.

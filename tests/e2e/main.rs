@@ -9,12 +9,17 @@
 
 mod adopt;
 mod apply;
+mod daemon;
+mod diff;
 mod drift;
+mod errors;
 mod heal;
+mod interrupt;
 mod limits;
 mod order;
 mod orphans;
 mod redis;
 mod replace;
 mod scale;
+mod sim;
 mod stage;

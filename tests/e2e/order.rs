@@ -41,8 +41,9 @@ fn what_others_depend_on_comes_first_and_goes_last() {
 
     let events = project.events();
     assert_eq!(project.operator(&["down"]).code, 0);
-    let gone = |service: &str| first(&events, "destroy", &project.named(&format!("{service}-1")));
-    assert!(gone("web") < gone("migrate") && gone("migrate") < gone("db") && gone("web") < gone("cache"));
+    let told = |service: &str| first(&events, "kill", &project.named(&format!("{service}-1")));
+    let over = first(&events, "die", &project.named("web-1"));
+    assert!(over < told("db") && over < told("cache"), "dependents end first: {:#?}", events.summary());
 }
 
 #[test]
