@@ -186,8 +186,9 @@ fn every_line_of_the_log_is_json_and_every_action_has_its_reason_and_how_long_it
     let project = Project::with("log", &web(1));
     let mut daemon = project.daemon("compose.yaml");
     project.compose(&web(2));
-    daemon.wait_for("scale up 1 → 2");
-    wait_for_replicas(&project, 2);
+    daemon.wait_for_line("the second one is started", |line| {
+        line.contains("start container") && line.contains("web-2")
+    });
     daemon.signal("TERM");
     daemon.end();
     let text = daemon.text();
