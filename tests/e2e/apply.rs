@@ -165,9 +165,9 @@ fn an_apply_that_is_out_of_time_says_what_it_still_waits_for() {
             "services:\n  web:\n    {SLEEPER}\n    healthcheck: {{test: [\"CMD\", \"false\"], interval: 1s, retries: 100}}\n"
         ),
     );
-    let said = project.operator(&["apply", "--timeout", "3s"]);
+    let said = project.operator(&["apply", "--timeout", "7s"]);
     assert_eq!(said.code, 1, "{said}");
-    assert!(said.err.contains("is not converged after 3 s"), "{said}");
+    assert!(said.err.contains("is not converged after 7 s"), "{said}");
     assert!(said.err.contains(&format!("{}: NotReady", project.named("web-1"))), "{said}");
 }
 

@@ -335,6 +335,7 @@ pub(crate) fn docker(args: &[&str]) -> String {
 pub(crate) struct Background {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    readers: Vec<std::thread::JoinHandle<()>>,
     /// What it said is of interest when a test fails.
     told: bool,
 }
@@ -345,15 +346,16 @@ impl Background {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let streams: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        for stream in streams {
+        let read = |stream| {
             let lines = Arc::clone(&lines);
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
                     lines.lock().unwrap().push(line);
                 }
-            });
-        }
-        Self { child, lines, told: true }
+            })
+        };
+        let readers = streams.map(read).into();
+        Self { child, lines, readers, told: true }
     }
 
     /// Everything so far, stdout and stderr in one.
@@ -390,7 +392,10 @@ impl Background {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return (code(status), start.elapsed());
+                let took = start.elapsed();
+                // Its last words may still be on their way.
+                self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+                return (code(status), took);
             }
             assert!(start.elapsed() < SOON, "it did not end in {SOON:?}:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(10));
