@@ -16,7 +16,8 @@ pub(crate) fn paths(text: &str) -> Vec<(usize, Vec<String>)> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some((line, token)) = tokens.get(at) {
-        if token == "use" {
+        // `use<'a>` in a type says what it captures.
+        if token == "use" && tokens.get(at + 1).is_none_or(|(_, next)| next != "<") {
             at = tree(&tokens, at + 1, &mut Vec::new(), &mut found);
         } else if is_name(token) && !is_member(&tokens, at) {
             let mut named = vec![token.clone()];
@@ -53,7 +54,7 @@ fn tree(
         match token.as_str() {
             "{" => {
                 at += 1;
-                while tokens.get(at).is_some_and(|(_, token)| token != "}") {
+                while tokens.get(at).is_some_and(|(_, token)| token != "}" && token != ";") {
                     at = tree(tokens, at, path, found);
                     at += usize::from(tokens.get(at).is_some_and(|(_, token)| token == ","));
                 }
