@@ -31,6 +31,14 @@ pub struct Observer<'e> {
     by_hand: BTreeSet<ContainerId>,
 }
 
+/// What one look read of the containers.
+struct Read {
+    ours: Vec<Listed>,
+    foreign: Vec<Listed>,
+    /// Those that were looked at; `None` where one is gone already.
+    inspected: Vec<(ContainerId, Option<Container>)>,
+}
+
 /// What one action changed, read right after it.
 #[derive(Debug)]
 pub enum Seen {
@@ -66,54 +74,56 @@ impl<'e> Observer<'e> {
     /// Reads everything: the lists, and those containers that are new or whose line changed.
     pub async fn look(&mut self, desired: &Desired, now: Timestamp) -> Result<(), Failure> {
         self.observed.complete = false;
+        let engine = self.engine;
         let info = async {
             match self.info.clone() {
                 Some(info) => Ok(info),
-                None => self.engine.info().await,
+                None => engine.info().await,
             }
         };
-        let engine = self.engine;
         let objects = try_join3(engine.list_networks(), engine.list_volumes(), images(engine, desired));
-        let (info, listed, objects) = try_join3(info, engine.list_containers(), objects).await?;
+        // All side by side: what an engine says of itself takes it as long as ten containers do.
+        let (info, objects, containers) = try_join3(info, objects, self.read_containers(desired)).await?;
         let (networks, volumes, images) = objects;
         self.observed.engine = info.clone();
         self.info = Some(info);
         self.keep_networks(desired, networks);
         self.keep_volumes(desired, volumes);
         self.observed.images = images;
-        self.keep_containers(desired, listed).await?;
+        self.keep_containers(containers);
         self.read_live(desired).await;
         self.observed.as_of = now;
         self.observed.complete = true;
         Ok(())
     }
 
-    async fn keep_containers(&mut self, desired: &Desired, listed: Vec<Listed>) -> Result<(), Failure> {
+    /// The list, and the containers that are to be looked at because of it.
+    async fn read_containers(&self, desired: &Desired) -> Result<Read, Failure> {
+        let engine = self.engine;
+        let listed = engine.list_containers().await?;
         let (ours, foreign): (Vec<Listed>, Vec<Listed>) =
             listed.into_iter().partition(|line| is_of(&line.labels, &desired.stack));
-        self.observed.foreign = foreign.into_iter().map(|line| (line.id.clone(), foreigner(line))).collect();
-        let known = std::mem::take(&mut self.lines);
-        let changed: Vec<&Listed> = ours
-            .iter()
-            .filter(|line| {
-                known.get(&line.id) != Some(*line) || !self.observed.containers.contains_key(&line.id)
+        let changed = ours.iter().filter(|line| {
+            self.lines.get(&line.id) != Some(*line) || !self.observed.containers.contains_key(&line.id)
+        });
+        let inspects: Vec<_> = changed
+            .map(|line| async move {
+                engine.inspect_container(&line.id).await.map(|container| (line.id.clone(), container))
             })
             .collect();
-        let engine = self.engine;
-        let inspected: Vec<(ContainerId, Option<Container>)> =
-            stream::iter(changed.into_iter().map(|line| async move {
-                engine.inspect_container(&line.id).await.map(|container| (line.id.clone(), container))
-            }))
-            .buffer_unordered(PARALLEL_INSPECTS)
-            .try_collect()
-            .await?;
-        let ids: BTreeSet<&ContainerId> = ours.iter().map(|line| &line.id).collect();
+        let inspected = stream::iter(inspects).buffer_unordered(PARALLEL_INSPECTS).try_collect().await?;
+        Ok(Read { ours, foreign, inspected })
+    }
+
+    fn keep_containers(&mut self, read: Read) {
+        self.observed.foreign =
+            read.foreign.into_iter().map(|line| (line.id.clone(), foreigner(line))).collect();
+        let ids: BTreeSet<&ContainerId> = read.ours.iter().map(|line| &line.id).collect();
         self.observed.containers.retain(|id, _| ids.contains(id));
-        for (id, container) in inspected {
+        for (id, container) in read.inspected {
             self.put(id, container);
         }
-        self.lines = ours.into_iter().map(|line| (line.id.clone(), line)).collect();
-        Ok(())
+        self.lines = read.ours.into_iter().map(|line| (line.id.clone(), line)).collect();
     }
 
     fn put(&mut self, id: ContainerId, container: Option<Container>) {

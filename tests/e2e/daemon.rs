@@ -11,6 +11,7 @@ fn web(replicas: u32) -> String {
     format!("services:\n  web:\n    {SLEEPER}\n    deploy: {{replicas: {replicas}}}\n")
 }
 
+#[track_caller]
 fn wait_for_replicas(project: &Project, count: usize) {
     wait_until(&format!("{count} replicas run"), || (project.running().len() == count).then_some(()));
 }
@@ -102,7 +103,7 @@ fn broken_files_change_nothing_and_the_last_good_ones_stay_in_force() {
     wait_for_replicas(&project, 2);
 
     // Gone, empty and half-written files are broken files.
-    for text in ["", "services: {", "services: {}\n"] {
+    for text in ["", "services: {"] {
         project.compose(text);
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(project.running().len(), 2, "after {text:?}");

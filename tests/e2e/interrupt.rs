@@ -79,7 +79,8 @@ fn a_kill_in_the_middle_of_a_replacement_leaves_no_temporary_name_and_no_old_rev
         project.apply();
         project.compose(&web(2, "2"));
         let (code, text) = apply_until(&project, part, 1, "KILL");
-        assert_eq!(code, 137, "{word}: {text}");
+        // After the last steps it may be through before the signal is.
+        assert!(code == 137 || code == 0, "{word}: {code} {text}");
         project.apply();
         let all = project.containers();
         assert_eq!(all.len(), 2, "{word}");
@@ -104,7 +105,8 @@ fn a_kill_while_a_name_is_handed_over_leaves_one_container_with_that_name() {
         project.apply();
         project.compose(&compose("2"));
         let (code, text) = apply_until(&project, part, 1, "KILL");
-        assert_eq!(code, 137, "{word}: {text}");
+        // After the last steps it may be through before the signal is.
+        assert!(code == 137 || code == 0, "{word}: {code} {text}");
         project.apply();
         let all = project.containers();
         assert_eq!(all.keys().collect::<Vec<_>>(), [&name], "{word}");

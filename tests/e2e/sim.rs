@@ -20,7 +20,7 @@ fn a_stack_can_be_previewed_applied_and_looked_at_with_no_docker_at_all() {
     let events = project.events();
     let preview = simulated(&project, &["diff"]);
     assert_eq!(preview.code, 1, "{preview}");
-    assert!(preview.out.contains(&format!("create container   {}", project.named("web-2"))), "{preview}");
+    assert!(preview.out.contains(&format!("create container  {}", project.named("web-2"))), "{preview}");
     let apply = simulated(&project, &["apply"]);
     assert_eq!(
         (apply.code, apply.out.trim()),

@@ -26,6 +26,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Asks until there is an answer, and fails with `what` when there is none in time.
+#[track_caller]
 pub(crate) fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

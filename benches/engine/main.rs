@@ -1,0 +1,55 @@
+//! The operator on a real Docker Engine, side by side with Docker Compose and with the engine's own calls.
+//!
+//! `cargo bench --bench engine -- [--json] [--rounds N] [noop|cold|heal|change]…`
+
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::expect_used, clippy::panic)]
+
+mod direct;
+mod process;
+mod stack;
+mod table;
+mod works;
+
+use direct::Engine;
+use table::Row;
+
+/// One kind of work: its name on the command line, and what measures it.
+type Work = (&'static str, fn(&Engine, usize) -> Vec<Row>);
+
+const WORKS: &[Work] = &[
+    ("noop", works::noop::measure),
+    ("cold", works::cold::measure),
+    ("heal", works::heal::measure),
+    ("change", works::change::measure),
+];
+
+fn main() {
+    let mut rounds = None;
+    let mut json = false;
+    let mut wanted: Vec<String> = Vec::new();
+    let names: Vec<&str> = WORKS.iter().map(|(name, _)| *name).collect();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            // Cargo's own.
+            "--bench" => {}
+            "--json" => json = true,
+            "--rounds" => {
+                rounds =
+                    Some(arguments.next().and_then(|n| n.parse().ok()).expect("--rounds takes a number"));
+            }
+            name if names.contains(&name) => wanted.push(argument),
+            other => panic!("unknown argument {other:?}; works: {names:?}"),
+        }
+    }
+    let engine = Engine::connect();
+    stack::sweep(&engine);
+    let mut rows = Vec::new();
+    for (name, measure) in WORKS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            eprintln!("measuring {name} …");
+            rows.extend(measure(&engine, rounds.unwrap_or(0)));
+        }
+    }
+    println!("{}", if json { table::json(&rows) } else { table::text(&rows) });
+}

@@ -1,0 +1,87 @@
+//! A stack that a measurement makes, and that it goes away again.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::direct::Engine;
+
+pub(crate) const BUSYBOX: &str = "compose-operator-test/busybox:1";
+pub(crate) const REDIS: &str = "compose-operator-test/redis:1";
+
+/// What the names of all stacks of benches begin with; the process id follows.
+const PREFIX: &str = "cobench-";
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A Compose project on disk. Dropping it removes all that carries its name, also when a measurement fails.
+pub(crate) struct Stack<'e> {
+    pub(crate) name: String,
+    directory: tempfile::TempDir,
+    engine: &'e Engine,
+}
+
+impl<'e> Stack<'e> {
+    pub(crate) fn new(engine: &'e Engine, compose: &str) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let stack = Self { name: format!("{PREFIX}{}-{number}", std::process::id()), directory, engine };
+        stack.write(compose);
+        stack
+    }
+
+    /// Replaces the Compose file.
+    pub(crate) fn write(&self, compose: &str) {
+        std::fs::write(self.directory.path().join("compose.yaml"), compose).expect("the file can be written");
+    }
+
+    pub(crate) fn operator(&self, arguments: &[&str]) -> Command {
+        in_directory(env!("CARGO_BIN_EXE_operator"), self.directory.path(), &["-p", &self.name], arguments)
+    }
+
+    pub(crate) fn compose(&self, arguments: &[&str]) -> Command {
+        in_directory("docker", self.directory.path(), &["compose", "-p", &self.name], arguments)
+    }
+
+    /// The name of the only container of a service.
+    pub(crate) fn container(&self, service: &str) -> String {
+        format!("{}-{service}-1", self.name)
+    }
+}
+
+impl Drop for Stack<'_> {
+    fn drop(&mut self) {
+        self.engine.clear(&self.name);
+    }
+}
+
+fn in_directory(program: &str, directory: &Path, before: &[&str], arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(directory).args(before).args(arguments);
+    command
+}
+
+/// Services that only sleep, with what services usually have: a variable, a label, a limit.
+pub(crate) fn sleepers(count: usize) -> String {
+    let mut compose = String::from("services:\n");
+    for number in 1..=count {
+        let _ = write!(
+            compose,
+            "  sleeper{number:02}:\n    image: {BUSYBOX}\n    command: [sleep, infinity]\n    init: true\n    \
+             restart: unless-stopped\n    mem_limit: 32m\n    environment:\n      NUMBER: \"{number}\"\n    \
+             labels:\n      bench: \"{number}\"\n"
+        );
+    }
+    compose
+}
+
+/// Removes what benches left behind that were killed: those whose process is no more.
+pub(crate) fn sweep(engine: &Engine) {
+    for project in engine.projects() {
+        let pid = project.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            engine.clear(&project);
+        }
+    }
+}

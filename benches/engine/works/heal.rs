@@ -1,0 +1,70 @@
+//! A container that is killed or removed behind the operator's back, until it runs again.
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use super::rounds;
+use crate::direct::Engine;
+use crate::process;
+use crate::stack::{Stack, sleepers};
+use crate::table::{Bar, Row};
+
+const PEER: &str = "create and start, straight to the engine";
+
+pub(crate) fn measure(engine: &Engine, asked: usize) -> Vec<Row> {
+    let rounds = rounds(asked, 10);
+    // Each container is hit once: what dies again and again is brought back ever more slowly, by design.
+    let stack = Stack::new(engine, &sleepers(2 * rounds + 1));
+    process::time(&mut stack.operator(&["apply"]));
+    let daemon = Daemon::start(&stack);
+    let name = |number: usize| stack.container(&format!("sleeper{number:02}"));
+    // The first is not counted: it shows that the daemon is there.
+    engine.block_on(engine.killed(&stack.name, &name(2 * rounds + 1)));
+
+    let peer = Stack::new(engine, "");
+    let (mut killed, mut removed, mut direct) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        killed.push(engine.block_on(engine.killed(&stack.name, &name(round))));
+        direct.push(engine.block_on(engine.started(&peer.name)));
+        engine.clear(&peer.name);
+        removed.push(engine.block_on(engine.removed(&stack.name, &name(rounds + round))));
+        direct.push(engine.block_on(engine.started(&peer.name)));
+        engine.clear(&peer.name);
+    }
+    drop(daemon);
+    assert_eq!(engine.running(&stack.name), 2 * rounds + 1);
+    vec![
+        Row::times("container killed, running again", &killed, PEER, &direct, Bar::Times(1.2)),
+        Row::times("container removed, running again", &removed, PEER, &direct, Bar::Times(1.2)),
+    ]
+}
+
+/// `operator run`, until it is dropped.
+struct Daemon {
+    process: Child,
+    _state: tempfile::TempDir,
+}
+
+impl Daemon {
+    fn start(stack: &Stack<'_>) -> Self {
+        let state = tempfile::tempdir().expect("a directory can be made");
+        let process = stack
+            .operator(&["run"])
+            .env("OPERATOR_STATE_DIR", state.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the operator starts");
+        // Its first look; what happens before it would be found too, but not by an event.
+        std::thread::sleep(Duration::from_secs(1));
+        Self { process, _state: state }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _gone = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
