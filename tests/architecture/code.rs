@@ -16,8 +16,9 @@ pub(crate) fn paths(text: &str) -> Vec<(usize, Vec<String>)> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some((line, token)) = tokens.get(at) {
-        // `use<'a>` in a type says what it captures.
-        if token == "use" && tokens.get(at + 1).is_none_or(|(_, next)| next != "<") {
+        // `impl Trait + use<'a>` captures; it imports nothing.
+        let imports = token == "use" && tokens.get(at + 1).is_none_or(|(_, next)| next != "<");
+        if imports {
             at = tree(&tokens, at + 1, &mut Vec::new(), &mut found);
         } else if is_name(token) && !is_member(&tokens, at) {
             let mut named = vec![token.clone()];
@@ -54,9 +55,10 @@ fn tree(
         match token.as_str() {
             "{" => {
                 at += 1;
-                while tokens.get(at).is_some_and(|(_, token)| token != "}" && token != ";") {
-                    at = tree(tokens, at, path, found);
-                    at += usize::from(tokens.get(at).is_some_and(|(_, token)| token == ","));
+                while tokens.get(at).is_some_and(|(_, token)| token != "}") {
+                    let end = tree(tokens, at, path, found);
+                    // Whatever stands between two branches, each look goes on.
+                    at = end.max(at) + usize::from(tokens.get(end).is_some_and(|(_, token)| token != "}"));
                 }
                 leaf = None;
                 at += 1;
