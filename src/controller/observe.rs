@@ -204,6 +204,11 @@ impl<'e> Observer<'e> {
         Ok(())
     }
 
+    /// We stopped it ourselves: like one that somebody else stopped, it has not done its work by that.
+    pub fn stopped(&mut self, id: &ContainerId) {
+        self.by_hand.insert(id.clone());
+    }
+
     /// Takes in what was read after an action.
     pub fn saw(&mut self, desired: &Desired, seen: Seen) {
         match seen {

@@ -16,7 +16,7 @@ use super::execute::{self, Allowed};
 use super::observe::{self, Observer, Seen};
 use super::report::Report;
 use crate::clock::Clock;
-use crate::core::action::Action;
+use crate::core::action::{Action, Call};
 use crate::core::decide::{Decision, Waiting, decide};
 use crate::core::desired::Desired;
 use crate::core::failure::{Failure, FailureClass};
@@ -304,6 +304,9 @@ impl<'e> Loop<'e> {
         self.acted_since_look = true;
         if matches!(seen, Seen::Nothing) || result.is_err() {
             self.look_again = true;
+        }
+        if let (Call::StopContainer { target, .. }, true) = (&action.call, result.is_ok()) {
+            self.observer.stopped(&target.id);
         }
         self.observer.saw(&self.desired, seen);
         self.with.report.finished(&action, &result, took);

@@ -83,6 +83,11 @@ impl Memory {
         self.in_flight.values().any(|action| action.call.container().is_some_and(|target| target.id == *id))
     }
 
+    /// Whether it was us who stopped this container.
+    pub fn stopped_by_us(&self, id: &ContainerId) -> bool {
+        self.stopped_by_us.contains(id)
+    }
+
     /// How an action failed before, where it did.
     pub fn failed(&self, key: &ActionKey) -> Option<&Failed> {
         self.failures.get(key)

@@ -143,6 +143,7 @@ fn normal(container: &Container, part: &str) -> Value {
                     mount["Source"] = json!("anonymous");
                 }
             }
+            value.as_array_mut().unwrap().sort_by_key(ToString::to_string);
         }
         _ => {
             if value["RestartPolicy"]["Name"] == "" {
@@ -157,7 +158,9 @@ fn normal(container: &Container, part: &str) -> Value {
                     Some(list) if list.is_empty() => *value = Value::Null,
                     Some(list) => {
                         if field.starts_with("Cap") {
-                            list.iter_mut().for_each(|it| *it = without_prefix(it));
+                            for it in &mut *list {
+                                *it = without_prefix(it);
+                            }
                         }
                         list.sort_by_key(ToString::to_string);
                     }

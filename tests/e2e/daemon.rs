@@ -40,6 +40,20 @@ fn a_file_that_is_written_renamed_or_removed_and_made_again_is_followed() {
 }
 
 #[test]
+fn what_is_wanted_again_while_it_goes_comes_back() {
+    let slow = |replicas: u32| web(replicas).replace("trap 'exit 0' TERM", "trap 'sleep 2; exit 0' TERM");
+    let project = Project::with("again", &slow(2));
+    let _daemon = project.daemon("compose.yaml");
+    let events = project.events();
+    project.compose(&slow(1));
+    wait_until("the second one is told to go", || {
+        (!events.times("kill", &project.named("web-2")).is_empty()).then_some(())
+    });
+    project.compose(&slow(3));
+    wait_for_replicas(&project, 3);
+}
+
+#[test]
 fn a_directory_that_is_swapped_by_its_link_is_followed() {
     let project = Project::new("swap");
     project.write("releases/1/compose.yaml", &web(1));
@@ -172,8 +186,9 @@ fn every_line_of_the_log_is_json_and_every_action_has_its_reason_and_how_long_it
     let project = Project::with("log", &web(1));
     let mut daemon = project.daemon("compose.yaml");
     project.compose(&web(2));
-    daemon.wait_for("scale up 1 → 2");
-    wait_for_replicas(&project, 2);
+    daemon.wait_for_line("the second one is started", |line| {
+        line.contains("start container") && line.contains("web-2")
+    });
     daemon.signal("TERM");
     daemon.end();
     let text = daemon.text();

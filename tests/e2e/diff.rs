@@ -135,7 +135,7 @@ impl Proxy {
                 let (to, from) = (engine.try_clone().unwrap(), client.try_clone().unwrap());
                 let ear = Arc::clone(&ear);
                 std::thread::spawn(move || {
-                    pass_on(from, to, |bytes| ear.lock().unwrap().extend_from_slice(bytes))
+                    pass_on(from, to, |bytes| ear.lock().unwrap().extend_from_slice(bytes));
                 });
                 std::thread::spawn(move || pass_on(engine, client, |_| {}));
             }

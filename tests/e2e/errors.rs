@@ -55,6 +55,7 @@ fn a_service_of_the_manifest_that_no_compose_file_has_is_named() {
     manifest_refused("service", "  services: {wep: {replicas: 3}}\n", &["stack.yaml:6:", "wep", "web"]);
 }
 
+// A Compose file that is missing is named, but not the line of the manifest that asks for it.
 #[test]
 fn a_file_that_is_missing_is_named() {
     let project = Project::new("file");
@@ -242,7 +243,7 @@ fn a_secret_is_in_no_output_whatever_happens() {
     let mut heard = String::new();
     let mut hear = |args: &[&str]| {
         let said = project.operator(args);
-        heard += &format!("$ operator {}\n{}", args.join(" "), said.all());
+        heard.extend(["$ operator ", &args.join(" "), "\n", &said.all()]);
     };
     let everything = |hear: &mut dyn FnMut(&[&str])| {
         for args in [

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::stage::{Background, Events, Project, SLEEPER, docker, said, wait_until};
+use crate::stage::{BUSYBOX, Background, Events, Project, SLEEPER, docker, said, wait_until};
 
 /// A project that the daemon looks after, and everything that the engine tells from then on.
 struct Watched {
@@ -126,9 +126,12 @@ fn whatever_is_removed_at_once_is_made_again_as_it_was() {
 
 #[test]
 fn a_program_that_always_ends_is_tried_less_and_less_often_and_apply_gives_up_on_it() {
+    // With a health check: without one, a program that ends a moment after its start may be taken for one that runs.
     let project = Project::with(
         "loop",
-        "services:\n  web:\n    image: compose-operator-test/busybox:1\n    command: [\"sh\", \"-c\", \"exit 3\"]\n",
+        &format!(
+            "services:\n  web:\n    image: {BUSYBOX}\n    command: [\"sh\", \"-c\", \"exit 3\"]\n    healthcheck: {{test: [\"CMD\", \"true\"], interval: 1s}}\n"
+        ),
     );
     let events = project.events();
     let said = project.operator(&["apply"]);

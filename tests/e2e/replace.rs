@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use crate::stage::{Events, Project, SLEEPER, free_port, wait_until};
+use crate::stage::{BUSYBOX, Events, Project, SLEEPER, free_port, wait_until};
 
 /// The fewest containers of a service that were ready at any moment, from `ready` of them at the start.
 /// Ready is healthy: the moment at which the engine says so until the one at which it ends.
@@ -69,6 +69,25 @@ fn a_new_revision_that_never_gets_ready_leaves_the_old_one_serving() {
     let now = project.containers();
     assert_eq!(now.len(), 2);
     assert!(old.iter().all(|(name, container)| now[name].life() == container.life()));
+}
+
+#[test]
+fn one_that_ends_well_when_it_is_told_to_serves_again_when_the_new_one_never_gets_ready() {
+    let project = Project::new("well");
+    let name = project.named("the-one");
+    let compose = |command: &str| {
+        format!(
+            "services:\n  web:\n    image: {BUSYBOX}\n    container_name: {name}\n    command: [\"sh\", \"-c\", \"{command}\"]\n"
+        )
+    };
+    project.compose(&compose("trap 'exit 0' TERM; sleep 600 & wait"));
+    project.apply();
+    let old = project.containers()[&name].id();
+    project.compose(&compose("exit 7"));
+    let said = project.operator(&["apply"]);
+    assert_eq!(said.code, 1, "{said}");
+    let all = project.containers();
+    assert_eq!((all[&name].id(), all[&name].state()), (old, "running".to_owned()), "{said}");
 }
 
 /// A server on a host port; `serve` is what its shell does.

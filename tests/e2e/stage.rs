@@ -335,6 +335,8 @@ pub(crate) fn docker(args: &[&str]) -> String {
 pub(crate) struct Background {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    /// What it said is of interest when a test fails.
+    told: bool,
 }
 
 impl Background {
@@ -351,7 +353,7 @@ impl Background {
                 }
             });
         }
-        Self { child, lines }
+        Self { child, lines, told: true }
     }
 
     /// Everything so far, stdout and stderr in one.
@@ -400,6 +402,11 @@ impl Drop for Background {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _status = self.child.wait();
+        if self.told && std::thread::panicking() {
+            let text = self.text();
+            let (head, tail) = text.split_at(text.floor_char_boundary(text.len().saturating_sub(4000)));
+            eprintln!("{}{tail}", if head.is_empty() { "" } else { "…" });
+        }
     }
 }
 
@@ -432,13 +439,14 @@ impl Events {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let since = format!("{}.{:09}", since.as_secs(), since.subsec_nanos());
         // What happened between that moment and the first answer is told too.
-        let listener = Background::start(Command::new("docker").args([
+        let mut listener = Background::start(Command::new("docker").args([
             "events",
             "--format",
             "{{json .}}",
             "--since",
             &since,
         ]));
+        listener.told = false;
         Self { project: project.to_owned(), listener }
     }
 

@@ -29,6 +29,10 @@ impl Planner<'_> {
         match container.state {
             State::Created => self.start(name, service, container, Cause::NotStarted),
             State::Exited if is_completed(container, service) => {}
+            State::Exited if self.memory.stopped_by_us(&container.id) => {
+                let what = "stopped before it was wanted again".to_owned();
+                self.start(name, service, container, Cause::Residue { what });
+            }
             State::Exited if container.stopped_by_hand => {
                 self.start(name, service, container, Cause::StoppedByHand);
             }
