@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::run::LogFormat;
@@ -13,8 +13,8 @@ use crate::core::failure::Failure;
 use crate::core::ids::StackName;
 use crate::core::status::{Condition, StackStatus};
 
-/// Sends log lines to stderr. `RUST_LOG` wins over `-v`.
-pub fn start(format: LogFormat, verbose: u8) -> anyhow::Result<()> {
+/// Sends log lines to stderr, coloured or not. `RUST_LOG` wins over `-v`.
+pub fn start(format: LogFormat, verbose: u8, colours: bool) -> anyhow::Result<()> {
     let level = match verbose {
         0 => "info",
         1 => "debug",
@@ -23,7 +23,8 @@ pub fn start(format: LogFormat, verbose: u8) -> anyhow::Result<()> {
     // Other crates' lines are of no use below their warnings.
     let default = format!("warn,compose_operator={level}");
     let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(default))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
@@ -54,7 +55,7 @@ impl Report for Log {
         let stack = &self.stack;
         match status.condition {
             Condition::Ready => info!(%stack, condition = "Ready", "as it should be"),
-            Condition::Progressing => info!(%stack, condition = "Progressing", "on its way"),
+            Condition::Progressing => debug!(%stack, condition = "Progressing", "on its way"),
             Condition::Degraded => {
                 let why = status.services.iter().flat_map(|service| {
                     let containers = service.containers.iter().filter_map(|it| it.message.clone());

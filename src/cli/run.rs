@@ -65,7 +65,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     if cli.engine.engine == EngineKind::Sim {
         anyhow::bail!("`run` needs a real engine: on the simulated one, `apply` shows all that would happen");
     }
-    log::start(args.log_format, cli.output.verbose)?;
+    log::start(args.log_format, cli.output.verbose, screen.colours_notes())?;
     let opened = engine::writer(&cli.engine)?;
     let mut source = Files::new(files::options(&cli.files)?, Box::new(files::NearFiles::here()?));
     let first = source.load();
@@ -134,10 +134,10 @@ impl Watch for Daemon {
             return;
         }
         for (fault, headline) in faults.iter().zip(&headlines) {
-            let help = fault.help.as_deref().unwrap_or_default();
-            error!(help, "files refused, the last good ones stay in force: {headline}");
+            let help = fault.help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
+            error!("files refused, the last good ones stay in force: {headline}{help}");
         }
-        if headlines.is_empty() {
+        if headlines.is_empty() && !self.told.borrow().is_empty() {
             info!("files read again, all sound");
         }
         self.told.replace(headlines);

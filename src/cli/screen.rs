@@ -71,6 +71,15 @@ impl Screen {
         Box::new(AutoStream::new(io::stderr(), self.color))
     }
 
+    /// Whether what goes beside the answer is coloured: a log file is not.
+    pub fn colours_notes(&self) -> bool {
+        let resolved = match self.color {
+            ColorChoice::Auto => AutoStream::choice(&io::stderr()),
+            asked => asked,
+        };
+        resolved != ColorChoice::Never
+    }
+
     /// Whether a person watches stderr, so that a line may be drawn over again.
     pub fn is_live(&self) -> bool {
         io::stderr().is_terminal() && self.color != ColorChoice::Never

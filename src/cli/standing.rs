@@ -125,6 +125,7 @@ impl Drop for Clerk {
     }
 }
 
-fn now() -> Timestamp {
+/// The wall's time.
+pub(super) fn now() -> Timestamp {
     Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
 }

@@ -130,13 +130,15 @@ impl<'e> Observer<'e> {
         match container {
             Some(mut container) => {
                 if container.state == State::Running {
-                    self.by_hand.remove(&id);
-                    // Until it is asked again, the last answer of the same run stands.
-                    if let Some(before) = self.observed.containers.get(&id)
-                        && before.started_at == container.started_at
-                        && container.live == LiveState::Unread
-                    {
-                        container.live = before.live.clone();
+                    let before = self.observed.containers.get(&id);
+                    match before.filter(|before| before.started_at == container.started_at) {
+                        // Until it is asked again, the last answer of the same run stands.
+                        Some(before) if container.live == LiveState::Unread => {
+                            container.live = before.live.clone();
+                        }
+                        Some(_) => {}
+                        // It was started since. One that only was sent a signal may not have ended yet.
+                        None => drop(self.by_hand.remove(&id)),
                     }
                 }
                 container.stopped_by_hand = self.by_hand.contains(&id);
@@ -172,7 +174,7 @@ impl<'e> Observer<'e> {
     }
 
     /// Asks the software in running containers for its settings.
-    async fn read_live(&mut self, desired: &Desired) {
+    pub async fn read_live(&mut self, desired: &Desired) {
         let engine = self.engine;
         let reads = self.observed.containers.values().filter_map(|container| {
             let live = settings_to_read(desired, container)?;
@@ -244,7 +246,7 @@ impl<'e> Observer<'e> {
         };
         if stops && !ours(&id) {
             self.by_hand.insert(id.clone());
-        } else if event.action == "start" {
+        } else if matches!(event.action.as_str(), "start" | "unpause") {
             self.by_hand.remove(&id);
         }
         // Limits change without a trace in the list.

@@ -22,6 +22,7 @@ use crate::core::desired::Desired;
 use crate::core::failure::{Failure, FailureClass};
 use crate::core::guard;
 use crate::core::ids::ContainerId;
+use crate::core::limits;
 use crate::core::memory::Memory;
 use crate::core::reason::Reason;
 use crate::core::status::{StackStatus, status};
@@ -86,6 +87,7 @@ enum Wake {
     Event(Result<EngineEvent, Failure>),
     Update(Box<Desired>),
     Timer,
+    Live,
     TimeIsUp,
 }
 
@@ -127,6 +129,7 @@ struct Loop<'e> {
     acted_since_look: bool,
     lost: u32,
     resync_at: Timestamp,
+    live_at: Timestamp,
 }
 
 impl<'e> Loop<'e> {
@@ -142,6 +145,7 @@ impl<'e> Loop<'e> {
             acted_since_look: false,
             lost: 0,
             resync_at: with.clock.now().after(with.resync),
+            live_at: with.clock.now().after(limits::LIVE_EVERY),
             desired: Rc::new(desired),
             // A source that ends says no more; it is not asked again.
             updates: updates.chain(futures_util::stream::pending()).boxed_local(),
@@ -168,6 +172,7 @@ impl<'e> Loop<'e> {
                 Wake::Event(event) => self.events(event).await,
                 Wake::Update(desired) => self.update(*desired),
                 Wake::Timer => self.look_again = true,
+                Wake::Live => self.look_live().await,
             }
         }
     }
@@ -185,6 +190,7 @@ impl<'e> Loop<'e> {
                     self.look_again = false;
                     self.acted_since_look = false;
                     self.resync_at = now.after(self.with.resync);
+                    self.live_at = now.after(limits::LIVE_EVERY);
                     return None;
                 }
                 Err(failure) => {
@@ -278,7 +284,19 @@ impl<'e> Loop<'e> {
             Some(event) = self.events.next() => Wake::Event(event),
             () = time_is_up => Wake::TimeIsUp,
             () = clock.sleep_until(wake_at) => Wake::Timer,
+            () = clock.sleep_until(self.live_at), if self.has_live() => Wake::Live,
         }
+    }
+
+    /// Whether any software here takes settings while it runs.
+    fn has_live(&self) -> bool {
+        self.desired.services.values().any(|service| service.live.is_some())
+    }
+
+    /// Looks at live settings alone: a person may have changed one, and no event says so.
+    async fn look_live(&mut self) {
+        self.observer.read_live(&self.desired).await;
+        self.live_at = self.with.clock.now().after(limits::LIVE_EVERY);
     }
 
     fn done(&mut self, (action, result, seen, took): Done) {

@@ -235,8 +235,8 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("missing"),
-            Self::ScaleUp { from, to } => write!(f, "scale up {from} → {to}"),
-            Self::ScaleDown { from, to } => write!(f, "scale down {from} → {to}"),
+            Self::ScaleUp { from, to } => write!(f, "{from} of {to} replicas"),
+            Self::ScaleDown { from, to } => write!(f, "{from} replicas, {to} wanted"),
             Self::NotStarted => f.write_str("not started yet"),
             Self::Exited { oom_killed: true, .. } => f.write_str("killed: out of memory"),
             Self::Exited { code, .. } => write!(f, "exited with code {code}"),

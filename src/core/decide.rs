@@ -12,11 +12,11 @@ use super::desired::{Desired, PullPolicy, Service};
 use super::failure::FailureClass;
 use super::ids::{ContainerId, ServiceName};
 use super::memory::Memory;
-use super::observed::{Container, Observed, State};
+use super::observed::{Container, Network, Observed, State};
 use super::reason::Reason;
 use super::time::Timestamp;
 use super::view::View;
-use super::{create, labels, limits, order};
+use super::{create, labels, limits, order, ownership};
 
 mod claims;
 mod leave;
@@ -146,7 +146,9 @@ impl Planner<'_> {
         match self.memory.failed(&key).filter(|failed| failed.next_try > self.now) {
             Some(failed) => {
                 let reason = Reason::of_failure(failed.failure.kind, otherwise(&action.call));
-                let stuck = failed.failure.kind.class() == FailureClass::Terminal || failed.attempts >= 5;
+                let stuck = failed.failure.kind.class() == FailureClass::Terminal
+                    || failed.attempts >= 5
+                    || self.is_taken(&action.call);
                 let (message, until) = (failed.failure.to_string(), failed.next_try);
                 self.wait(service, action.call.target(), reason, message, Some(until));
                 if let Some(waiting) = self.decision.waiting.last_mut() {
@@ -155,6 +157,13 @@ impl Planner<'_> {
             }
             None => self.decision.actions.push(action),
         }
+    }
+
+    /// Whether somebody else has the name that a container should get. Where nobody is seen to have it, another
+    /// operator is making the very container.
+    fn is_taken(&self, call: &Call) -> bool {
+        let Call::CreateContainer(new) = call else { return false };
+        self.observed.foreign.values().any(|foreign| foreign.name == new.name)
     }
 
     /// Whether this very decision already does something to a container.
@@ -179,7 +188,10 @@ impl Planner<'_> {
 
     fn networks(&mut self) {
         for (key, network) in &self.desired.networks {
-            if self.observed.network(&network.name).is_some() {
+            if let Some(found) = self.observed.network(&network.name) {
+                if !network.external {
+                    self.double_networks(found);
+                }
                 continue;
             }
             if network.external {
@@ -199,6 +211,20 @@ impl Planner<'_> {
             );
             let call = Call::CreateNetwork { network: Box::new(network.clone()), labels };
             self.act(None, call, Cause::Missing, Precondition::None);
+        }
+    }
+
+    /// Two operators at once can make one network twice: older engines allow it, and then know neither by its name.
+    fn double_networks(&mut self, kept: &Network) {
+        let doubles = self.observed.networks.iter().filter(|network| {
+            network.name == kept.name
+                && network.id != kept.id
+                && ownership::has_project(&network.labels, self.desired)
+        });
+        for double in doubles {
+            let call = Call::RemoveNetwork { id: double.id.clone(), name: double.name.clone() };
+            let what = "a second network of this name".to_owned();
+            self.act(None, call, Cause::Residue { what }, Precondition::None);
         }
     }
 

@@ -71,9 +71,8 @@ impl FailureKind {
     pub fn class(self) -> FailureClass {
         match self {
             Self::Unreachable | Self::Timeout | Self::Unavailable => FailureClass::Transient,
-            Self::NotFound | Self::Stale | Self::InUse => FailureClass::Conflict,
+            Self::NotFound | Self::Stale | Self::InUse | Self::NameConflict => FailureClass::Conflict,
             Self::ImageNotFound
-            | Self::NameConflict
             | Self::PortConflict
             | Self::DiskFull
             | Self::Invalid

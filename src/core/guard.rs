@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::action::{Action, Call, Precondition};
-use super::observed::Container;
+use super::observed::{Container, Network};
 use super::ownership;
 use super::replace::Strategy;
 use super::view::{self, View};
@@ -91,8 +91,11 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
         Call::CreateVolume { volume, .. } => volume.external.then_some(Promise::ExternalStays),
         Call::RemoveNetwork { id, .. } => {
             let own =
-                observed.networks.iter().any(|n| n.id == *id && ownership::has_project(&n.labels, desired));
-            (!own || desired.teardown.is_none()).then_some(Promise::ExternalStays)
+                observed.networks.iter().find(|n| n.id == *id && ownership::has_project(&n.labels, desired));
+            let double =
+                |network: &Network| observed.network(&network.name).is_some_and(|kept| kept.id != *id);
+            let may_go = own.is_some_and(|network| desired.teardown.is_some() || double(network));
+            (!may_go).then_some(Promise::ExternalStays)
         }
         Call::CreateContainer(new) => {
             let exists = observed.containers.values().any(|c| c.replica().as_ref() == Some(&new.replica));

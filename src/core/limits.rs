@@ -13,6 +13,10 @@ pub const PROGRESS_DEADLINE: Duration = Duration::from_mins(10);
 /// loading its data). Events wake the loop earlier for everything else.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often running software is asked for its live settings: nobody announces that a person changed one. The
+/// question takes a millisecond and touches no engine where the container's address can be reached.
+pub const LIVE_EVERY: Duration = Duration::from_secs(10);
+
 /// Decisions of one convergence before it counts as going in circles. The longest honest one is a few
 /// decisions a container; a stack has thousands at most.
 pub const MAX_REHEARSAL_STEPS: usize = 100_000;

@@ -32,12 +32,21 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// The network with this engine name; of several, the one that carries our labels, else the lowest id.
+    /// The network with this engine name; of several, one that carries our labels, that a container is on, then
+    /// the lowest id.
     pub fn network(&self, name: &str) -> Option<&Network> {
-        self.networks
-            .iter()
-            .filter(|network| network.name == name)
-            .min_by_key(|network| (!network.labels.contains_key(labels::PROJECT), &network.id))
+        let named = || self.networks.iter().filter(|network| network.name == name);
+        if named().nth(1).is_none() {
+            return named().next();
+        }
+        let used = |network: &Network| {
+            self.containers
+                .values()
+                .any(|container| container.networks.values().any(|found| found.network_id == network.id))
+        };
+        named().min_by_key(|network| {
+            (!network.labels.contains_key(labels::PROJECT), !used(network), &network.id)
+        })
     }
 }
 
@@ -53,6 +62,8 @@ pub struct EngineInfo {
     pub cpus: u32,
     /// Memory of its machine in bytes.
     pub memory: i64,
+    /// The log driver of containers that ask for none.
+    pub log_driver: String,
 }
 
 /// One container of the stack.

@@ -52,9 +52,10 @@ pub fn judge(service: &Service, revision: &Revision, container: &Container, obse
         _ => container.labels.get(labels::CONFIG_HASH).is_some_and(|hash| *hash == service.config_hash),
     };
     changes.extend(fields::reference_changes(service, container, observed));
+    changes.extend(fields::cpu_form_change(&service.resources, &container.resources, &observed.engine));
     if !same_spec {
         let known = changes.len();
-        changes.extend(fields::spec_changes(service, container, image));
+        changes.extend(fields::spec_changes(service, container, image, &observed.engine));
         let by_label = container.revision().is_some_and(|made_from| made_from.as_str().starts_with(SCHEME));
         if changes.len() == known && by_label {
             changes.push(FieldChange::revision(container, revision));

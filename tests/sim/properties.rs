@@ -195,7 +195,7 @@ fn apply(stage: &Stage, desired: &Desired) -> (Outcome, Vec<String>) {
     let taken = Taken::default();
     let outcome = stage.clock.run(stage.reconciler(&taken).converge(
         desired.clone(),
-        Some(Duration::from_hours(1)),
+        Some(Duration::from_mins(11)),
         std::future::pending(),
     ));
     let steps = taken.0.into_inner().into_iter().map(|(_, step)| step).collect();
@@ -203,7 +203,7 @@ fn apply(stage: &Stage, desired: &Desired) -> (Outcome, Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn from_any_state_to_the_desired_one_and_then_nothing_more(

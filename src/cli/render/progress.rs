@@ -1,7 +1,7 @@
 //! What `apply` and `down` show while they work: lines that move on a terminal, plain lines elsewhere.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write;
 use std::time::Duration;
@@ -34,8 +34,8 @@ impl fmt::Debug for Progress {
 }
 
 enum View {
-    /// One line a thing that happened, and one when what is waited for changes.
-    Plain { out: Box<dyn Write>, waiting: String },
+    /// One line a thing that happened, and one when something begins to wait.
+    Plain { out: Box<dyn Write>, waiting: BTreeSet<(String, Reason)> },
     /// Finished things scroll away above one moving line for each call under way and one for what waits.
     Live { bars: MultiProgress, calls: BTreeMap<ActionKey, ProgressBar>, waiting: ProgressBar },
 }
@@ -43,7 +43,7 @@ enum View {
 impl Progress {
     /// Plain lines to `out`.
     pub fn plain(out: Box<dyn Write>) -> Self {
-        Self { view: RefCell::new(View::Plain { out, waiting: String::new() }) }
+        Self { view: RefCell::new(View::Plain { out, waiting: BTreeSet::new() }) }
     }
 
     /// Moving lines on the terminal behind stderr.
@@ -81,17 +81,18 @@ fn spinner() -> ProgressBar {
 
 impl Report for Progress {
     fn decided(&self, status: &StackStatus) {
-        let line = waiting_line(status);
+        let waits = waits(status);
         match &mut *self.view.borrow_mut() {
             View::Plain { out, waiting } => {
-                if *waiting != line {
-                    if !line.is_empty() {
-                        drop(writeln!(out, "  {line}"));
+                let told = std::mem::take(waiting);
+                for (subject, reason, message) in waits {
+                    let begins = waiting.insert((subject.clone(), reason));
+                    if begins && !told.contains(&(subject.clone(), reason)) {
+                        drop(writeln!(out, "  waits: {}", named(&subject, reason, &message)));
                     }
-                    *waiting = line;
                 }
             }
-            View::Live { waiting, .. } => waiting.set_message(line),
+            View::Live { waiting, .. } => waiting.set_message(waiting_line(&waits)),
         }
     }
 
@@ -144,20 +145,24 @@ impl Report for Progress {
     }
 }
 
-/// What is waited for beyond the calls under way, which have lines of their own.
-fn waiting_line(status: &StackStatus) -> String {
+/// What is waited for beyond the calls under way, which have lines of their own: what, why, and why in words.
+fn waits(status: &StackStatus) -> Vec<(String, Reason, String)> {
     let containers = status.services.iter().flat_map(|service| &service.containers);
     let of_containers = containers.filter_map(|container| {
-        let reason = container.reason.filter(|reason| is_told(*reason))?;
-        Some(named(&container.name, reason, container.message.as_deref().unwrap_or_default()))
+        let reason = container.reason?;
+        Some((container.name.clone(), reason, container.message.clone().unwrap_or_default()))
     });
-    let waits = status.services.iter().flat_map(|service| &service.waiting).chain(&status.waiting);
-    let of_others = waits
-        .filter(|waiting| is_told(waiting.reason))
-        .map(|Waiting { subject, reason, message, .. }| named(subject, *reason, message));
-    let all: Vec<String> = of_containers.chain(of_others).collect();
-    let shown = all.len().min(MOST_WAITING);
-    let (first, rest) = all.split_at(shown);
+    let others = status.services.iter().flat_map(|service| &service.waiting).chain(&status.waiting);
+    let of_others =
+        others.map(|Waiting { subject, reason, message, .. }| (subject.clone(), *reason, message.clone()));
+    of_containers.chain(of_others).filter(|(_, reason, _)| is_told(*reason)).collect()
+}
+
+/// All that waits in one line, as far as it fits.
+fn waiting_line(waits: &[(String, Reason, String)]) -> String {
+    let (first, rest) = waits.split_at(waits.len().min(MOST_WAITING));
+    let first: Vec<String> =
+        first.iter().map(|(subject, reason, message)| named(subject, *reason, message)).collect();
     match (first.is_empty(), rest.len()) {
         (true, _) => String::new(),
         (false, 0) => format!("waits: {}", first.join("; ")),
@@ -183,6 +188,7 @@ mod tests {
     use super::*;
     use crate::core::action::{Call, Cause, Precondition};
     use crate::core::failure::FailureKind;
+    use crate::core::status::Condition;
 
     #[derive(Clone, Default)]
     struct Paper(Rc<RefCell<Vec<u8>>>);
@@ -218,6 +224,38 @@ mod tests {
         assert_eq!(
             anstream::adapter::strip_str(&written).to_string(),
             "✓ pull image redis:7 (missing) 1.2s\n✗ pull image redis:7: no such image 0.0s\n"
+        );
+    }
+
+    #[test]
+    fn plain_progress_tells_each_wait_once() {
+        let waits = |names: &[&str]| StackStatus {
+            stack: "shop".into(),
+            condition: Condition::Progressing,
+            services: Vec::new(),
+            waiting: names
+                .iter()
+                .map(|name| Waiting {
+                    service: None,
+                    subject: (*name).to_owned(),
+                    reason: Reason::NotReady,
+                    message: "not yet".to_owned(),
+                    until: None,
+                    stuck: false,
+                })
+                .collect(),
+        };
+        let paper = Paper::default();
+        let progress = Progress::plain(Box::new(paper.clone()));
+        for names in [&["a"][..], &["a", "b"], &["b"], &["a"]] {
+            progress.decided(&waits(names));
+        }
+        let written = String::from_utf8(paper.0.borrow().clone()).unwrap();
+        let lines: Vec<String> =
+            anstream::adapter::strip_str(&written).to_string().lines().map(str::to_owned).collect();
+        assert_eq!(
+            lines,
+            ["  waits: a NotReady: not yet", "  waits: b NotReady: not yet", "  waits: a NotReady: not yet"]
         );
     }
 }

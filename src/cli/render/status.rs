@@ -10,6 +10,7 @@ use crate::core::decide::Waiting;
 use crate::core::observed::{Health, State};
 use crate::core::status::{Condition, ContainerStatus, ServiceStatus, StackStatus};
 use crate::core::time::Timestamp;
+use crate::store::standing::Standing;
 
 /// Names of containers may be long; nothing in these tables is cut.
 const WIDEST: usize = usize::MAX;
@@ -39,6 +40,23 @@ pub fn text(status: &StackStatus, now: Timestamp) -> String {
         out.extend(notes);
     }
     out.join("\n")
+}
+
+/// The daemon that looks after a stack, for people.
+pub fn daemon(standing: &Standing, now: Timestamp) -> String {
+    let looked_after = format!("looked after by `operator run` (pid {})", standing.pid);
+    let Some(refused) = &standing.files_refused else { return paint(FAINT, looked_after) };
+    let since =
+        standing.refused_since.map_or_else(String::new, |since| format!(" for {}", span(now.since(since))));
+    format!(
+        "{}: its files do not load{since}, and the last good ones stay in force\n  {refused}",
+        paint(CHANGE, looked_after)
+    )
+}
+
+/// A moment for programs.
+pub fn moment(at: Timestamp) -> Json {
+    rfc3339(at)
 }
 
 fn header(names: &[&str]) -> Vec<Cell> {

@@ -1,4 +1,4 @@
-//! Names and host ports that another container of the stack still holds: what is handed over is waited for.
+//! Host ports that another container of the stack still holds: what is handed over is waited for.
 
 use super::super::ids::ServiceName;
 use super::super::observed::{Container, State};
@@ -7,19 +7,6 @@ use super::super::spec::Port;
 use super::Planner;
 
 impl Planner<'_> {
-    /// Whether another container of the stack has the name; says so.
-    pub(super) fn waits_for_name(&mut self, service: &ServiceName, name: &str) -> bool {
-        let Some(holder) = self.observed.containers.values().find(|container| container.name == name) else {
-            return false;
-        };
-        let message = format!(
-            "waits until the container that is named {name} now ({}) is gone",
-            holder.service().unwrap_or_default()
-        );
-        self.wait(Some(service), name, Reason::NameConflict, message, None);
-        true
-    }
-
     /// Whether another container of the stack runs on one of its host ports; says so.
     pub(super) fn waits_for_port(&mut self, service: &ServiceName, container: &Container) -> bool {
         let holds = |other: &&Container| {

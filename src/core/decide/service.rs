@@ -81,7 +81,7 @@ impl Planner<'_> {
         }
         for _ in 0..missing {
             let cause = if have == 0 { Cause::Missing } else { Cause::ScaleUp { from, to } };
-            if !self.create(name, service, replicas, cause, None) {
+            if !self.create(name, service, replicas, cause) {
                 break;
             }
         }
@@ -115,7 +115,6 @@ impl Planner<'_> {
         service: &Service,
         replicas: &Replicas<'_>,
         cause: Cause,
-        instead_of: Option<&Container>,
     ) -> bool {
         if !self.is_prepared(name, service) {
             return false;
@@ -123,12 +122,11 @@ impl Planner<'_> {
         let taken = self.numbers(name.as_str());
         let Some(number) = (1..=u32::MAX).find(|number| !taken.contains(number)) else { return false };
         let replica = Replica { service: name.clone(), number };
-        // Under a name that the old one still has, the new one waits with a name as Compose gives it.
-        let temporary = instead_of
-            .filter(|old| old.name == create::name(self.desired, service, &replica))
-            .map(|old| format!("{}_{}", old.id.short(), old.name));
+        // While another container of ours has the name, this one waits for it under a name as Compose gives it.
+        let name_at_rest = create::name(self.desired, service, &replica);
+        let holder = self.observed.containers.values().find(|container| container.name == name_at_rest);
+        let temporary = holder.map(|holder| format!("{}_{name_at_rest}", holder.id.short()));
         match create::container(self.view, &replica, service, &replicas.revision, temporary) {
-            Ok(new) if self.waits_for_name(name, &new.name) => false,
             Ok(new) => {
                 self.act(Some(name), Call::CreateContainer(Box::new(new)), cause, Precondition::None);
                 true
@@ -178,7 +176,7 @@ impl Planner<'_> {
         if total > wanted {
             self.retire(Some(name), old.container, old.cause());
         } else {
-            self.create(name, service, replicas, old.cause(), Some(old.container));
+            self.create(name, service, replicas, old.cause());
         }
     }
 

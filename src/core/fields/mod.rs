@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub use live::live_changes;
 pub use networks::{Membership, network_changes};
-pub use resources::{ResourceDelta, resource_changes};
+pub use resources::{ResourceDelta, cpu_form_change, resource_changes};
 pub use spec::{reference_changes, spec_changes};
 
 use super::ids::{ImageId, Revision};

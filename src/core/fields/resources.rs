@@ -87,6 +87,18 @@ pub fn resource_changes(wanted: &Resources, found: &Resources, engine: &EngineIn
     delta
 }
 
+/// A processor limit in the other of the two forms, which the engine does not change into each other while a
+/// container lives.
+pub fn cpu_form_change(wanted: &Resources, found: &Resources, engine: &EngineInfo) -> Option<FieldChange> {
+    let (wanted, found) = (normal(wanted, engine), normal(found, engine));
+    let quota = |of: &Resources| of.cpu_quota.or(of.cpu_period).is_some();
+    if found.nano_cpus.is_some() && quota(&wanted) {
+        return Some(FieldChange::new("cpu_quota", None, wanted.cpu_quota.map(|quota| quota.to_string())));
+    }
+    (quota(&found) && wanted.nano_cpus.is_some())
+        .then(|| FieldChange::new("resources.limits.cpus", None, wanted.nano_cpus.map(cpus)))
+}
+
 /// Memory and swap go in one call: the engine refuses a memory limit above the swap limit that is set.
 fn swap(wanted: &Resources, found: &Resources, delta: &mut ResourceDelta) {
     // Without a word on swap the engine itself gives as much swap as memory; an engine that cannot limit
@@ -105,7 +117,8 @@ fn swap(wanted: &Resources, found: &Resources, delta: &mut ResourceDelta) {
             wanted.memory_swap.or(default).map(text),
         ));
     }
-    if differs || memory_changes && found.memory_swap.is_some_and(|swap| swap > 0) {
+    if differs || memory_changes && wanted.memory.is_some() && found.memory_swap != Some(-1) {
+        // The engine keeps the swap that it gave to the old limit unless it is told.
         delta.update.memory_swap = Some(wanted.memory_swap.or(default).unwrap_or(-1));
         delta.update.memory = delta.update.memory.or(wanted.memory);
     } else if delta.update.memory == Some(-1) {
@@ -135,7 +148,10 @@ fn normal(resources: &Resources, engine: &EngineInfo) -> Resources {
         cpuset: resources.cpuset.clone().filter(|set| !set.is_empty() && *set != every_cpu(engine)),
         memory: positive(resources.memory),
         memory_reservation: positive(resources.memory_reservation),
-        memory_swap: resources.memory_swap.filter(|swap| *swap != 0),
+        // Twice the memory is what the engine gives by itself.
+        memory_swap: resources.memory_swap.filter(|swap| {
+            *swap != 0 && Some(*swap) != resources.memory.map(|memory| memory.saturating_mul(2))
+        }),
         pids_limit: positive(resources.pids_limit),
         blkio_weight: unless(resources.blkio_weight, DEFAULT_BLKIO_WEIGHT),
         restart: resources.restart,

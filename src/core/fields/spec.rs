@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::FieldChange;
 use crate::core::desired::Service;
-use crate::core::observed::{Container, Image, Observed};
-use crate::core::spec::{ContainerSpec, Healthcheck, Mount, MountKind, Port};
+use crate::core::observed::{Container, EngineInfo, Image, Observed};
+use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Mount, MountKind, Port};
 use crate::core::{redact, redis};
 use crate::secret::HIDDEN;
 
@@ -15,10 +15,16 @@ use crate::secret::HIDDEN;
 ///
 /// Where the image is unknown (it was removed while its container runs on), what an image could have given
 /// is not held against the container.
-pub fn spec_changes(service: &Service, container: &Container, image: Option<&Image>) -> Vec<FieldChange> {
+pub fn spec_changes(
+    service: &Service,
+    container: &Container,
+    image: Option<&Image>,
+    engine: &EngineInfo,
+) -> Vec<FieldChange> {
     let defaults = image.map_or(&container.spec, |image| &image.defaults);
-    let wanted = shown(&effective(&service.spec, defaults, image.is_some()));
-    let found = shown(&as_found(service, container, &service.spec));
+    let whole = canonical(effective(&service.spec, defaults, image.is_some()), engine);
+    let wanted = shown(&whole);
+    let found = shown(&canonical(as_found(service, container, &whole), engine));
     let mut fields: Vec<&String> = wanted.keys().chain(found.keys()).collect();
     fields.sort();
     fields.dedup();
@@ -78,8 +84,51 @@ fn effective(spec: &ContainerSpec, defaults: &ContainerSpec, image_known: bool) 
         whole.mounts.entry(path.clone()).or_insert_with(|| mount.clone());
     }
     whole.expose.extend(defaults.expose.iter().cloned());
-    whole.expose.extend(whole.ports.iter().map(|port| format!("{}/{}", port.target, port.protocol)));
     whole
+}
+
+/// One spelling for what means the same: a default that is written out is the default.
+fn canonical(mut spec: ContainerSpec, engine: &EngineInfo) -> ContainerSpec {
+    spec.command = spec.command.filter(|words| !words.is_empty());
+    spec.entrypoint = spec.entrypoint.filter(|words| !words.is_empty());
+    for port in &spec.ports {
+        // A published port is exposed by that.
+        spec.expose.remove(&format!("{}/{}", port.target, port.protocol));
+    }
+    let capability = |name: &String| {
+        let name = name.to_ascii_uppercase();
+        name.strip_prefix("CAP_").map_or_else(|| name.clone(), str::to_owned)
+    };
+    spec.cap_add = spec.cap_add.iter().map(capability).collect();
+    spec.cap_drop = spec.cap_drop.iter().map(capability).collect();
+    spec.devices = spec.devices.iter().map(|device| full_device(device)).collect();
+    spec.shm_size = spec.shm_size.filter(|size| *size > 0 && *size != DEFAULT_SHM);
+    spec.ipc = spec.ipc.filter(|mode| mode != "private");
+    spec.runtime = spec.runtime.filter(|runtime| runtime != "runc");
+    spec.oom_score_adj = spec.oom_score_adj.filter(|adjustment| *adjustment != 0);
+    spec.oom_kill_disable = spec.oom_kill_disable.filter(|disabled| *disabled);
+    if let Some(logging) = &mut spec.logging
+        && logging.driver == engine.log_driver
+    {
+        logging.driver.clear();
+    }
+    spec.logging = spec.logging.filter(|logging| *logging != Logging::default());
+    if spec.healthcheck.as_ref().is_some_and(|check| !check.is_enabled()) {
+        // What is turned off has no interval, whatever the image says.
+        spec.healthcheck = Some(Healthcheck { test: vec!["NONE".to_owned()], ..Healthcheck::default() });
+    }
+    spec
+}
+
+/// The engine's size of `/dev/shm`.
+const DEFAULT_SHM: i64 = 64 << 20;
+
+/// `host[:container[:permissions]]` in full.
+fn full_device(device: &str) -> String {
+    let mut parts = device.split(':');
+    let host = parts.next().unwrap_or_default();
+    let (container, permissions) = (parts.next().unwrap_or(host), parts.next().unwrap_or("rwm"));
+    format!("{host}:{container}:{permissions}")
 }
 
 fn healthcheck(own: Option<&Healthcheck>, image: Option<&Healthcheck>) -> Option<Healthcheck> {
@@ -128,10 +177,16 @@ fn as_found(service: &Service, container: &Container, wanted: &ContainerSpec) ->
     if !wanted.volumes_from.is_empty() && wanted.volumes_from.len() == spec.volumes_from.len() {
         spec.volumes_from.clone_from(&wanted.volumes_from);
     }
+    if let Some(logging) = &mut spec.logging {
+        // An engine adds the options of its own configuration to every container.
+        let named = wanted.logging.as_ref();
+        logging.options.retain(|key, _| named.is_some_and(|named| named.options.contains_key(key)));
+    }
     // Links become aliases of the endpoint on user networks; the engine does not show them again.
     spec.links.clone_from(&wanted.links);
-    // The platform is asked for, not recorded.
+    // What is asked for and not shown again.
     spec.platform.clone_from(&wanted.platform);
+    spec.mac_address.clone_from(&wanted.mac_address);
     spec
 }
 
@@ -207,4 +262,127 @@ fn mount(mount: &Mount) -> Field {
         .collect::<Vec<_>>()
         .join(" ");
     Field { value: serde_json::json!([kind, source, access]), text }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::core::ids::{ContainerId, ImageId};
+    use crate::core::observed::State;
+    use crate::secret::Secret;
+
+    fn container(spec: ContainerSpec) -> Container {
+        Container {
+            id: ContainerId::new("c1"),
+            name: "shop-web-1".into(),
+            labels: BTreeMap::new(),
+            state: State::Running,
+            health: None,
+            created_at: crate::core::time::Timestamp::default(),
+            started_at: None,
+            finished_at: None,
+            exit_code: 0,
+            oom_killed: false,
+            error: String::new(),
+            restart_count: 0,
+            image_id: ImageId::new("sha256:1"),
+            spec,
+            resources: crate::core::spec::Resources::default(),
+            networks: BTreeMap::new(),
+            live: crate::core::observed::LiveState::Unread,
+            stopped_by_hand: false,
+        }
+    }
+
+    fn engine() -> EngineInfo {
+        EngineInfo { log_driver: "json-file".into(), ..EngineInfo::default() }
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    fn changed(wanted: ContainerSpec, found: ContainerSpec, defaults: ContainerSpec) -> Vec<String> {
+        let service = Service { spec: wanted, ..Service::default() };
+        let image = Image { id: None, defaults };
+        let changes = spec_changes(&service, &container(found), Some(&image), &engine());
+        changes.into_iter().map(|change| change.field).collect()
+    }
+
+    #[test]
+    fn what_the_image_gives_is_no_difference() {
+        let image = ContainerSpec {
+            command: Some(words("serve")),
+            entrypoint: Some(words("/entry")),
+            user: Some("app".into()),
+            environment: BTreeMap::from([("PATH".into(), Secret::new("/bin"))]),
+            healthcheck: Some(Healthcheck {
+                test: vec!["CMD".into(), "ok".into()],
+                ..Healthcheck::default()
+            }),
+            expose: ["80/tcp".to_owned()].into(),
+            ..ContainerSpec::default()
+        };
+        assert_eq!(changed(ContainerSpec::default(), image.clone(), image), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_default_that_is_written_out_is_no_difference() {
+        let wanted = ContainerSpec {
+            shm_size: Some(64 << 20),
+            ipc: Some("private".into()),
+            runtime: Some("runc".into()),
+            oom_score_adj: Some(0),
+            cap_add: ["CAP_NET_ADMIN".to_owned()].into(),
+            devices: vec!["/dev/null".into()],
+            logging: Some(Logging { driver: "json-file".into(), ..Logging::default() }),
+            command: Some(Vec::new()),
+            ..ContainerSpec::default()
+        };
+        let found = ContainerSpec {
+            cap_add: ["NET_ADMIN".to_owned()].into(),
+            devices: vec!["/dev/null:/dev/null:rwm".into()],
+            ..ContainerSpec::default()
+        };
+        assert_eq!(changed(wanted, found, ContainerSpec::default()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn options_that_the_engine_adds_to_every_log_are_not_held_against_a_container() {
+        let options = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let log = |options| Some(Logging { driver: "json-file".into(), options });
+        let found = || ContainerSpec {
+            logging: log(options(&[("max-size", "10m"), ("tag", "a")])),
+            ..ContainerSpec::default()
+        };
+        let none = ContainerSpec::default;
+        assert_eq!(changed(none(), found(), none()), Vec::<String>::new());
+        let same = ContainerSpec { logging: log(options(&[("tag", "a")])), ..none() };
+        assert_eq!(changed(same, found(), none()), Vec::<String>::new());
+        let other = ContainerSpec { logging: log(options(&[("tag", "b")])), ..none() };
+        assert_eq!(changed(other, found(), none()), ["logging"]);
+    }
+
+    #[test]
+    fn a_real_difference_is_named_and_secrets_are_not_shown() {
+        let wanted = ContainerSpec {
+            environment: BTreeMap::from([("TOKEN".into(), Secret::new("canary-new"))]),
+            command: Some(words("serve --port 81")),
+            ..ContainerSpec::default()
+        };
+        let found = ContainerSpec {
+            environment: BTreeMap::from([("TOKEN".into(), Secret::new("canary-old"))]),
+            command: Some(words("serve --port 80")),
+            ..ContainerSpec::default()
+        };
+        let service = Service { spec: wanted, ..Service::default() };
+        let changes = spec_changes(&service, &container(found), Some(&Image::default()), &engine());
+        let text = format!("{changes:?}");
+        assert!(text.contains("environment.TOKEN") && text.contains("serve --port 81"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
 }

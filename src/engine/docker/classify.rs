@@ -141,6 +141,7 @@ fn by_words_on_objects(lower: &str) -> Option<FailureKind> {
         "marked for removal",
         "is not running",
         "already in progress",
+        "is ambiguous",
     ]) {
         Some(FailureKind::InUse)
     } else if says(&["overlap", "non-overlapping", "address pool", "all predefined address pools"]) {

@@ -40,8 +40,6 @@ pub(super) struct Facts {
     pub(super) api: ApiVersion,
     /// Its machine's name: the host name of containers on the host's network.
     pub(super) machine: String,
-    /// The log driver of containers that ask for none.
-    pub(super) log_driver: String,
     /// The runtime of containers that ask for none.
     pub(super) runtime: String,
     /// The cgroup name space of containers that ask for none: `host` on cgroup v1, `private` on v2.
@@ -60,7 +58,6 @@ impl Facts {
         Self {
             api: ApiVersion::parse(&api_version).unwrap_or(ApiVersion(1, 0)),
             machine: info.name.unwrap_or_default(),
-            log_driver: info.logging_driver.unwrap_or_default(),
             runtime: info.default_runtime.unwrap_or_default(),
             cgroup: if v2 { "private" } else { "host" },
             cgroup_v2: v2,
@@ -70,6 +67,7 @@ impl Facts {
                 api_version,
                 cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(0),
                 memory: info.mem_total.unwrap_or(0),
+                log_driver: info.logging_driver.unwrap_or_default(),
             },
         }
     }

@@ -176,7 +176,7 @@ pub(super) fn healthcheck(check: &HealthConfig) -> Option<Healthcheck> {
 fn read_logging(logging: &HostConfigLogConfig, facts: &Facts) -> Option<Logging> {
     let driver = logging.typ.clone().unwrap_or_default();
     let options = sorted(logging.config.iter().flatten());
-    let said = !options.is_empty() || (!driver.is_empty() && driver != facts.log_driver);
+    let said = !options.is_empty() || (!driver.is_empty() && driver != facts.info.log_driver);
     said.then_some(Logging { driver, options })
 }
 

@@ -58,7 +58,13 @@ impl World {
         let mut world = Self {
             now,
             ids: IdSource::new(seed),
-            info: EngineInfo { version: "sim".into(), api_version: "1.47".into(), cpus: 8, memory: 16 << 30 },
+            info: EngineInfo {
+                version: "sim".into(),
+                api_version: "1.47".into(),
+                cpus: 8,
+                memory: 16 << 30,
+                log_driver: String::new(),
+            },
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),

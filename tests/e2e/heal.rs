@@ -1,0 +1,154 @@
+//! What somebody did to a container by hand, and what `run` does about it.
+
+use std::time::Duration;
+
+use crate::stage::{Background, Events, Project, SLEEPER, docker, said, wait_until};
+
+/// A project that the daemon looks after, and everything that the engine tells from then on.
+struct Watched {
+    project: Project,
+    daemon: Background,
+    events: Events,
+}
+
+fn watched(word: &str, fields: &str) -> Watched {
+    let project = Project::with(word, &format!("services:\n  web:\n    {SLEEPER}\n{fields}"));
+    let daemon = project.daemon("compose.yaml");
+    let events = project.events();
+    Watched { project, daemon, events }
+}
+
+impl Watched {
+    fn name(&self) -> String {
+        self.project.named("web-1")
+    }
+
+    /// Waits until this happened after that, and says how long it took.
+    fn between(&self, harm: &str, healed: &str) -> Duration {
+        let name = self.name();
+        let took = wait_until(&format!("`{healed}` follows `{harm}`"), || {
+            let harmed = *self.events.times(harm, &name).first()?;
+            let healed = self.events.times(healed, &name).into_iter().find(|at| *at > harmed)?;
+            Some(Duration::from_nanos(u64::try_from(healed - harmed).unwrap()))
+        });
+        wait_until("it runs", || (self.project.running() == ["web-1"]).then_some(()));
+        println!("{harm} → {healed}: {} ms", took.as_millis());
+        took
+    }
+
+    /// The daemon's line on an action, with its reason.
+    fn said(&self, action: &str, reason: &str) {
+        let parts = [format!(r#""action":"{action}""#), format!(r#""reason":"{reason}""#)];
+        self.daemon.wait_for_line(&parts.join(","), |line| parts.iter().all(|part| line.contains(part)));
+    }
+}
+
+/// Healing is a matter of moments; a busy machine is given some slack.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_killed_container_runs_again_at_once() {
+    let stage = watched("kill", "");
+    docker(&["kill", &stage.name()]);
+    assert!(stage.between("kill", "start") < AT_ONCE);
+    stage.said("start container", "stopped by hand");
+}
+
+#[test]
+fn a_stopped_container_runs_again_at_once() {
+    let stage = watched("stop", "    restart: unless-stopped\n");
+    docker(&["stop", &stage.name()]);
+    assert!(stage.between("stop", "start") < AT_ONCE);
+    stage.said("start container", "stopped by hand");
+}
+
+#[test]
+fn a_paused_container_goes_on_at_once() {
+    let stage = watched("pause", "");
+    let life = stage.project.container("web-1").life();
+    docker(&["pause", &stage.name()]);
+    assert!(stage.between("pause", "unpause") < AT_ONCE);
+    assert_eq!(stage.project.container("web-1").life(), life, "it was thawed, not restarted");
+}
+
+#[test]
+fn a_removed_container_is_made_again_at_once() {
+    let stage = watched("rm", "");
+    let before = stage.project.container("web-1").id();
+    docker(&["rm", "-f", &stage.name()]);
+    assert!(stage.between("kill", "start") < AT_ONCE);
+    assert_ne!(stage.project.container("web-1").id(), before);
+    stage.said("create container", "missing");
+}
+
+#[test]
+fn a_program_that_ends_by_itself_is_started_again_at_once_and_its_exit_code_is_told() {
+    let project = Project::with(
+        "crash",
+        "services:\n  web:\n    image: compose-operator-test/busybox:1\n    command: [\"sh\", \"-c\", \"trap 'exit 3' USR1; trap 'exit 0' TERM; sleep 600 & wait\"]\n",
+    );
+    let daemon = project.daemon("compose.yaml");
+    let (_, started) = project.container("web-1").life();
+    // The one that asks may end with the one that is asked.
+    let name = project.named("web-1");
+    said(std::process::Command::new("docker").args(["exec", &name, "kill", "-USR1", "1"]));
+    let line = daemon.wait_for("exited with code 3");
+    assert!(line.contains("start container"), "{line}");
+    wait_until("it runs again", || {
+        let container = project.container("web-1");
+        (container.state() == "running" && container.life().1 != started).then_some(())
+    });
+}
+
+#[test]
+fn whatever_is_removed_at_once_is_made_again_as_it_was() {
+    let project = Project::with(
+        "all",
+        &format!(
+            "services:\n  web:\n    {SLEEPER}\n    deploy: {{replicas: 3}}\n    volumes: [data:/data]\nvolumes: {{data: {{}}}}\n"
+        ),
+    );
+    let _daemon = project.daemon("compose.yaml");
+    project.exec("web-1", &["touch", "/data/file"]);
+    let before = project.containers();
+    let ids: Vec<String> = before.values().map(crate::stage::Container::id).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    docker(&[&["rm", "-f"], &*ids].concat());
+    wait_until("all three run again", || {
+        let now = project.containers();
+        let all_new = now.values().all(|it| it.state() == "running" && !ids.contains(&it.id().as_str()));
+        (now.len() == 3 && all_new).then_some(())
+    });
+    assert_eq!(project.containers().keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    project.exec("web-3", &["test", "-e", "/data/file"]);
+    project.assert_nothing_to_do("compose.yaml");
+}
+
+#[test]
+fn a_program_that_always_ends_is_tried_less_and_less_often_and_apply_gives_up_on_it() {
+    let project = Project::with(
+        "loop",
+        "services:\n  web:\n    image: compose-operator-test/busybox:1\n    command: [\"sh\", \"-c\", \"exit 3\"]\n",
+    );
+    let events = project.events();
+    let said = project.operator(&["apply"]);
+    assert_eq!(said.code, 1, "{said}");
+    assert!(said.err.contains("CrashLoopBackOff") && said.err.contains("exited with code 3"), "{said}");
+    let starts = events.times("start", &project.named("web-1"));
+    assert_eq!(starts.len(), 3, "the first, one at once, one after the back-off: {starts:?}");
+    assert!(starts[2] - starts[1] > 9_000_000_000, "the second restart waits");
+}
+
+#[test]
+fn one_service_that_fails_does_not_hold_up_the_others() {
+    let project = Project::with(
+        "others",
+        &format!(
+            "services:\n  bad:\n    image: compose-operator-test/busybox:1\n    command: [\"no-such-program\"]\n  good:\n    {SLEEPER}\n"
+        ),
+    );
+    let said = project.operator(&["apply", "--timeout", "4s"]);
+    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(project.running(), ["good-1"]);
+    assert!(said.err.contains("bad-1: StartError") && said.err.contains("no-such-program"), "{said}");
+}

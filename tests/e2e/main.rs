@@ -1,0 +1,25 @@
+//! The real binary against a real Docker Engine, end to end. Without an engine these tests fail: they are what
+//! says that the operator does its job.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also outside of its own function"
+)]
+
+mod adopt;
+mod apply;
+mod daemon;
+mod diff;
+mod drift;
+mod errors;
+mod heal;
+mod interrupt;
+mod limits;
+mod order;
+mod orphans;
+mod redis;
+mod replace;
+mod scale;
+mod sim;
+mod stage;
