@@ -116,6 +116,7 @@ fn stack(services: usize) -> Desired {
         networks: BTreeMap::from([("default".into(), network)]),
         volumes: BTreeMap::new(),
         prune: true,
+        images_first: false,
         teardown: None,
     }
 }
