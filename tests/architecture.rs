@@ -306,6 +306,7 @@ fn a_dependency_that_points_outward_is_caught() {
         ("src/rehearse.rs", "use crate::engine::sim::World;"),
         ("src/cli/run.rs", "use crate::engine::docker::Docker;"),
         ("src/core/diff.rs", "/// As [`crate::cli`] shows it.\nfn f() {}"),
+        ("src/core/diff.rs", "fn f() -> impl Sized + use<> { let a = 1; a }"),
         ("src/core/x.rs", "#[cfg(test)]\nmod tests { use crate::engine::sim; }"),
         ("src/main.rs", "fn main() -> X { compose_operator::cli::main() }"),
     ] {

@@ -48,7 +48,10 @@ fn main() {
     for (name, measure) in WORKS {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             eprintln!("measuring {name} …");
-            rows.extend(measure(&engine, rounds.unwrap_or(0)));
+            let measured = measure(&engine, rounds.unwrap_or(0));
+            // What comes later may fail, and takes minutes.
+            eprintln!("{}\n", table::text(&measured));
+            rows.extend(measured);
         }
     }
     println!("{}", if json { table::json(&rows) } else { table::text(&rows) });

@@ -10,13 +10,11 @@ use super::exit::Exit;
 use super::screen::Screen;
 use super::{engine, files};
 use crate::controller::execute::Allowed;
+use crate::core::desired::Desired;
+use crate::core::limits::DEFAULT_PARALLEL;
 
 /// How long `apply` waits unless told otherwise: the deadline that Kubernetes gives a rollout.
 pub const DEFAULT_TIMEOUT: &str = "10m";
-
-/// How many engine calls are under way at once unless told otherwise: enough to keep an engine busy,
-/// few enough that it answers others.
-pub const DEFAULT_PARALLEL: u16 = 8;
 
 /// What `operator apply --help` says.
 pub const LONG: &str = "Converge once: make it so, and wait until it is.\n\n\
@@ -68,7 +66,9 @@ pub fn run(args: &ApplyArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<E
     };
     let mut exit = Exit::Ok;
     for stack in &stacks {
-        match converge(&stack.desired, effort, &engine, screen)? {
+        // Bad input changes nothing: an image that is nowhere is heard of first.
+        let desired = Desired { images_first: true, ..stack.desired.clone() };
+        match converge(&desired, effort, &engine, screen)? {
             Exit::Ok => {}
             Exit::Interrupted => return Ok(Exit::Interrupted),
             other => exit = other,

@@ -11,6 +11,7 @@ use crate::controller::execute::Allowed;
 use crate::controller::reconcile::{Outcome, Reconciler};
 use crate::core::decide::Waiting;
 use crate::core::desired::Desired;
+use crate::core::reason::Reason;
 
 /// A full look at least this often, whatever events say: an event that was lost is made up for within it.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -58,7 +59,14 @@ pub(super) fn converge(
         Outcome::Stuck(waiting) => {
             screen.error(format_args!("{name} is not {}: somebody must change something", effort.goal));
             tell(&waiting, engine, screen);
-            Ok(Exit::Differs)
+            let no_image = |waiting: &Waiting| {
+                matches!(
+                    waiting.reason,
+                    Reason::ImagePullBackOff | Reason::ImageMissing | Reason::BuildFailed
+                )
+            };
+            // Then nothing was changed: it is the input that is wrong.
+            Ok(if waiting.iter().any(no_image) { Exit::Error } else { Exit::Differs })
         }
         Outcome::TimedOut(waiting) => {
             let seconds = effort.timeout.as_secs();

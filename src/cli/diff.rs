@@ -51,7 +51,9 @@ pub fn run(args: &DiffArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
     let engine = engine::reader(&cli.engine)?;
     let mut found = Vec::new();
     for stack in &stacks {
-        let mut one = engine.drive.block_on(compare(&stack.desired, &engine))??;
+        // What apply would do, which waits for every image.
+        let as_applied = Desired { images_first: true, ..stack.desired.clone() };
+        let mut one = engine.drive.block_on(compare(&as_applied, &engine))??;
         one.keep(&args.services);
         found.push(one);
     }
@@ -75,7 +77,7 @@ async fn compare(desired: &Desired, engine: &Reader) -> Result<Found, Failure> {
     Ok(Found {
         stack: desired.stack.clone(),
         changes: diff(&View::new(desired, seen)),
-        rehearsal: rehearse(desired, seen, limits::DEFAULT_PARALLEL),
+        rehearsal: rehearse(desired, seen, limits::DEFAULT_PARALLEL.into()),
     })
 }
 

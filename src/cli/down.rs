@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::apply::{DEFAULT_PARALLEL, DEFAULT_TIMEOUT};
+use super::apply::DEFAULT_TIMEOUT;
 use super::args::{Cli, duration};
 use super::converge::{Effort, converge};
 use super::engine::{self, Writer};
@@ -16,6 +16,7 @@ use crate::controller::execute::Allowed;
 use crate::core::desired::{Desired, Origin, Teardown};
 use crate::core::ids::StackName;
 use crate::core::labels;
+use crate::core::limits::DEFAULT_PARALLEL;
 use crate::stack::Stack;
 
 /// What `operator down --help` says.

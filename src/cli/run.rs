@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::apply::{Allow, DEFAULT_PARALLEL, allowed};
+use super::apply::{Allow, allowed};
 use super::args::{Cli, EngineKind, duration};
 use super::exit::Exit;
 use super::log::{self, Log};
@@ -20,6 +20,7 @@ use crate::controller::fleet::{self, Watch};
 use crate::controller::reconcile::Reconciler;
 use crate::controller::report::{Both, Report};
 use crate::core::ids::StackName;
+use crate::core::limits::DEFAULT_PARALLEL;
 use crate::source::Source;
 use crate::source::files::Files;
 

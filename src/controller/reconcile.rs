@@ -161,6 +161,7 @@ impl<'e> Loop<'e> {
             {
                 return self.wind_down(outcome).await;
             }
+            self.hear_what_waits().await;
             let decision = self.decide_and_start();
             if let Some(outcome) = self.verdict(&decision) {
                 return outcome;
@@ -338,6 +339,13 @@ impl<'e> Loop<'e> {
         }
         if !ids.is_empty() && self.observer.look_at(&self.desired, ids).await.is_err() {
             self.look_again = true;
+        }
+    }
+
+    /// Takes in the events that are there already: a look may show an end before the event that says by whose hand.
+    async fn hear_what_waits(&mut self) {
+        if let Some(Some(event)) = self.events.next().now_or_never() {
+            self.events(event).await;
         }
     }
 

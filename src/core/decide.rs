@@ -74,6 +74,10 @@ pub fn decide(view: &View<'_>, memory: &Memory, now: Timestamp) -> Decision {
         planner.wake_at(now.after(limits::LOOK_AGAIN));
         return planner.decision;
     }
+    if desired.images_first && !planner.images() {
+        planner.in_flight();
+        return planner.decision;
+    }
     planner.networks();
     planner.volumes();
     planner.pretenders();
@@ -145,9 +149,15 @@ impl Planner<'_> {
         }
         match self.memory.failed(&key).filter(|failed| failed.next_try > self.now) {
             Some(failed) => {
-                let reason = Reason::of_failure(failed.failure.kind, otherwise(&action.call));
+                let pulls = matches!(action.call, Call::PullImage { .. });
+                let reason = match Reason::of_failure(failed.failure.kind, otherwise(&action.call)) {
+                    // A registry that does not answer is no fault of the engine.
+                    Reason::EngineError if pulls => Reason::ImagePullBackOff,
+                    reason => reason,
+                };
+                let patience = if pulls { 2 } else { 5 };
                 let stuck = failed.failure.kind.class() == FailureClass::Terminal
-                    || failed.attempts >= 5
+                    || failed.attempts >= patience
                     || self.is_taken(&action.call);
                 let (message, until) = (failed.failure.to_string(), failed.next_try);
                 self.wait(service, action.call.target(), reason, message, Some(until));
@@ -256,17 +266,39 @@ impl Planner<'_> {
                 && self.desired.volumes.values().any(|volume| volume.name == mount.source)
                 && !self.observed.volumes.contains_key(&mount.source)
         });
-        let image_here = self.observed.images.contains_key(&service.spec.image);
+        let image_here = self.has_image(service);
         if !image_here {
             self.image(name, service);
         }
         image_here && !network_missing && !volume_missing
     }
 
+    /// Whether the image is here, and as fresh as its pull policy wants it for a new container.
+    fn has_image(&self, service: &Service) -> bool {
+        let fresh = match service.image.pull_policy {
+            PullPolicy::Missing | PullPolicy::Never => true,
+            PullPolicy::Always | PullPolicy::Build => self.memory.is_prepared(&service.spec.image),
+        };
+        fresh && self.observed.images.contains_key(&service.spec.image)
+    }
+
+    /// Whether every image is here that a new container will be made from; starts what is missing.
+    fn images(&mut self) -> bool {
+        let mut all = true;
+        for (name, service, replicas) in self.view.services() {
+            let grows = replicas.current.len() < usize::try_from(service.replicas).unwrap_or(usize::MAX);
+            if grows && !self.has_image(service) {
+                all = false;
+                self.image(name, service);
+            }
+        }
+        all
+    }
+
     fn image(&mut self, name: &ServiceName, service: &Service) {
         let reference = service.spec.image.clone();
         let call = match &service.image.build {
-            Some(build) if service.image.pull_policy != PullPolicy::Never => {
+            Some(build) if !matches!(service.image.pull_policy, PullPolicy::Never | PullPolicy::Always) => {
                 Call::BuildImage { reference, build: Box::new(build.clone()) }
             }
             _ if service.image.pull_policy == PullPolicy::Never => {

@@ -26,6 +26,10 @@ pub struct Desired {
     pub volumes: BTreeMap<String, Volume>,
     /// Remove containers of services that the files no longer know.
     pub prune: bool,
+    /// Nothing is changed before every image that is needed is here: a person who says `apply` hears of an image
+    /// that is nowhere before anything has changed. The daemon does not wait: one service's image is no reason
+    /// to leave another unhealed.
+    pub images_first: bool,
     /// The stack is to go: containers and networks, and of the volumes those named here.
     pub teardown: Option<Teardown>,
 }
@@ -41,6 +45,7 @@ impl Desired {
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
             prune: true,
+            images_first: false,
             teardown: Some(teardown),
         }
     }

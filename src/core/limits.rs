@@ -17,10 +17,6 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// question takes a millisecond and touches no engine where the container's address can be reached.
 pub const LIVE_EVERY: Duration = Duration::from_secs(10);
 
-/// Decisions of one convergence before it counts as going in circles. The longest honest one is a few
-/// decisions a container; a stack has thousands at most.
-pub const MAX_REHEARSAL_STEPS: usize = 100_000;
-
 /// Engine calls under way at once where nobody says otherwise: enough to keep an engine busy (it gains nothing
 /// beyond), few enough to leave it responsive to others.
-pub const DEFAULT_PARALLEL: usize = 8;
+pub const DEFAULT_PARALLEL: u16 = 8;

@@ -25,6 +25,7 @@ pub struct Memory {
     crashes: BTreeMap<Replica, Crashes>,
     rollouts: BTreeMap<ServiceName, Rollout>,
     stopped_by_us: BTreeSet<ContainerId>,
+    prepared: BTreeSet<String>,
 }
 
 /// An action that failed and will be tried again.
@@ -103,6 +104,11 @@ impl Memory {
         self.crashes.get(replica)
     }
 
+    /// Whether an image was pulled or built for the present desired state.
+    pub fn is_prepared(&self, reference: &str) -> bool {
+        self.prepared.contains(reference)
+    }
+
     /// Why the rollout of this service was given up, where it was.
     pub fn rollout_failed(&self, service: &ServiceName) -> Option<&str> {
         self.rollouts.get(service).and_then(|rollout| rollout.failed.as_deref())
@@ -122,6 +128,9 @@ impl Memory {
         self.in_flight.remove(&key);
         let Err(failure) = result else {
             self.failures.remove(&key);
+            if let Call::PullImage { reference, .. } | Call::BuildImage { reference, .. } = &action.call {
+                self.prepared.insert(reference.clone());
+            }
             return;
         };
         let attempts = self.failures.get(&key).map_or(0, |failed| failed.attempts).saturating_add(1);
@@ -139,6 +148,7 @@ impl Memory {
     pub fn desired_changed(&mut self) {
         self.failures.clear();
         self.rollouts.clear();
+        self.prepared.clear();
         for crashes in self.crashes.values_mut() {
             crashes.streak = 0;
             crashes.next_try = crashes.last_end;

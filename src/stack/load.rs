@@ -189,6 +189,9 @@ fn load_stack(
     files: &Watched<'_>,
     declared: Option<&Declared<'_>>,
 ) -> Result<Stack, Vec<Diagnostic>> {
+    if let Some(stack) = declared {
+        named_files(options, files, stack)?;
+    }
     let project = compose::load(options, files).map_err(|found| found.faults)?;
     let bare = Spec::default();
     let spec = declared.map_or(&bare, |stack| &stack.manifest.spec);
@@ -202,6 +205,28 @@ fn load_stack(
     let mut warnings: Vec<Diagnostic> = project.warnings.iter().map(Diagnostic::new).collect();
     warnings.extend(in_order_of_place(findings.warnings));
     Ok(Stack { desired, project, manifest: declared.map(|stack| stack.path.to_owned()), warnings })
+}
+
+/// Files that the manifest names and that are not there, each where it is named.
+fn named_files(
+    options: &LoadOptions,
+    files: &Watched<'_>,
+    stack: &Declared<'_>,
+) -> Result<(), Vec<Diagnostic>> {
+    let missing = |index: usize, path: &PathBuf| {
+        let node = stack.document.lookup(&["spec", "compose", "files", &index.to_string()])?;
+        let fault =
+            Diagnostic::at(&node.span, format!("Compose file not found: {}", files.display(path).display()));
+        Some(fault.help("paths in a manifest are relative to the manifest's own directory"))
+    };
+    let faults: Vec<Diagnostic> = options
+        .files
+        .iter()
+        .enumerate()
+        .filter(|(_, path)| !files.is_file(path))
+        .filter_map(|(index, path)| missing(index, path))
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
 /// As a person reads the files: from top to bottom, whichever check found what.

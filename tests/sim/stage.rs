@@ -34,6 +34,7 @@ pub(crate) fn stack() -> Desired {
         networks: BTreeMap::from([("default".into(), network)]),
         volumes: BTreeMap::new(),
         prune: true,
+        images_first: false,
         teardown: None,
     }
 }

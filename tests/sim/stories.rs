@@ -369,6 +369,30 @@ fn a_missing_image_is_named_and_hurts_nobody_else() {
 }
 
 #[test]
+fn an_apply_changes_nothing_before_every_image_is_here() {
+    let stage = Stage::with_world(|world| world.unpublish_image("nowhere:1"));
+    let mut desired = with(with(stack(), "bad", service(1).image("nowhere:1")), "web", service(1));
+    desired.images_first = true;
+    let (outcome, calls) = stage.apply(&desired);
+    assert!(matches!(outcome, Outcome::Stuck(_)), "{outcome:?}");
+    assert!(calls.iter().all(|call| call.starts_with("pull image")), "{calls:?}");
+}
+
+#[test]
+fn an_image_with_pull_policy_always_is_pulled_for_a_new_container_and_for_no_other() {
+    let stage = Stage::new();
+    let at = |n| {
+        let service =
+            service(n).but(|s| s.image.pull_policy = compose_operator::core::desired::PullPolicy::Always);
+        with(stack(), "web", service)
+    };
+    let pulls = |calls: Vec<String>| calls.iter().filter(|call| call.starts_with("pull image")).count();
+    assert_eq!(pulls(stage.converge(&at(1))), 1);
+    assert_eq!(pulls(stage.converge(&at(1))), 0);
+    assert_eq!(pulls(stage.converge(&at(2))), 1);
+}
+
+#[test]
 fn a_network_that_was_cut_is_joined_again_without_a_restart() {
     let stage = Stage::new();
     let desired = with(stack(), "web", service(1));

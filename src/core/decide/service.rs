@@ -241,15 +241,19 @@ impl Planner<'_> {
         for container in &replicas.current {
             let Some(replica) = container.replica() else { continue };
             let expected = create::name(self.desired, service, &replica);
-            let taken = self.observed.containers.values().any(|other| other.name == expected)
-                || self.observed.foreign.values().any(|other| other.name == expected);
-            if container.name == expected || taken {
+            // Names are looked for among all containers: only where one is missing, which is rare.
+            if container.name == expected || self.has_holder(&expected) {
                 continue;
             }
             let what = format!("the name {}", container.name);
             let call = Call::RenameContainer { target: target(container), name: expected };
             self.act_on(Some(name), container, call, Cause::Residue { what });
         }
+    }
+
+    fn has_holder(&self, name: &str) -> bool {
+        self.observed.containers.values().any(|other| other.name == name)
+            || self.observed.foreign.values().any(|other| other.name == name)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum, SystemVersion};
+use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum};
 
 use super::{Docker, classify};
 use crate::core::failure::Failure;
@@ -53,8 +53,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new(version: SystemVersion, info: SystemInfo) -> Self {
-        let api_version = version.api_version.unwrap_or_default();
+    pub(super) fn new(api_version: String, info: SystemInfo) -> Self {
         let v2 = info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_2);
         Self {
             api: ApiVersion::parse(&api_version).unwrap_or(ApiVersion(1, 0)),
@@ -64,7 +63,7 @@ impl Facts {
             cgroup_v2: v2,
             swap_limit: info.swap_limit.unwrap_or(true),
             info: EngineInfo {
-                version: version.version.unwrap_or_default(),
+                version: info.server_version.unwrap_or_default(),
                 api_version,
                 cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(0),
                 memory: info.mem_total.unwrap_or(0),
@@ -93,45 +92,47 @@ impl Docker {
         limit: Duration,
         make: impl AsyncFnOnce(&bollard::Docker) -> Result<T, Error>,
     ) -> Result<Result<T, Error>, Failure> {
-        let client = self.client(call).await?;
+        let client = self.client(call)?;
         tokio::time::timeout(limit, make(client))
             .await
             .map_err(|_| classify::timed_out(&self.address, call, limit))
     }
 
     /// The client. It is made at the first call, not before, so that an engine that starts later is found.
-    pub(super) async fn client(&self, call: &str) -> Result<&bollard::Docker, Failure> {
+    ///
+    /// No version is negotiated: bollard 0.21.1 names none in its requests, and an engine then speaks its own.
+    pub(super) fn client(&self, call: &str) -> Result<&bollard::Docker, Failure> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = self.address.open().map_err(|error| self.failure(call, &error))?;
-        let client = tokio::time::timeout(READ, client.negotiate_version())
-            .await
-            .map_err(|_| classify::timed_out(&self.address, call, READ))?
-            .map_err(|error| self.failure(call, &error))?;
+        let client = self.address.open(&self.said).map_err(|error| self.failure(call, &error))?;
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// What is known of the engine; asked for at the first need.
+    /// What is known of the engine; asked for at the first need. Who needs it meanwhile waits for that answer:
+    /// it is among the dearest that an engine gives.
     pub(super) async fn facts(&self) -> Result<Arc<Facts>, Failure> {
-        let known = self.facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        match known {
-            Some(facts) => Ok(facts),
-            None => self.read_facts().await,
+        let mut known = self.facts.lock().await;
+        match &*known {
+            Some(facts) => Ok(Arc::clone(facts)),
+            None => Ok(Arc::clone(known.insert(self.ask_facts().await?))),
         }
     }
 
     /// Asks the engine what it is. It may have been upgraded since the last time.
     pub(super) async fn read_facts(&self) -> Result<Arc<Facts>, Failure> {
-        let (version, info) = self
-            .call("read the engine's version", READ, async |client| {
-                futures_util::try_join!(client.version(), client.info())
-            })
-            .await?;
-        let facts = Arc::new(Facts::new(version, info));
-        let mut known = self.facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *known = Some(Arc::clone(&facts));
-        Ok(facts)
+        let mut known = self.facts.lock().await;
+        Ok(Arc::clone(known.insert(self.ask_facts().await?)))
+    }
+
+    async fn ask_facts(&self) -> Result<Arc<Facts>, Failure> {
+        let call = "read the engine's version";
+        let info = self.call(call, READ, async |client| client.info().await).await?;
+        let api = match self.said.api_version() {
+            Some(version) => Some(version),
+            None => self.call(call, READ, async |client| client.version().await).await?.api_version,
+        };
+        Ok(Arc::new(Facts::new(api.unwrap_or_default(), info)))
     }
 
     /// The failure that the client's error means.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bollard::errors::Error;
 
-use super::context;
+use super::{context, wire};
 use crate::core::failure::{Failure, FailureKind};
 
 /// Where Docker listens unless told otherwise.
@@ -121,10 +121,10 @@ impl Address {
     }
 
     /// Makes a client. Nothing is sent yet, but a missing socket or certificate shows here.
-    pub(super) fn open(&self) -> Result<bollard::Docker, Error> {
+    pub(super) fn open(&self, said: &wire::Said) -> Result<bollard::Docker, Error> {
         let version = bollard::API_DEFAULT_VERSION;
         match &self.host {
-            Host::Unix(path) => bollard::Docker::connect_with_unix(path, NO_LIMIT, version),
+            Host::Unix(path) => wire::unix(path, said.clone(), NO_LIMIT, version),
             Host::Tcp { authority, tls: None } => {
                 bollard::Docker::connect_with_http(authority, NO_LIMIT, version)
             }

@@ -65,7 +65,7 @@ pub(super) fn listen<'a>(
         let mut heard = match state {
             Listening::Ended => return None,
             Listening::Hearing(heard) => heard,
-            Listening::Asked => match docker.client(CALL).await {
+            Listening::Asked => match docker.client(CALL) {
                 Ok(client) => client.events(Some(options(since))).boxed_local(),
                 Err(failure) => return Some((Err(failure), (Listening::Ended, stack))),
             },

@@ -71,7 +71,7 @@ pub(super) async fn pull(
     if let Some(platform) = platform {
         options = options.platform(platform);
     }
-    let client = docker.client(&call).await?;
+    let client = docker.client(&call)?;
     let lines = client.create_image(Some(options.build()), None, None);
     follow(docker, &call, PULL_SILENCE, lines, |line| {
         if let Some(line) = pull_line(&line) {

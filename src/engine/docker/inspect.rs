@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, HealthStatusEnum, NetworkSettings,
 };
+use futures_util::future::try_join;
 
 use super::client::{Facts, READ};
 use super::{Docker, classify, limits, networks, spec};
@@ -15,9 +16,9 @@ use crate::core::time::Timestamp;
 
 pub(super) async fn inspect(docker: &Docker, id: &ContainerId) -> Result<Option<Container>, Failure> {
     let call = format!("inspect container {}", id.short());
-    let facts = docker.facts().await?;
-    let found =
-        docker.attempt(&call, READ, async |client| client.inspect_container(id.as_str(), None).await).await?;
+    let ask = docker.attempt(&call, READ, async |client| client.inspect_container(id.as_str(), None).await);
+    // Side by side: at the first look both have yet to be asked for.
+    let (facts, found) = try_join(docker.facts(), ask).await?;
     match found {
         Ok(found) => container(found, &facts).map(Some).ok_or_else(|| {
             Failure::new(

@@ -198,7 +198,7 @@ mod tests {
             ncpu: Some(4),
             ..bollard::models::SystemInfo::default()
         };
-        Facts::new(bollard::models::SystemVersion::default(), info)
+        Facts::new(String::new(), info)
     }
 
     fn sent(memory: Option<i64>, memory_swap: Option<i64>, cgroup_v2: bool) -> (Option<i64>, Option<i64>) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::stream::LocalBoxStream;
@@ -36,6 +36,7 @@ mod ports;
 mod spec;
 mod stats;
 mod volumes;
+mod wire;
 
 pub use connect::Address;
 
@@ -46,13 +47,20 @@ pub struct Docker {
     /// The operator's own environment: build arguments without a value take theirs from it.
     environment: BTreeMap<String, String>,
     client: OnceLock<bollard::Docker>,
-    facts: Mutex<Option<Arc<client::Facts>>>,
+    said: wire::Said,
+    facts: tokio::sync::Mutex<Option<Arc<client::Facts>>>,
 }
 
 impl Docker {
     /// The engine at this address.
     pub fn new(address: Address, environment: BTreeMap<String, String>) -> Self {
-        Self { address, environment, client: OnceLock::new(), facts: Mutex::new(None) }
+        Self {
+            address,
+            environment,
+            client: OnceLock::new(),
+            said: wire::Said::default(),
+            facts: tokio::sync::Mutex::new(None),
+        }
     }
 
     /// The engine that the Docker CLI would use in this environment; `host` wins over everything.

@@ -48,6 +48,7 @@ pub(super) fn compile(places: Places<'_>, spec: &Spec, findings: &mut Findings) 
         networks: networks::networks(places, findings),
         volumes: mounts::volumes(places),
         prune: spec.prune,
+        images_first: false,
         teardown: None,
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn build(
     let context = context::open(build)
         .await
         .map_err(|message| Failure::new(FailureKind::BuildFailed, &call, message))?;
-    let client = with_query(docker.client(&call).await?, &repeated(build));
+    let client = with_query(docker.client(&call)?, &repeated(build));
     let options = options(docker, reference, build, &context.dockerfile);
     let lines = client.build_image(options, None, Some(bollard::body_try_stream(context.tar)));
     let mut printed = Vec::new();

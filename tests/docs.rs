@@ -1,0 +1,166 @@
+//! The pages, held against what they tell about.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use compose_operator::cli::args::Cli;
+use compose_operator::core::fields::{FIELDS, Policy};
+use compose_operator::core::redis;
+use compose_operator::stack::manifest;
+use serde_json::Value as Json;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn page(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What stands between `<!-- name -->` and `<!-- /name -->`.
+fn section<'t>(text: &'t str, name: &str) -> &'t str {
+    let (_, after) =
+        text.split_once(&format!("<!-- {name} -->")).unwrap_or_else(|| panic!("no section {name}"));
+    after.split_once(&format!("<!-- /{name} -->")).unwrap_or_else(|| panic!("section {name} has no end")).0
+}
+
+/// The rows of a table, cell by cell, without its head.
+fn rows(table: &str) -> Vec<Vec<&str>> {
+    let lines = table.lines().filter_map(|line| line.trim().strip_prefix('|')?.strip_suffix('|'));
+    lines.skip(2).map(|line| line.split(" | ").map(str::trim).collect()).collect()
+}
+
+/// Everything in back quotes.
+fn quoted(text: &str) -> BTreeSet<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// Each field of an object's schema, by its path, with its default; objects by their fields.
+fn fields(schema: &Json, object: &Json, path: &str, found: &mut BTreeMap<String, String>) {
+    let required: Vec<&str> =
+        object["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    for (name, field) in object["properties"].as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let target = |field: &Json| {
+            let name = field["$ref"].as_str()?.rsplit('/').next()?;
+            Some(schema["$defs"][name].clone())
+        };
+        // An optional object is `anyOf: [$ref, null]`; a map has its values' schema.
+        let optional = field["anyOf"].as_array().into_iter().flatten().find_map(target);
+        let values = target(&field["additionalProperties"]);
+        let is_object = |schema: &Json| schema["properties"].is_object();
+        if let Some(inner) = target(field).or(optional).filter(is_object) {
+            fields(schema, &inner, &path, found);
+        } else if let Some(inner) = values.filter(is_object) {
+            fields(schema, &inner, &format!("{path}.NAME"), found);
+        } else {
+            let default = if required.contains(&name.as_str()) {
+                "required".to_owned()
+            } else {
+                format!("`{}`", field["default"])
+            };
+            found.insert(path, default);
+        }
+    }
+}
+
+#[test]
+fn the_manifest_page_has_every_field_with_its_default() {
+    let schema = manifest::schema();
+    let mut expected = BTreeMap::new();
+    fields(&schema, &schema, "", &mut expected);
+    let text = page("manifests/README.md");
+    let told: BTreeMap<String, String> = rows(section(&text, "schema"))
+        .into_iter()
+        .map(|row| (row[0].trim_matches('`').to_owned(), row[1].to_owned()))
+        .collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn the_manifest_page_tells_how_each_field_changes() {
+    let text = page("manifests/README.md");
+    let rows = rows(section(&text, "fields"));
+    for (policy, name) in [
+        (Policy::Count, "count"),
+        (Policy::InPlace, "in-place"),
+        (Policy::Live, "live"),
+        (Policy::Connect, "connect"),
+        (Policy::None, "none"),
+        (Policy::Revision, "revision"),
+    ] {
+        let row = rows.iter().find(|row| row[0] == name).unwrap_or_else(|| panic!("no row {name}"));
+        let fields = FIELDS.iter().filter(|(_, of)| *of == policy).map(|(field, _)| *field);
+        assert_eq!(quoted(row[1]), fields.collect(), "{name}");
+    }
+}
+
+#[test]
+fn the_manifest_page_names_the_live_settings_of_redis() {
+    let text = page("manifests/README.md");
+    assert_eq!(quoted(section(&text, "redis")), redis::names().collect());
+}
+
+#[test]
+fn the_readme_has_every_command() {
+    let text = page("README.md");
+    let told = rows(section(&text, "commands"));
+    let told = told.iter().map(|row| row[0].trim_matches('`').split(' ').next().unwrap());
+    let command = Cli::command();
+    let there = command.get_subcommands().map(clap::Command::get_name);
+    assert_eq!(told.collect::<BTreeSet<_>>(), there.collect());
+}
+
+#[test]
+fn the_readme_has_every_direct_dependency() {
+    let text = page("README.md");
+    let told = rows(section(&text, "dependencies"));
+    let told: BTreeSet<&str> = told.iter().flat_map(|row| quoted(row[0])).collect();
+    let cargo = page("Cargo.toml");
+    let (_, after) = cargo.split_once("\n[dependencies]\n").unwrap();
+    let lines = after.lines().take_while(|line| !line.starts_with("[profile"));
+    let there = lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+    assert_eq!(told, there.filter(|name| !name.starts_with('#')).collect());
+}
+
+#[test]
+fn links_lead_somewhere_and_no_page_knows_whose_machine_it_was_written_on() {
+    let mut faults = Vec::new();
+    for path in pages(root()) {
+        let text = fs::read_to_string(&path).unwrap();
+        let shown = path.strip_prefix(root()).unwrap().display().to_string();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap();
+            let is_file = !link.contains("://") && !target.is_empty();
+            if is_file && !path.parent().unwrap().join(target).exists() {
+                faults.push(format!("{shown}: {link} leads nowhere"));
+            }
+        }
+        for place in ["../shared", "/work/", "/root/", "/home/"] {
+            if text.contains(place) {
+                faults.push(format!("{shown}: names {place}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// All pages of the repository.
+fn pages(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap()) {
+        let (path, name) = (entry.path(), entry.file_name());
+        let ours =
+            !matches!(name.to_str(), Some("target" | "corpus")) && !name.to_string_lossy().starts_with('.');
+        if ours && entry.file_type().unwrap().is_dir() {
+            found.extend(pages(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    found
+}
