@@ -31,14 +31,12 @@ use compose_operator::rehearse::rehearse;
 use compose_operator::secret::Secret;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-const REPLICAS: u32 = 10;
-
 /// DESIGN's bar for a decision over 10,000 containers with nothing to do.
 const BAR: Duration = Duration::from_millis(20);
 
 fn main() {
     for count in [1_000, 10_000, 20_000] {
-        let (desired, observed) = settled(count);
+        let (desired, observed) = settled(count, 10);
         let memory = Memory::default();
         println!("{count} containers in {} services, nothing to do", desired.services.len());
         line("  View::new", time(|| View::new(&desired, &observed)));
@@ -55,7 +53,7 @@ fn main() {
             );
         }
     }
-    let (desired, observed) = settled(50);
+    let (desired, observed) = settled(50, 1);
     println!("50 containers in {} services", desired.services.len());
     line("  rehearse, nothing to do", time(|| rehearse(&desired, &observed, 8)));
     let nothing = Observed { containers: BTreeMap::new(), ..observed };
@@ -81,8 +79,8 @@ fn line(what: &str, took: Duration) {
 }
 
 /// One service as most are: a limit, some environment, a network, and one that it waits for.
-fn service(number: usize) -> Service {
-    let mut service = Service { replicas: REPLICAS, config_hash: "compose's".into(), ..Service::default() };
+fn service(number: usize, replicas: u32) -> Service {
+    let mut service = Service { replicas, config_hash: "compose's".into(), ..Service::default() };
     service.spec.image = "app:1".into();
     for variable in 0..8 {
         let value = format!("a value of about thirty bytes {number}");
@@ -102,7 +100,7 @@ fn name(number: usize) -> ServiceName {
     ServiceName::new(format!("service-{number:05}"))
 }
 
-fn stack(services: usize) -> Desired {
+fn stack(services: usize, replicas: u32) -> Desired {
     let network = Network { name: "shop_default".into(), ..Network::default() };
     Desired {
         stack: StackName::from("shop"),
@@ -111,7 +109,7 @@ fn stack(services: usize) -> Desired {
             working_dir: "/srv/shop".into(),
             environment_files: Vec::new(),
         },
-        services: (0..services).map(|number| (name(number), service(number))).collect(),
+        services: (0..services).map(|number| (name(number), service(number, replicas))).collect(),
         inactive: BTreeSet::new(),
         networks: BTreeMap::from([("default".into(), network)]),
         volumes: BTreeMap::new(),
@@ -123,13 +121,12 @@ fn stack(services: usize) -> Desired {
 
 /// So many containers, just as they should be. One replica of each service is made by the loop itself on a
 /// simulated engine, five services at a time; its brothers differ from it in what replicas differ in.
-fn settled(containers: usize) -> (Desired, Observed) {
-    let replicas = usize::try_from(REPLICAS).expect("a small number");
-    let desired = stack(containers / replicas);
+fn settled(containers: usize, replicas: u32) -> (Desired, Observed) {
+    let desired = stack(containers / usize::try_from(replicas).expect("a small number"), replicas);
     let all: Vec<_> = desired.services.iter().collect();
     let mut observed = Observed::default();
     for some in all.chunks(5) {
-        let mut part = stack(0);
+        let mut part = stack(0, replicas);
         for (name, service) in some {
             part.services.insert((*name).clone(), Service { replicas: 1, ..(*service).clone() });
         }
@@ -138,7 +135,7 @@ fn settled(containers: usize) -> (Desired, Observed) {
         base.containers = std::mem::take(&mut observed.containers);
         observed = base;
         for first in made.into_values() {
-            for number in 1..=REPLICAS {
+            for number in 1..=replicas {
                 let mut brother = first.clone();
                 let service = brother.service().expect("it has a service").to_owned();
                 brother.name = format!("shop-{service}-{number}");

@@ -259,6 +259,10 @@ impl Planner<'_> {
 
 /// Of several containers with one number, the best stays; the others are left over from a crash.
 fn doubles<'a>(replicas: &Replicas<'a>) -> Vec<&'a Container> {
+    // Numbers that only rise leave no doubt, and they nearly always do.
+    if replicas.outdated.is_empty() && replicas.current.is_sorted_by(|a, b| a.number() < b.number()) {
+        return Vec::new();
+    }
     let current = replicas.current.iter().map(|container| (*container, true));
     let mut all: Vec<(&Container, bool)> =
         current.chain(replicas.outdated.iter().map(|old| (old.container, false))).collect();

@@ -28,9 +28,9 @@ pub fn network_changes(
     }
     let mut changes = Vec::new();
     for (network, wanted) in &service.networks {
-        let field = format!("networks.{network}");
+        let field = || format!("networks.{network}");
         let Some(found) = container.networks.get(network) else {
-            let change = FieldChange::new(field, None, Some("connected".into()));
+            let change = FieldChange::new(field(), None, Some("connected".into()));
             changes.push((network.clone(), Membership::Absent, change));
             continue;
         };
@@ -50,7 +50,7 @@ pub fn network_changes(
             } else {
                 format!("connected without alias {}", missing.join(", "))
             };
-            let change = FieldChange::new(field, Some(what), Some("connected".into()));
+            let change = FieldChange::new(field(), Some(what), Some("connected".into()));
             changes.push((network.clone(), Membership::Different, change));
         }
     }
