@@ -150,3 +150,34 @@ async fn the_real_engine_introduces_itself() {
     assert!(docker.location().contains("://"));
     assert!(!format!("{docker:?}").contains("PATH"), "the environment holds secrets");
 }
+
+/// An engine that keeps its connections open, and tells its API's version in the head of each answer.
+#[tokio::test]
+async fn connections_are_kept_and_the_version_is_read_from_any_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("docker.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let (connections, lines) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let (counted, seen) = (Arc::clone(&connections), Arc::clone(&lines));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            *counted.lock().unwrap() += 1;
+            let seen = Arc::clone(&seen);
+            tokio::spawn(async move {
+                let mut request = vec![0; 4096];
+                while let Ok(length @ 1..) = stream.read(&mut request).await {
+                    let text = String::from_utf8_lossy(&request[..length]).into_owned();
+                    seen.lock().unwrap().push(text.lines().next().unwrap_or_default().to_owned());
+                    let answer = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\n{}";
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    let docker = at(&format!("unix://{}", path.display()));
+    assert_eq!(docker.info().await.unwrap().api_version, "1.41");
+    assert!(docker.list_volumes().await.unwrap().is_empty());
+    assert_eq!(*connections.lock().unwrap(), 1);
+    let lines = lines.lock().unwrap().clone();
+    assert!(lines.len() == 2 && lines[0].starts_with("GET /info"), "{lines:?}");
+}

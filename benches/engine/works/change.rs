@@ -19,21 +19,18 @@ pub(crate) fn measure(engine: &Engine, asked: usize) -> Vec<Row> {
     let before = (identity(engine, &worker), identity(engine, &redis));
 
     let rounds = rounds(asked, 15);
-    let (mut limit, mut update) = (Vec::new(), Vec::new());
+    let (mut higher, mut lower, mut update) = (Vec::new(), Vec::new(), Vec::new());
     let (mut setting, mut config_set) = (Vec::new(), Vec::new());
     for step in 1..=rounds {
-        update.push(process::time(&mut docker(&[
-            "update",
-            "--memory",
-            "77m",
-            "--memory-swap",
-            "154m",
-            &worker,
-        ])));
-        assert_eq!(memory(engine, &worker), 77 << 20);
+        let wanted = (64 + i64::from(step % 2 == 1)) << 20;
         stack.write(&compose(step, 0));
-        limit.push(process::time(&mut stack.operator(&["apply"])));
-        assert_eq!(memory(engine, &worker), (64 + i64::from(step % 2 == 1)) << 20);
+        // From below, then from above: to lower a limit, the operator first asks what is in use.
+        for (from, times) in [("48m", &mut higher), ("96m", &mut lower)] {
+            let set = ["update", "--memory", from, "--memory-swap", "192m", &worker];
+            update.push(process::time(&mut docker(&set)));
+            times.push(process::time(&mut stack.operator(&["apply"])));
+            assert_eq!(memory(engine, &worker), wanted);
+        }
     }
     for step in 1..=rounds {
         config_set.push(process::time(&mut cli(&redis, &["CONFIG", "SET", "maxmemory", "77mb"])));
@@ -46,7 +43,8 @@ pub(crate) fn measure(engine: &Engine, asked: usize) -> Vec<Row> {
     assert_eq!(before, (identity(engine, &worker), identity(engine, &redis)), "something was restarted");
     assert_eq!(process::output(&mut cli(&redis, &["DBSIZE"])).trim(), KEYS, "keys were lost");
     vec![
-        Row::times("memory limit changed, no restart", &limit, "docker update", &update, Bar::Times(2.0)),
+        Row::times("memory limit raised, no restart", &higher, "docker update", &update, Bar::Times(2.0)),
+        Row::times("memory limit lowered, no restart", &lower, "docker update", &update, Bar::Times(2.0)),
         Row::times(
             "redis maxmemory changed, no restart",
             &setting,
