@@ -247,7 +247,14 @@ fn describe(container: &Container, networks: &BTreeMap<&str, &str>) -> String {
         .iter()
         .map(|(name, attachment)| {
             let id = attachment.network_id.as_str();
-            let known = if id.is_empty() { "no id" } else { networks.get(id).copied().unwrap_or("gone") };
+            // A start that fails has joined those of its networks that came before the failing one, and Docker
+            // joins them in no order.
+            let failed_start = container.state == State::Created && !container.error.is_empty();
+            let known = if id.is_empty() || failed_start {
+                "no id"
+            } else {
+                networks.get(id).copied().unwrap_or("gone")
+            };
             let address = !attachment.ip_address.is_empty();
             format!("{name}: {known}, address {address}, {:?}", attachment.endpoint)
         })
@@ -388,10 +395,6 @@ fn seeds() -> Range<u64> {
 fn docker_and_its_simulation_answer_alike() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let docker = Docker::find(None, std::env::vars().collect()).expect("an address");
-    if let Err(failure) = runtime.block_on(docker.info()) {
-        println!("skipped: {failure}");
-        return;
-    }
     let results: Vec<_> = seeds().map(|seed| compare(&runtime, &docker, seed)).collect();
     let failures: Vec<_> = results.into_iter().filter_map(Result::err).collect();
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n\n"));

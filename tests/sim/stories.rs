@@ -144,6 +144,25 @@ fn a_fixed_port_is_replaced_stop_first_and_the_old_container_is_kept_until_the_n
 }
 
 #[test]
+fn a_frozen_container_gives_up_its_port_to_its_replacement() {
+    let stage = Stage::new();
+    stage.converge(&with(stack(), "web", service(1).published(8080)));
+    let id = stage.container(&stack(), "shop-web-1").id;
+    stage.engine.act(|world| world.pause(&id)).expect("it runs");
+    let next = with(stack(), "web", service(1).published(8080).env("A", "1"));
+    assert_calls(
+        &stage.converge(&next),
+        &[
+            "create container shop-web-2",
+            "unpause container shop-web-1",
+            "stop container shop-web-1",
+            "start container shop-web-2",
+            "remove container shop-web-1",
+        ],
+    );
+}
+
+#[test]
 fn a_container_name_is_handed_over() {
     let stage = Stage::new();
     stage.converge(&with(stack(), "web", service(1).named("front")));

@@ -191,13 +191,15 @@ impl Planner<'_> {
         if self.connect(name, service, new) || !hands_over && self.waits_for_dependency(name, service, new) {
             return;
         }
+        // A frozen one holds its ports too.
+        let holds = |container: &Container| is_up(container) || container.state == State::Paused;
         let serving: Vec<&Outdated<'_>> =
-            replicas.outdated.iter().filter(|old| is_up(old.container)).collect();
+            replicas.outdated.iter().filter(|old| holds(old.container)).collect();
         let up = serving.len() + replicas.current.iter().filter(|c| is_up(c)).count();
         if (hands_over || up >= usize::try_from(service.replicas).unwrap_or(usize::MAX))
             && let Some(old) = serving.last()
         {
-            self.stop(Some(name), old.container, old.cause());
+            self.retire(Some(name), old.container, old.cause());
         } else {
             self.start(name, service, new, Cause::NotStarted);
         }
