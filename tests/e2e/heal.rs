@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use crate::stage::{BUSYBOX, Background, Events, Project, SLEEPER, docker, said, wait_until};
 
-/// A project that the daemon looks after, and everything that the engine tells from then on.
+/// A project that the daemon looks after, and everything that the engine tells from then on. Dropped in this order:
+/// the daemon would make again what the project cleans up.
 struct Watched {
-    project: Project,
     daemon: Background,
     events: Events,
+    project: Project,
 }
 
 fn watched(word: &str, fields: &str) -> Watched {
     let project = Project::with(word, &format!("services:\n  web:\n    {SLEEPER}\n{fields}"));
     let daemon = project.daemon("compose.yaml");
     let events = project.events();
-    Watched { project, daemon, events }
+    Watched { daemon, events, project }
 }
 
 impl Watched {
