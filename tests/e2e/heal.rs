@@ -156,7 +156,7 @@ fn one_service_that_fails_does_not_hold_up_the_others() {
             "services:\n  bad:\n    image: compose-operator-test/busybox:1\n    command: [\"no-such-program\"]\n  good:\n    {SLEEPER}\n"
         ),
     );
-    let said = project.operator(&["apply", "--timeout", "4s"]);
+    let said = project.operator(&["apply", "--timeout", "30s"]);
     assert_eq!(said.code, 1, "{said}");
     assert_eq!(project.running(), ["good-1"]);
     assert!(said.err.contains("bad-1: StartError") && said.err.contains("no-such-program"), "{said}");

@@ -69,7 +69,7 @@ fn a_one_shot_runs_once() {
 #[test]
 fn a_one_shot_that_fails_holds_back_what_waits_for_it_and_nothing_else() {
     let project = Project::with("fails", &chain().replace("sleep 1", "exit 4"));
-    let said = project.operator(&["apply", "--timeout", "5s"]);
+    let said = project.operator(&["apply", "--timeout", "12s"]);
     assert_eq!(said.code, 1, "{said}");
     // The one-shot itself is tried again now and then.
     wait_until("nothing else runs", || (project.running() == ["cache-1", "db-1"]).then_some(()));
