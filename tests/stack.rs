@@ -427,6 +427,20 @@ mod refusing {
     }
 
     #[test]
+    fn a_stack_without_services_is_a_slip_and_not_a_wish() {
+        assert_eq!(
+            refused("name: shop\nservices: {}\n"),
+            ["c.yaml:2:11: the stack has no services (to remove what runs, use `operator down`)"]
+        );
+        assert_eq!(
+            refused("services: {a: {image: x, profiles: [dev]}, b: {image: x, profiles: [dev]}}\n"),
+            [
+                "c.yaml:1:11: no profile is on that would select a service (use `--profile`; left out: a, b)"
+            ]
+        );
+    }
+
+    #[test]
     fn impossible_limits() {
         let text = "\
 services:

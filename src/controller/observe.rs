@@ -1,12 +1,13 @@
 //! Reads a stack from the engine into one value, in few calls, and keeps it current.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::future::{join_all, try_join3};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::core::action::{Action, Call};
-use crate::core::desired::{Desired, Service};
+use crate::core::desired::{DEFAULT_STOP_GRACE, Desired, Service};
 use crate::core::failure::Failure;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
@@ -20,6 +21,9 @@ use crate::engine::{EngineEvent, Listed, ReadEngine};
 /// Inspects under way at once: they are short, and an engine answers them side by side.
 const PARALLEL_INSPECTS: usize = 16;
 
+/// How much later than its grace a killed program's end may be noted.
+const SIGNAL_SLACK: Duration = Duration::from_secs(5);
+
 /// One stack, as last read.
 #[derive(Debug)]
 pub struct Observer<'e> {
@@ -28,7 +32,8 @@ pub struct Observer<'e> {
     info: Option<EngineInfo>,
     /// The line of the list from which each container was last inspected.
     lines: BTreeMap<ContainerId, Listed>,
-    by_hand: BTreeSet<ContainerId>,
+    /// When each container was last sent a signal through the engine, by the engine's clock.
+    signalled: BTreeMap<ContainerId, Timestamp>,
 }
 
 /// What one look read of the containers.
@@ -62,7 +67,7 @@ impl<'e> Observer<'e> {
             observed: Observed::default(),
             info: None,
             lines: BTreeMap::new(),
-            by_hand: BTreeSet::new(),
+            signalled: BTreeMap::new(),
         }
     }
 
@@ -129,23 +134,20 @@ impl<'e> Observer<'e> {
     fn put(&mut self, id: ContainerId, container: Option<Container>) {
         match container {
             Some(mut container) => {
-                if container.state == State::Running {
-                    let before = self.observed.containers.get(&id);
-                    match before.filter(|before| before.started_at == container.started_at) {
-                        // Until it is asked again, the last answer of the same run stands.
-                        Some(before) if container.live == LiveState::Unread => {
-                            container.live = before.live.clone();
-                        }
-                        Some(_) => {}
-                        // It was started since. One that only was sent a signal may not have ended yet.
-                        None => drop(self.by_hand.remove(&id)),
-                    }
+                let before = self.observed.containers.get(&id);
+                // Until it is asked again, the last answer of the same run stands.
+                if container.state == State::Running
+                    && container.live == LiveState::Unread
+                    && let Some(before) = before.filter(|before| before.started_at == container.started_at)
+                {
+                    container.live = before.live.clone();
                 }
-                container.stopped_by_hand = self.by_hand.contains(&id);
+                container.stopped_by_hand =
+                    self.signalled.get(&id).is_some_and(|at| ended_by_signal(&container, *at));
                 self.observed.containers.insert(id, container);
             }
             None => {
-                self.by_hand.remove(&id);
+                self.signalled.remove(&id);
                 self.lines.remove(&id);
                 self.observed.containers.remove(&id);
             }
@@ -206,7 +208,12 @@ impl<'e> Observer<'e> {
 
     /// We stopped it ourselves: like one that somebody else stopped, it has not done its work by that.
     pub fn stopped(&mut self, id: &ContainerId) {
-        self.by_hand.insert(id.clone());
+        if let Some(container) = self.observed.containers.get_mut(id)
+            && let Some(end) = container.finished_at
+        {
+            container.stopped_by_hand = true;
+            self.signalled.insert(id.clone(), end);
+        }
     }
 
     /// Takes in what was read after an action.
@@ -229,35 +236,30 @@ impl<'e> Observer<'e> {
 
     /// Takes in an event; the container that must be looked at again, where it is about one.
     ///
-    /// `ours`: the loop itself is doing something to it.
-    pub fn heard(
-        &mut self,
-        event: &EngineEvent,
-        ours: impl FnOnce(&ContainerId) -> bool,
-    ) -> Option<ContainerId> {
+    /// A signal is kept with its moment, whoever sent it and whatever is under way meanwhile: which run it ended
+    /// shows in the times of the run alone. The event `stop` is of no use: it comes last, when the next run may
+    /// have begun.
+    pub fn heard(&mut self, event: &EngineEvent) -> Option<ContainerId> {
         let id = match event.kind.as_str() {
             "container" if !event.action.starts_with("exec_") => ContainerId::new(event.id.as_str()),
             "network" => ContainerId::new(event.attributes.get("container")?.as_str()),
             _ => return None,
         };
-        // A signal that only asks (`docker kill -s HUP`) stops nobody.
-        let stops = match event.action.as_str() {
-            "stop" | "pause" => true,
-            "kill" => event
-                .attributes
-                .get("signal")
-                .is_none_or(|signal| matches!(signal.as_str(), "9" | "15" | "SIGKILL" | "SIGTERM")),
-            _ => false,
-        };
-        if stops && !ours(&id) {
-            self.by_hand.insert(id.clone());
-        } else if matches!(event.action.as_str(), "start" | "unpause") {
-            self.by_hand.remove(&id);
+        if event.kind == "container" && event.action == "kill" {
+            self.signalled.insert(id.clone(), event.at);
         }
         // Limits change without a trace in the list.
         self.lines.remove(&id);
         Some(id)
     }
+}
+
+/// Whether the signal of this moment ended the container's last run: one that came before was for another run, and
+/// a program that goes on for longer than a stop would wait was not told to end, or did not listen.
+fn ended_by_signal(container: &Container, at: Timestamp) -> bool {
+    let grace = container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
+    let (Some(start), Some(end)) = (container.started_at, container.finished_at) else { return false };
+    start <= at && start <= end && end.since(at) <= grace + SIGNAL_SLACK
 }
 
 /// Reads what an action changed.

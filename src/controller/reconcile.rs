@@ -306,10 +306,10 @@ impl<'e> Loop<'e> {
         if matches!(seen, Seen::Nothing) || result.is_err() {
             self.look_again = true;
         }
+        self.observer.saw(&self.desired, seen);
         if let (Call::StopContainer { target, .. }, true) = (&action.call, result.is_ok()) {
             self.observer.stopped(&target.id);
         }
-        self.observer.saw(&self.desired, seen);
         self.with.report.finished(&action, &result, took);
         self.memory.end(&action, result, now);
     }
@@ -321,7 +321,7 @@ impl<'e> Loop<'e> {
         while let Some(Some(event)) = next {
             match event {
                 Ok(event) => {
-                    let id = self.observer.heard(&event, |id| self.memory.is_busy(id));
+                    let id = self.observer.heard(&event);
                     if id.is_none() && matches!(event.kind.as_str(), "network" | "volume" | "image") {
                         self.look_again = true;
                     }

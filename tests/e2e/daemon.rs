@@ -122,6 +122,10 @@ fn broken_files_change_nothing_and_the_last_good_ones_stay_in_force() {
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(project.running().len(), 2, "after {text:?}");
     }
+    // So is one whose services are gone: they would all be left over.
+    project.compose("services: {}\n");
+    daemon.wait_for("the stack has no services");
+    assert_eq!(project.running().len(), 2);
     std::fs::remove_file(project.path("compose.yaml")).unwrap();
     docker(&["kill", &project.named("web-2")]);
     wait_for_replicas(&project, 2);

@@ -6,6 +6,7 @@ use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Desired, Teardown};
 use compose_operator::core::observed::State;
 use compose_operator::core::reason::Reason;
+use compose_operator::core::spec::RestartPolicy;
 use compose_operator::engine::sim::{Behaviour, Subject};
 
 use crate::stage::{Stage, Words, service, stack, with, with_volume};
@@ -235,6 +236,36 @@ fn what_is_killed_removed_stopped_or_paused_comes_back() {
         calls.join("\n")
     );
     assert_eq!(calls.len(), 5, "{calls:?}");
+}
+
+#[test]
+fn a_stop_by_hand_while_our_own_start_is_under_way_is_not_taken_for_an_end() {
+    let stage = Stage::new();
+    // Without a restart policy, a program that ends with 0 by itself has done its work, and stays down.
+    let desired = with(
+        stack(),
+        "web",
+        service(1).but(|service| service.resources.restart = RestartPolicy::No),
+    );
+    stage.converge(&desired);
+    let people = async {
+        let pause = |millis| {
+            compose_operator::clock::Clock::sleep(&stage.clock, Duration::from_millis(millis))
+        };
+        let named = || stage.engine.look(|world| world.named("shop-web-1").expect("it is there").container.clone());
+        let id = named().id;
+        stage.engine.act(|world| world.kill(&id, "SIGKILL")).expect("it runs");
+        while named().state != State::Running {
+            pause(1).await;
+        }
+        // It runs already, and the call that started it has not been answered.
+        stage.engine.act(|world| world.stop_container(&id, None)).expect("it runs");
+        pause(60_000).await;
+    };
+    let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
+    let silent = compose_operator::controller::report::Silent;
+    stage.clock.run(stage.reconciler(&silent).run(desired.clone(), updates, people)).expect("it ends");
+    assert!(stage.containers(&desired)[0].is_ready(), "{:?}", stage.engine.mutations());
 }
 
 #[test]

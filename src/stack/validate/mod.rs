@@ -10,9 +10,11 @@ use super::faults::{Findings, Places};
 use super::manifest::Spec;
 use crate::compose::errors::Diagnostic;
 use crate::core::desired::{Desired, Service};
+use crate::core::ids::ServiceName;
 
 /// Judges a compiled stack.
 pub(super) fn validate(places: Places<'_>, spec: &Spec, desired: &Desired, findings: &mut Findings) {
+    no_services(places, desired, findings);
     unknown_services(places, spec, desired, findings);
     for (name, service) in &desired.services {
         let judge = Judge { places, name: name.as_str(), service };
@@ -25,6 +27,20 @@ pub(super) fn validate(places: Places<'_>, spec: &Spec, desired: &Desired, findi
     }
     duplicate_names(places, desired, findings);
     cycles(places, desired, findings);
+}
+
+/// An empty stack is a slip, as a file half written is: what runs now would be left over, and would go.
+fn no_services(places: Places<'_>, desired: &Desired, findings: &mut Findings) {
+    if !desired.services.is_empty() {
+        return;
+    }
+    let (message, help) = if desired.inactive.is_empty() {
+        ("the stack has no services", "to remove what runs, use `operator down`".to_owned())
+    } else {
+        let all: Vec<&str> = desired.inactive.iter().map(ServiceName::as_str).collect();
+        ("no profile is on that would select a service", format!("use `--profile`; left out: {}", all.join(", ")))
+    };
+    findings.faults.push(places.in_compose(&["services"], message).help(help));
 }
 
 /// One service before the judge.
