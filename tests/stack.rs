@@ -434,9 +434,7 @@ mod refusing {
         );
         assert_eq!(
             refused("services: {a: {image: x, profiles: [dev]}, b: {image: x, profiles: [dev]}}\n"),
-            [
-                "c.yaml:1:11: no profile is on that would select a service (use `--profile`; left out: a, b)"
-            ]
+            ["c.yaml:1:11: no profile is on that would select a service (use `--profile`; left out: a, b)"]
         );
     }
 

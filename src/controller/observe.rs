@@ -34,6 +34,8 @@ pub struct Observer<'e> {
     lines: BTreeMap<ContainerId, Listed>,
     /// When each container was last sent a signal through the engine, by the engine's clock.
     signalled: BTreeMap<ContainerId, Timestamp>,
+    /// Up to when, by the engine's clock, its events were heard.
+    heard_until: Option<Timestamp>,
 }
 
 /// What one look read of the containers.
@@ -68,6 +70,7 @@ impl<'e> Observer<'e> {
             info: None,
             lines: BTreeMap::new(),
             signalled: BTreeMap::new(),
+            heard_until: None,
         }
     }
 
@@ -96,6 +99,8 @@ impl<'e> Observer<'e> {
         self.keep_volumes(desired, volumes);
         self.observed.images = images;
         self.keep_containers(containers);
+        // What ended before we listened, no event will explain.
+        self.heard_until = self.heard_until.or_else(|| self.last_end());
         self.read_live(desired).await;
         self.observed.as_of = now;
         self.observed.complete = true;
@@ -216,6 +221,22 @@ impl<'e> Observer<'e> {
         }
     }
 
+    /// Whether a container has ended of which the events are still to come. They say by whose hand it was, and an
+    /// engine shows the end a moment before it has told them.
+    pub fn awaits_word(&self) -> bool {
+        self.last_end() > self.heard_until
+    }
+
+    /// Judges the ends that no event explained as they are: the stream may be down.
+    pub fn await_no_longer(&mut self) {
+        self.heard_until = self.heard_until.max(self.last_end());
+    }
+
+    fn last_end(&self) -> Option<Timestamp> {
+        let ended = self.observed.containers.values().filter(|container| container.state == State::Exited);
+        ended.filter_map(|container| container.finished_at).max()
+    }
+
     /// Takes in what was read after an action.
     pub fn saw(&mut self, desired: &Desired, seen: Seen) {
         match seen {
@@ -240,6 +261,7 @@ impl<'e> Observer<'e> {
     /// shows in the times of the run alone. The event `stop` is of no use: it comes last, when the next run may
     /// have begun.
     pub fn heard(&mut self, event: &EngineEvent) -> Option<ContainerId> {
+        self.heard_until = self.heard_until.max(Some(event.at));
         let id = match event.kind.as_str() {
             "container" if !event.action.starts_with("exec_") => ContainerId::new(event.id.as_str()),
             "network" => ContainerId::new(event.attributes.get("container")?.as_str()),

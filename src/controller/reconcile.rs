@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -161,7 +161,7 @@ impl<'e> Loop<'e> {
             {
                 return self.wind_down(outcome).await;
             }
-            self.hear_what_waits().await;
+            self.hear_of_ends().await;
             let decision = self.decide_and_start();
             if let Some(outcome) = self.verdict(&decision) {
                 return outcome;
@@ -342,10 +342,15 @@ impl<'e> Loop<'e> {
         }
     }
 
-    /// Takes in the events that are there already: a look may show an end before the event that says by whose hand.
-    async fn hear_what_waits(&mut self) {
-        if let Some(Some(event)) = self.events.next().now_or_never() {
-            self.events(event).await;
+    /// Waits a moment for the events about what has ended.
+    async fn hear_of_ends(&mut self) {
+        let mut patience = pin!(self.with.clock.sleep(limits::WORD_OF_AN_END));
+        while self.observer.awaits_word() {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.next() => self.events(event).await,
+                () = &mut patience => self.observer.await_no_longer(),
+            }
         }
     }
 

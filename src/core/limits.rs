@@ -20,3 +20,6 @@ pub const LIVE_EVERY: Duration = Duration::from_secs(10);
 /// Engine calls under way at once where nobody says otherwise: enough to keep an engine busy (it gains nothing
 /// beyond), few enough to leave it responsive to others.
 pub const DEFAULT_PARALLEL: u16 = 8;
+
+/// How long an engine may take to tell of an end that it shows already.
+pub const WORD_OF_AN_END: Duration = Duration::from_millis(100);

@@ -242,17 +242,14 @@ fn what_is_killed_removed_stopped_or_paused_comes_back() {
 fn a_stop_by_hand_while_our_own_start_is_under_way_is_not_taken_for_an_end() {
     let stage = Stage::new();
     // Without a restart policy, a program that ends with 0 by itself has done its work, and stays down.
-    let desired = with(
-        stack(),
-        "web",
-        service(1).but(|service| service.resources.restart = RestartPolicy::No),
-    );
+    let desired =
+        with(stack(), "web", service(1).but(|service| service.resources.restart = RestartPolicy::No));
     stage.converge(&desired);
     let people = async {
-        let pause = |millis| {
-            compose_operator::clock::Clock::sleep(&stage.clock, Duration::from_millis(millis))
-        };
-        let named = || stage.engine.look(|world| world.named("shop-web-1").expect("it is there").container.clone());
+        let pause =
+            |millis| compose_operator::clock::Clock::sleep(&stage.clock, Duration::from_millis(millis));
+        let named =
+            || stage.engine.look(|world| world.named("shop-web-1").expect("it is there").container.clone());
         let id = named().id;
         stage.engine.act(|world| world.kill(&id, "SIGKILL")).expect("it runs");
         while named().state != State::Running {

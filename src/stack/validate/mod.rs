@@ -38,7 +38,10 @@ fn no_services(places: Places<'_>, desired: &Desired, findings: &mut Findings) {
         ("the stack has no services", "to remove what runs, use `operator down`".to_owned())
     } else {
         let all: Vec<&str> = desired.inactive.iter().map(ServiceName::as_str).collect();
-        ("no profile is on that would select a service", format!("use `--profile`; left out: {}", all.join(", ")))
+        (
+            "no profile is on that would select a service",
+            format!("use `--profile`; left out: {}", all.join(", ")),
+        )
     };
     findings.faults.push(places.in_compose(&["services"], message).help(help));
 }
