@@ -16,6 +16,7 @@ use compose_operator::controller::execute::Allowed;
 use compose_operator::controller::observe::Observer;
 use compose_operator::controller::reconcile::{Outcome, Reconciler};
 use compose_operator::controller::report::Silent;
+use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::decide::decide;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Network, Origin, Service};
 use compose_operator::core::diff::diff;
@@ -80,7 +81,8 @@ fn line(what: &str, took: Duration) {
 
 /// One service as most are: a limit, some environment, a network, and one that it waits for.
 fn service(number: usize, replicas: u32) -> Service {
-    let mut service = Service { replicas, config_hash: "compose's".into(), ..Service::default() };
+    let mut service =
+        Service { replicas, config_hash: ConfigHash::Fixed("compose's".into()), ..Service::default() };
     service.spec.image = "app:1".into();
     for variable in 0..8 {
         let value = format!("a value of about thirty bytes {number}");

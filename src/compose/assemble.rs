@@ -131,9 +131,9 @@ fn resolve_files(
 ) -> Result<ServiceHashes> {
     resolve_label_files(loader, service, node)?;
     let platform = environment.get("DOCKER_DEFAULT_PLATFORM").map(String::as_str);
-    let declared = hash::service_on(service, platform);
+    let declared = hash::service(&hash::on_platform(service, platform));
     resolve_env_files(loader, service, node, environment)?;
-    let resolved = hash::service_on(service, platform);
+    let resolved = hash::service(&hash::on_platform(service, platform));
     Ok(ServiceHashes { declared, resolved })
 }
 

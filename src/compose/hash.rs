@@ -7,12 +7,19 @@
 //! The label on a container is taken after `service:x` in `network_mode`, `ipc`, `pid` and
 //! `volumes_from` was replaced by the container: do that on a copy of the service first.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 
 use super::model::{Network, Service, Volume};
 
 /// The hash of a service.
 pub fn service(service: &Service) -> String {
+    hex::encode(Sha256::digest(service_text(service)))
+}
+
+/// The text of a service that is hashed.
+pub fn service_text(service: &Service) -> String {
     let mut counted = service.clone();
     counted.build = None;
     counted.pull_policy = String::new();
@@ -22,17 +29,17 @@ pub fn service(service: &Service) -> String {
     if let Some(deploy) = &mut counted.deploy {
         deploy.replicas = None;
     }
-    of(&counted)
+    text(&counted)
 }
 
-/// The hash of a service where `DOCKER_DEFAULT_PLATFORM` is set: to the reference, a service that
-/// is built and names no platform is of that one.
-pub fn service_on(service: &Service, default_platform: Option<&str>) -> String {
+/// A service as the reference hashes it where `DOCKER_DEFAULT_PLATFORM` is set: one that is built and names no
+/// platform is of that one.
+pub fn on_platform<'s>(service: &'s Service, default_platform: Option<&str>) -> Cow<'s, Service> {
     match default_platform.filter(|platform| !platform.is_empty()) {
         Some(platform) if service.build.is_some() && service.platform.is_empty() => {
-            self::service(&Service { platform: platform.to_owned(), ..service.clone() })
+            Cow::Owned(Service { platform: platform.to_owned(), ..service.clone() })
         }
-        _ => self::service(service),
+        _ => Cow::Borrowed(service),
     }
 }
 
@@ -51,9 +58,12 @@ pub fn volume(volume: &Volume) -> String {
 }
 
 fn of<T: serde::Serialize>(value: &T) -> String {
+    hex::encode(Sha256::digest(text(value)))
+}
+
+fn text<T: serde::Serialize>(value: &T) -> String {
     // Writing plain structs to a text cannot fail; an empty text would still be one stable hash.
-    let json = serde_json::to_string(value).unwrap_or_default();
-    hex::encode(Sha256::digest(escape_html(&json)))
+    escape_html(&serde_json::to_string(value).unwrap_or_default())
 }
 
 /// Go's encoder escapes what could end a script element. These characters occur in texts only.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::action::NewContainer;
 use super::desired::{Desired, Service};
 use super::ids::Revision;
-use super::ids::{Replica, ServiceName};
+use super::ids::{ContainerId, Replica, ServiceName};
 use super::labels;
 use super::observed::State;
 use super::spec::ContainerSpec;
@@ -48,10 +48,7 @@ pub fn container(
 fn resolved(spec: &ContainerSpec, view: &View<'_>) -> Result<ContainerSpec, ServiceName> {
     let mut spec = spec.clone();
     let id_of = |service: &str| {
-        let first = view
-            .replicas(service)
-            .and_then(|replicas| replicas.all().min_by_key(|c| (c.state != State::Running, c.number())));
-        first.map(|container| container.id.to_string()).ok_or_else(|| ServiceName::from(service))
+        first_container(view, service).map(ToString::to_string).ok_or_else(|| ServiceName::from(service))
     };
     for mode in [&mut spec.network_mode, &mut spec.ipc, &mut spec.pid].into_iter().flatten() {
         if let Some(service) = mode.strip_prefix("service:") {
@@ -67,6 +64,12 @@ fn resolved(spec: &ContainerSpec, view: &View<'_>) -> Result<ContainerSpec, Serv
         }
     }
     Ok(spec)
+}
+
+/// The container that stands for a service whose name space or volumes others share.
+fn first_container<'v>(view: &View<'v>, service: &str) -> Option<&'v ContainerId> {
+    let all = view.replicas(service)?.all();
+    all.min_by_key(|c| (c.state != State::Running, c.number())).map(|container| &container.id)
 }
 
 fn labels(
@@ -88,7 +91,8 @@ fn labels(
     put(labels::SERVICE, replica.service.to_string());
     put(labels::NUMBER, replica.number.to_string());
     put(labels::ONE_OFF, "False".to_owned());
-    put(labels::CONFIG_HASH, service.config_hash.clone());
+    let config_hash = service.config_hash.resolve(|service| first_container(view, service));
+    put(labels::CONFIG_HASH, config_hash.unwrap_or_default());
     put(labels::IMAGE, image.map(ToString::to_string).unwrap_or_default());
     put(labels::DEPENDS_ON, depends_on.join(","));
     put(labels::VERSION, labels::COMPOSE_VERSION.to_owned());

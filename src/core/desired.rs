@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::config_hash::ConfigHash;
 use super::ids::{ServiceName, StackName};
 use super::live::LiveSettings;
 use super::spec::{ContainerSpec, Endpoint, Resources};
@@ -91,7 +92,7 @@ pub struct Service {
     /// What must be there before its containers start.
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// Compose's hash of the service, as `docker compose up` writes it.
-    pub config_hash: String,
+    pub config_hash: ConfigHash,
 }
 
 /// How a service's image comes to be on the engine.

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::config_hash::ConfigHash;
 use super::desired::Service;
 use super::fields::{self, FieldChange};
 use super::ids::Revision;
@@ -49,7 +50,8 @@ pub fn judge(service: &Service, revision: &Revision, container: &Container, obse
         .collect();
     let same_spec = match container.revision() {
         Some(made_from) if made_from.as_str().starts_with(SCHEME) => made_from == *revision,
-        _ => container.labels.get(labels::CONFIG_HASH).is_some_and(|hash| *hash == service.config_hash),
+        _ => matches!(&service.config_hash, ConfigHash::Fixed(hash)
+            if container.labels.get(labels::CONFIG_HASH) == Some(hash)),
     };
     changes.extend(fields::reference_changes(service, container, observed));
     changes.extend(fields::cpu_form_change(&service.resources, &container.resources, &observed.engine));

@@ -119,6 +119,61 @@ fn the_operator_makes_what_compose_makes_field_by_field() {
     }
 }
 
+/// Services that share name spaces and volumes, one that is built, one of another project's network, and names.
+fn entangled(project: &Project) -> String {
+    let image = project.named("built");
+    format!(
+        "services:
+  base:
+    {SLEEPER}
+    volumes: [shared:/shared, named:/named]
+    ipc: shareable
+  side:
+    {SLEEPER}
+    network_mode: service:base
+    ipc: service:base
+    pid: service:base
+    volumes_from: [base]
+    environment: [\"TEXT=<@container0;&>\"]
+    env_file: [side.env]
+  built:
+    build: {{context: ., dockerfile_inline: \"FROM compose-operator-test/busybox:1\\nLABEL made=here\"}}
+    image: {image}
+    command: [\"sh\", \"-c\", \"trap 'exit 0' TERM; sleep 600 & wait\"]
+    networks: {{labelled: {{aliases: [other]}}}}
+networks: {{labelled: {{name: {0}-net, labels: {{a: b}}, driver_opts: {{com.docker.network.driver.mtu: \"1400\"}}}}}}
+volumes: {{shared: {{}}, named: {{name: {0}-vol, labels: {{keep: \"yes\"}}}}}}
+",
+        project.name
+    )
+}
+
+#[test]
+fn shared_name_spaces_builds_and_named_networks_change_hands_both_ways_without_a_restart() {
+    let project = Project::new("shared");
+    project.write("side.env", "SECRET=canary\n");
+    project.compose(&entangled(&project));
+    let lives = || {
+        let all = project.containers();
+        all.iter().map(|(name, container)| (name.clone(), container.life())).collect::<Vec<_>>()
+    };
+    project.apply();
+    let before = lives();
+    let up = project.docker_compose(&["up", "-d"]);
+    assert_eq!((up.code, lives()), (0, before), "{up}");
+
+    let down = project.docker_compose(&["down", "-t", "0"]);
+    assert_eq!(down.code, 0, "{down}");
+    let up = project.docker_compose(&["up", "-d"]);
+    assert_eq!(up.code, 0, "{up}");
+    let before = lives();
+    project.assert_nothing_to_do("compose.yaml");
+    let said = project.apply();
+    assert!(said.steps().is_empty() && lives() == before, "{said}");
+    let removed = project.docker_compose(&["down", "-t", "0", "--rmi", "all"]);
+    assert_eq!(removed.code, 0, "{removed}");
+}
+
 /// A part of a container without what two runs cannot share, and without an order where none is meant.
 fn normal(container: &Container, part: &str) -> Value {
     let mut value = container.0[part].clone();

@@ -9,6 +9,7 @@ use compose_operator::controller::execute::Allowed;
 use compose_operator::controller::observe::Observer;
 use compose_operator::controller::reconcile::{Outcome, Reconciler};
 use compose_operator::controller::report::{Report, Silent};
+use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Network, Origin, Service, Volume};
 use compose_operator::core::ids::{ServiceName, StackName};
 use compose_operator::core::live::{LiveSettings, Software};
@@ -41,7 +42,8 @@ pub(crate) fn stack() -> Desired {
 
 /// A service of image `app:1` on the stack's network.
 pub(crate) fn service(replicas: u32) -> Service {
-    let mut service = Service { replicas, config_hash: "compose-hash".into(), ..Service::default() };
+    let mut service =
+        Service { replicas, config_hash: ConfigHash::Fixed("compose-hash".into()), ..Service::default() };
     service.spec.image = "app:1".into();
     service.resources.restart = RestartPolicy::UnlessStopped;
     service.networks.insert("shop_default".into(), Endpoint::default());

@@ -4,6 +4,7 @@
 //! Whatever the operator cannot carry over yet is a fault at its place (see `refused`), never dropped in silence.
 
 mod build;
+mod config_hash;
 mod container;
 mod mounts;
 mod networks;
@@ -67,7 +68,6 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
     let service = source.service;
     let mut spec = container::container(source, findings);
     let (command, live) = redis::live(source, &mut spec, findings);
-    let hashes = source.places.project.service_hashes.get(source.name);
     Service {
         replicas: replicas(source, findings),
         container_name: (!service.container_name.is_empty()).then(|| service.container_name.clone()),
@@ -81,7 +81,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         networks: networks::endpoints(source),
         live,
         depends_on: depends_on(source, findings),
-        config_hash: hashes.map(|hashes| hashes.resolved.clone()).unwrap_or_default(),
+        config_hash: config_hash::config_hash(source),
     }
 }
 
