@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Container, Project, REDIS, SLEEPER, free_port};
+use crate::stage::{BUSYBOX, Container, Project, REDIS, SLEEPER, docker, free_port};
 
 /// A bit of everything that ordinary files have.
 fn platform(port: u16) -> String {
@@ -172,6 +172,42 @@ fn shared_name_spaces_builds_and_named_networks_change_hands_both_ways_without_a
     assert!(said.steps().is_empty() && lives() == before, "{said}");
     let removed = project.docker_compose(&["down", "-t", "0", "--rmi", "all"]);
     assert_eq!(removed.code, 0, "{removed}");
+}
+
+#[test]
+fn what_another_version_of_compose_wrote_is_judged_by_what_it_is() {
+    let service = |mode: &str| {
+        format!("services:\n  web:\n    {SLEEPER}\n    environment: {{MODE: {mode}}}\n    mem_limit: 32m\n")
+    };
+    let project = Project::with("version", &service("live"));
+    let up = project.docker_compose(&["up", "-d"]);
+    assert_eq!(up.code, 0, "{up}");
+    let made = project.container("web-1");
+    docker(&["rm", "-f", &made.id()]);
+
+    // The same container, by a Compose that hashes the same file to another value.
+    let mut labels = made.0["Config"]["Labels"].as_object().unwrap().clone();
+    labels["com.docker.compose.version"] = json!("2.11.0");
+    labels["com.docker.compose.config-hash"] = json!("0".repeat(64));
+    let labels: Vec<String> =
+        labels.iter().map(|(name, value)| format!("--label={name}={}", value.as_str().unwrap())).collect();
+    let (name, network) = (project.named("web-1"), format!("--network={}_default", project.name));
+    let head =
+        ["run", "-d", "--name", &name, &network, "--network-alias=web", "--env=MODE=live", "--memory=32m"];
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let tail = [BUSYBOX, "sh", "-c", "trap 'exit 0' TERM; sleep 600 & wait"];
+    docker(&[&head[..], &labels, &tail].concat());
+    let before = project.container("web-1").life();
+
+    project.assert_nothing_to_do("compose.yaml");
+    let said = project.apply();
+    assert!(said.steps().is_empty() && project.container("web-1").life() == before, "{said}");
+
+    // What is really another thing is still replaced.
+    project.compose(&service("other"));
+    project.apply();
+    let now = project.containers();
+    assert!(now.len() == 1 && now.values().all(|container| container.life() != before), "{:?}", now.keys());
 }
 
 /// A part of a container without what two runs cannot share, and without an order where none is meant.
