@@ -154,3 +154,14 @@ fn a_password_from_the_environment_opens_the_server_and_is_never_shown() {
     heard += &project.operator(&["status", "-f", "stack.yaml", "-o", "json"]).all();
     assert!(!heard.contains(canary), "{heard}");
 }
+
+#[test]
+fn a_server_with_a_file_of_its_own_or_with_no_settings_at_all_converges() {
+    let compose = format!(
+        "services:\n  plain: {{image: {REDIS}, command: redis-server}}\n  filed:\n    image: {REDIS}\n    command: redis-server /redis.conf\n    volumes: [./redis.conf:/redis.conf]\n"
+    );
+    let project = Project::with("unnamed", &compose);
+    project.write("redis.conf", "maxmemory 20mb\n");
+    project.apply();
+    project.assert_nothing_to_do("compose.yaml");
+}

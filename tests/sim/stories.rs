@@ -108,6 +108,14 @@ fn redis_settings_change_live_and_drift_is_put_back() {
 }
 
 #[test]
+fn a_redis_whose_settings_no_file_names_is_not_asked_for_them() {
+    let stage = Stage::new();
+    let desired = with(stack(), "cache", service(1).image("redis:7").redis(&[]));
+    stage.converge(&desired);
+    assert_calls(&stage.converge(&desired), &[]);
+}
+
+#[test]
 fn a_new_revision_starts_first_and_every_replica_is_served_all_the_while() {
     let stage = Stage::new();
     stage.converge(&with(stack(), "web", service(2).checked()));

@@ -169,6 +169,9 @@ impl Planner<'_> {
 
     fn set_live(&mut self, name: &ServiceName, service: &Service, container: &Container) {
         let Some(live) = service.live.as_ref().filter(|_| container.state == State::Running) else { return };
+        if !fields::has_live_settings(service, container) {
+            return;
+        }
         if let LiveState::Failed(message) = &container.live {
             let message = format!("its settings cannot be read: {message}");
             self.look_again(name, container, Reason::LiveUnreadable, message);

@@ -14,11 +14,17 @@ pub fn live_changes(service: &Service, container: &Container) -> Vec<(String, St
         .into_iter()
         .filter(|(key, value)| found.get(key) != Some(value))
         .map(|(key, value)| {
-            let from = found.get(&key).map(|found| shown(&key, found));
-            let change = FieldChange::new(format!("redis.{key}"), from, Some(shown(&key, &value)));
+            let from = found.get(&key).map(|found| live_value(&key, found));
+            let change = FieldChange::new(format!("redis.{key}"), from, Some(live_value(&key, &value)));
             (key, value, change)
         })
         .collect()
+}
+
+/// Whether there is any live setting to look after: a server that has its settings from a file of its own, or none, is
+/// not asked for them.
+pub fn has_live_settings(service: &Service, container: &Container) -> bool {
+    !wanted(service, container).is_empty()
 }
 
 /// What the files say, and redis' own default for what the container was started with and the files no longer say.
@@ -34,7 +40,8 @@ fn wanted(service: &Service, container: &Container) -> BTreeMap<String, String> 
     wanted
 }
 
-fn shown(key: &str, value: &str) -> String {
+/// A live setting as a person writes it.
+pub fn live_value(key: &str, value: &str) -> String {
     match value.parse() {
         Ok(bytes) if key == "maxmemory" || key.ends_with("-size") => match size(bytes) {
             text if text.ends_with(|c: char| c.is_ascii_uppercase()) => format!("{}b", text.to_lowercase()),

@@ -7,7 +7,7 @@ mod spec;
 
 use serde::Serialize;
 
-pub use live::live_changes;
+pub use live::{has_live_settings, live_changes, live_value};
 pub use networks::{Membership, network_changes};
 pub use resources::{ResourceDelta, cpu_form_change, resource_changes};
 pub use spec::{reference_changes, spec_changes};
