@@ -15,7 +15,7 @@ use crate::stack::{self, Loaded, Stack};
 
 /// The loader's options, with the process's environment and directory in them.
 pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
-    let working_dir = std::env::current_dir().context("the current directory cannot be found")?;
+    let working_dir = current_dir()?;
     Ok(LoadOptions {
         files: args.files.clone(),
         project_name: args.project_name.clone(),
@@ -25,6 +25,15 @@ pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
         environment: environment(),
         working_dir,
     })
+}
+
+/// The current directory, by the name that the shell knows it under: through a symbolic link there are two, and
+/// Compose takes that one for its labels and for what is mounted from there.
+fn current_dir() -> anyhow::Result<PathBuf> {
+    let real = std::env::current_dir().context("the current directory cannot be found")?;
+    let named = std::env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+    let same = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == real);
+    Ok(named.filter(same).unwrap_or(real))
 }
 
 /// The process's environment. A variable that is not text cannot be meant by any `${…}`.
@@ -98,8 +107,7 @@ impl NearFiles {
 
     /// Seen from where the process is.
     pub(super) fn here() -> anyhow::Result<Self> {
-        let working_dir = std::env::current_dir().context("the current directory cannot be found")?;
-        Ok(Self { working_dir })
+        Ok(Self { working_dir: current_dir()? })
     }
 }
 

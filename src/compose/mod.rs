@@ -37,6 +37,7 @@ pub mod yaml;
 
 pub use assemble::load;
 pub use errors::{Diagnostic, Diagnostics};
+pub(crate) use files::clean;
 pub use files::{DiskFiles, FileError, FileView, MAX_FILE_BYTES, MemoryFiles};
 pub use interpolate::MAX_EXPANDED_BYTES;
 pub use loader::MAX_LOADS;

@@ -13,7 +13,7 @@ use super::validate::validate;
 use crate::compose::FileView;
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::compose::yaml::{Node, Span};
-use crate::compose::{self, LoadOptions, Project};
+use crate::compose::{self, LoadOptions, Project, clean};
 use crate::core::desired::Desired;
 
 /// A stack as its files declare it.
@@ -155,7 +155,9 @@ fn claim(name: &str, place: &Span, names: &mut BTreeMap<String, Span>) -> Option
 fn options_of(options: &LoadOptions, stack: &Declared<'_>) -> LoadOptions {
     let compose = &stack.manifest.spec.compose;
     let directory = stack.path.parent().map_or_else(|| options.working_dir.clone(), Path::to_owned);
-    let resolved = |paths: &[String]| paths.iter().map(|path| directory.join(path)).collect::<Vec<_>>();
+    // By the text alone, as Compose itself resolves paths: what is found, read and shown is one path.
+    let resolved =
+        |paths: &[String]| paths.iter().map(|path| clean(&directory.join(path))).collect::<Vec<_>>();
     let given =
         |paths: &[PathBuf]| paths.iter().map(|path| options.working_dir.join(path)).collect::<Vec<_>>();
     let mut environment = options.environment.clone();
