@@ -49,9 +49,10 @@ fn fields(schema: &Json, object: &Json, path: &str, found: &mut BTreeMap<String,
             let name = field["$ref"].as_str()?.rsplit('/').next()?;
             Some(schema["$defs"][name].clone())
         };
-        // An optional object is `anyOf: [$ref, null]`; a map has its values' schema.
-        let optional = field["anyOf"].as_array().into_iter().flatten().find_map(target);
-        let values = target(&field["additionalProperties"]);
+        // An object that may be left empty is `anyOf: [$ref, null]`; a map has its values' schema.
+        let optional = |field: &Json| field["anyOf"].as_array().into_iter().flatten().find_map(target);
+        let values = optional(&field["additionalProperties"]);
+        let optional = optional(field);
         let is_object = |schema: &Json| schema["properties"].is_object();
         if let Some(inner) = target(field).or(optional).filter(is_object) {
             fields(schema, &inner, &path, found);
@@ -125,6 +126,36 @@ fn the_readme_has_every_direct_dependency() {
     let lines = after.lines().take_while(|line| !line.starts_with("[profile"));
     let there = lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
     assert_eq!(told, there.filter(|name| !name.starts_with('#')).collect());
+}
+
+#[test]
+fn every_manifest_tells_editors_where_its_schema_is() {
+    let found = yaml_files(&["manifests", "examples"].map(|directory| root().join(directory)));
+    let manifests: Vec<_> =
+        found.iter().filter(|(_, text)| text.lines().any(|line| line.starts_with("apiVersion:"))).collect();
+    assert!(!manifests.is_empty());
+    for (path, text) in manifests {
+        let line = text.lines().find_map(|line| line.strip_prefix("# yaml-language-server: $schema="));
+        let line = line.unwrap_or_else(|| panic!("{} has no yaml-language-server line", path.display()));
+        let schema = fs::read_to_string(path.parent().unwrap().join(line))
+            .unwrap_or_else(|error| panic!("{}: {line}: {error}", path.display()));
+        assert_eq!(serde_json::from_str::<Json>(&schema).unwrap(), manifest::schema(), "{line}");
+    }
+}
+
+/// The YAML files under some directories, with their texts.
+fn yaml_files(directories: &[PathBuf]) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for path in directories.iter().flat_map(|directory| fs::read_dir(directory).unwrap()) {
+        let path = path.unwrap().path();
+        if path.is_dir() {
+            found.extend(yaml_files(&[path]));
+        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    found
 }
 
 #[test]

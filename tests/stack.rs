@@ -454,7 +454,7 @@ services:
                 "c.yaml:2:28: service `a` is limited to 4 MiB of memory (Docker takes 6 MiB or more)",
                 "c.yaml:3:50: service `b` reserves 128 MiB of memory, more than its limit of 64 MiB (raise the limit or lower the reservation)",
                 "c.yaml:4:82: service `c` reserves 1 processors, more than its limit of 0.5 (raise the limit or lower the reservation)",
-                "c.yaml:5:48: service `d` limits memory and swap together to 32 MiB, less than its memory limit of 64 MiB (`memswap_limit` counts the memory in: raise it)",
+                "c.yaml:5:48: service `d` limits memory and swap together to 32 MiB, less than its memory limit of 64 MiB (this limit counts the memory in: raise it)",
             ]
         );
     }

@@ -26,7 +26,7 @@ pub(super) fn decode(document: &Node) -> Result<Manifest, Vec<Diagnostic>> {
             Ok(_) => return Err(faults),
             Err(error) => {
                 let (path, message) = (steps(error.path()), error.inner().to_string());
-                if !schema.has_told(&path, &message) {
+                if !schema.has_told(document, &path, &message) {
                     faults.push(schema.wrong_value(document, &path, &message));
                 }
                 // Without the wrong value the next one shows; where nothing can be taken out, this was all.
@@ -46,7 +46,14 @@ impl Schema {
     /// Tells every field that is unknown or missing, at its place.
     fn check(&self, node: &Node, schema: &Json, what: &str, faults: &mut Vec<Diagnostic>) {
         let schema = self.resolve(schema);
-        let Some(mapping) = node.as_mapping() else { return };
+        let Some(mapping) = node.as_mapping() else {
+            // The types would take a list for the fields in their order.
+            if is_list_for_mapping(node, schema) {
+                let message = format!("`{what}` takes a mapping, not a list");
+                faults.push(Diagnostic::at(&node.span, message).label("expected a mapping"));
+            }
+            return;
+        };
         let known = schema.get("properties").and_then(Json::as_object);
         let others = schema.get("additionalProperties").filter(|others| others.is_object());
         for (key, entry) in &mapping.entries {
@@ -101,8 +108,16 @@ impl Schema {
     }
 
     /// Whether this error is one that [`Self::check`] has told with a place.
-    fn has_told(&self, path: &[String], message: &str) -> bool {
-        message.starts_with("missing field")
+    fn has_told(&self, document: &Node, path: &[String], message: &str) -> bool {
+        let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+        let in_list = (0..=path.len()).any(|length| {
+            let (steps, path) =
+                (steps.get(..length).unwrap_or_default(), path.get(..length).unwrap_or_default());
+            let (node, schema) = (document.lookup(steps), self.at(path));
+            node.zip(schema).is_some_and(|(node, schema)| is_list_for_mapping(node, schema))
+        });
+        in_list
+            || message.starts_with("missing field")
             || message.starts_with("unknown field")
             || (self.at(path).is_none() && !path.is_empty())
     }
@@ -122,6 +137,10 @@ impl Schema {
         let fault = Diagnostic::at(&node.span, format!("{name} takes {expected}, not {}", described(node)));
         fault.label(format!("expected {expected}"))
     }
+}
+
+fn is_list_for_mapping(node: &Node, schema: &Json) -> bool {
+    node.kind() == Kind::Sequence && schema.get("properties").is_some()
 }
 
 /// What to write for a field that is missing.

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 
 use super::quantity::{ByteSize, Cpus, Scalar};
+use crate::core::redis;
 
 /// One stack: a Compose project in the operator's care.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,7 +49,7 @@ pub enum Kind {
 pub struct Metadata {
     /// The Compose project name: it starts the name of every container, network and volume. Lower-case
     /// letters, digits, `-` and `_`; the first is a letter or a digit.
-    #[schemars(regex(pattern = "^[a-z0-9][a-z0-9_-]*$"))]
+    #[schemars(regex(pattern = "^[a-z0-9][a-z0-9_-]*$"), extend("examples" = ["shop"]))]
     pub name: String,
 }
 
@@ -60,6 +62,7 @@ pub struct Spec {
     /// Remove containers of services that the files no longer have. Volumes are never removed by this.
     pub prune: bool,
     /// What Compose cannot say about its services, by service name.
+    #[schemars(extend("propertyNames" = {"pattern": "^[a-zA-Z0-9._-]+$"}))]
     pub services: BTreeMap<String, ServiceOverlay>,
 }
 
@@ -69,13 +72,17 @@ pub struct Spec {
 pub struct ComposeFiles {
     /// The files, merged in this order. Without any, the nearest `compose.yaml` or `docker-compose.yml`
     /// in the manifest's directory or above it, as Compose finds it.
+    #[schemars(extend("examples" = [["../compose.yaml"], ["../compose.yaml", "../compose.production.yaml"]]))]
     pub files: Vec<String>,
     /// Files with variables for `${…}`, instead of the project directory's `.env`; later ones win.
+    #[schemars(extend("examples" = [["../.env"]]))]
     pub env_files: Vec<String>,
     /// Profiles whose services run too.
+    #[schemars(extend("examples" = [["debug"]]))]
     pub profiles: Vec<String>,
     /// What relative paths inside the Compose files are relative to. Without it, the directory of the
     /// first file.
+    #[schemars(extend("examples" = [".."]))]
     pub project_directory: Option<String>,
 }
 
@@ -84,6 +91,7 @@ pub struct ComposeFiles {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ServiceOverlay {
     /// How many containers run. Wins over `deploy.replicas` and `scale`.
+    #[schemars(range(max = 4_294_967_295_u32), extend("examples" = [2]))]
     pub replicas: Option<u32>,
     /// Processor, memory and process limits. They change without a restart.
     pub resources: ResourcesOverlay,
@@ -109,7 +117,12 @@ pub struct Limits {
     pub cpus: Option<Cpus>,
     /// Memory, as `512m` or `2G` (units of 1024). Docker takes 6 MiB or more.
     pub memory: Option<ByteSize>,
+    /// Memory and swap together, as Compose's `memswap_limit`; −1 for no limit. Without it and without that, twice the
+    /// memory.
+    #[schemars(range(min = -1), extend("not" = {"const": 0}, "examples" = ["1G", -1]))]
+    pub memory_swap: Option<ByteSize>,
     /// Processes and threads; −1 for no limit.
+    #[schemars(range(min = -1), extend("not" = {"const": 0}, "examples" = [200, -1]))]
     pub pids: Option<i64>,
 }
 
@@ -128,13 +141,17 @@ pub struct Reservations {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RedisOverlay {
     /// Memory for keys, as Redis writes it: `512mb`, `2gb`; 0 for no limit.
+    #[schemars(extend("type" = ["string", "integer"], "pattern" = r"^\s*[0-9]+([kKmMgG][bB]?|[bB])?\s*$", "minimum" = 0))]
+    #[schemars(extend("examples" = ["512mb", "2gb", 0]))]
     pub maxmemory: Option<Scalar>,
     /// What to evict when the memory is full.
     pub maxmemory_policy: Option<MaxmemoryPolicy>,
     /// Any other setting that Redis takes at run time, by its own name: `{hz: 20, appendonly: "yes"}`.
+    #[schemars(extend("propertyNames" = {"enum": redis::names().collect::<Vec<_>>()}, "examples" = [{"hz": 20, "appendonly": "yes"}]))]
     pub settings: BTreeMap<String, Scalar>,
     /// The variable in the service's environment that holds the server's password. Needed where the
     /// password is not in the command (`--requirepass`).
+    #[schemars(extend("examples" = ["REDIS_PASSWORD"]))]
     pub password_env: Option<String>,
 }
 
@@ -178,26 +195,49 @@ impl MaxmemoryPolicy {
 }
 
 /// The JSON Schema of a manifest, as `operator schema` prints it.
-pub fn schema() -> serde_json::Value {
+pub fn schema() -> Json {
     let mut schema = schemars::schema_for!(Manifest).to_value();
-    unwrap_descriptions(&mut schema);
+    polish(&mut schema);
     schema
 }
 
-/// Joins the lines of descriptions, which are as long as this file is wide, not as an editor's window is.
-fn unwrap_descriptions(schema: &mut serde_json::Value) {
+/// What the types do not say by themselves, everywhere in a schema.
+fn polish(schema: &mut Json) {
     match schema {
-        serde_json::Value::Object(fields) => {
-            for (name, value) in fields {
-                match value {
-                    serde_json::Value::String(text) if name == "description" => {
-                        *text = text.replace('\n', " ");
-                    }
-                    other => unwrap_descriptions(other),
-                }
+        Json::Object(fields) => {
+            // The lines of a description are as long as this file is wide, not as an editor's window is.
+            if let Some(Json::String(text)) = fields.get_mut("description") {
+                *text = text.replace('\n', " ");
             }
+            // Editors fill in a default that they are given: nothing is better than a page of nothing.
+            let empty =
+                |default: &Json| default.is_null() || default.as_object().is_some_and(|it| !it.is_empty());
+            if fields.get("default").is_some_and(empty) {
+                fields.shift_remove("default");
+            }
+            fields.values_mut().for_each(polish);
+            let required = fields.get("required").cloned().unwrap_or_default();
+            let is_required =
+                |name: &str| required.as_array().is_some_and(|all| all.iter().any(|it| it == name));
+            let properties = fields.get_mut("properties").and_then(Json::as_object_mut).into_iter().flatten();
+            properties.filter(|(name, _)| !is_required(name)).for_each(|(_, field)| allow_null(field));
+            fields.get_mut("additionalProperties").into_iter().for_each(allow_null);
         }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(unwrap_descriptions),
+        Json::Array(items) => items.iter_mut().for_each(polish),
+        _ => {}
+    }
+}
+
+/// A field that is there and empty is a field that is not there: `services:` with only comments under it.
+fn allow_null(schema: &mut Json) {
+    let Some(fields) = schema.as_object_mut() else { return };
+    if let Some(target) = fields.shift_remove("$ref") {
+        fields.insert("anyOf".to_owned(), json!([{ "$ref": target }, { "type": "null" }]));
+        return;
+    }
+    match fields.get_mut("type") {
+        Some(Json::Array(kinds)) if !kinds.contains(&json!("null")) => kinds.push(json!("null")),
+        Some(kind @ Json::String(_)) => *kind = json!([kind, "null"]),
         _ => {}
     }
 }

@@ -162,7 +162,13 @@ impl JsonSchema for Cpus {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": ["string", "number"], "pattern": r"^[0-9]*\.?[0-9]+$", "exclusiveMinimum": 0})
+        json_schema!({
+            "type": ["string", "number"],
+            // More than nothing, in digits.
+            "pattern": r"^\s*\+?(?=[0-9.]*[1-9])([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$",
+            "exclusiveMinimum": 0,
+            "examples": ["0.5", 2],
+        })
     }
 }
 
@@ -213,8 +219,9 @@ impl JsonSchema for ByteSize {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["string", "integer"],
-            "pattern": r"^\s*[0-9]+(\.[0-9]+)? ?[kKmMgGtTpP]?[iI]?[bB]?\s*$",
+            "pattern": r"^\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKmMgGtTpP]?[iI]?[bB]?\s*$",
             "minimum": 0,
+            "examples": ["512m", "2G"],
         })
     }
 }

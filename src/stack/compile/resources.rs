@@ -36,6 +36,7 @@ pub(super) fn resources(source: Source<'_>, findings: &mut Findings) -> Resource
     };
     replace(&mut resources.nano_cpus, overlay.limits.cpus.map(Cpus::nanos));
     replace(&mut resources.memory, overlay.limits.memory.map(ByteSize::bytes));
+    replace(&mut resources.memory_swap, overlay.limits.memory_swap.map(ByteSize::bytes));
     replace(&mut resources.pids_limit, overlay.limits.pids);
     replace(&mut resources.memory_reservation, overlay.reservations.memory.map(ByteSize::bytes));
     resources

@@ -110,14 +110,23 @@ impl Judge<'_> {
 
     fn swap(&self, findings: &mut Findings) {
         let resources = &self.service.resources;
+        let at = |message: String| {
+            let overlay = ["resources", "limits", "memorySwap"];
+            self.places.deciding(self.name, &overlay, &[&["memswap_limit"]], message)
+        };
+        if let Some(swap) = resources.memory_swap.filter(|swap| *swap < -1 || *swap == 0) {
+            let message = format!("service `{}` cannot have {swap} bytes of memory and swap", self.name);
+            findings
+                .faults
+                .push(at(message).help("give as much as the memory limit or more, or -1 for no limit"));
+        }
         let Some(swap) = resources.memory_swap.filter(|swap| *swap > 0) else { return };
-        let at = |message: String| self.places.in_service(self.name, &["memswap_limit"], message);
         match resources.memory {
             None => {
                 let message = format!("service `{}` limits swap but not memory", self.name);
                 findings
                     .faults
-                    .push(at(message).help("add a memory limit; `memswap_limit` is the two together"));
+                    .push(at(message).help("add a memory limit; this one is for the two together"));
             }
             Some(memory) if swap < memory => {
                 let message = format!(
@@ -126,7 +135,7 @@ impl Judge<'_> {
                     ByteSize::from_bytes(swap),
                     ByteSize::from_bytes(memory)
                 );
-                findings.faults.push(at(message).help("`memswap_limit` counts the memory in: raise it"));
+                findings.faults.push(at(message).help("this limit counts the memory in: raise it"));
             }
             Some(_) => {}
         }
