@@ -94,7 +94,9 @@ fn shop() -> Place {
 #[test]
 fn help_says_what_there_is() {
     assert_snapshot!("help", run("-h").seen());
-    for command in ["diff", "apply", "run", "status", "down", "config", "validate", "schema", "completion"] {
+    for command in
+        ["diff", "apply", "run", "status", "down", "config", "validate", "init", "schema", "completion"]
+    {
         assert_snapshot!(format!("help-{command}"), run(&format!("{command} --help")).seen());
     }
 }
@@ -295,4 +297,156 @@ mod simulated {
     fn a_service_that_is_not_there_is_an_error() {
         assert_snapshot!("sim-diff-unknown-service", run(&shop(), "diff apy").seen());
     }
+}
+
+/// `init`, on files and on what runs.
+mod init {
+    use super::*;
+
+    const SIM: &str = "--engine sim --engine-state state.json";
+
+    fn run(place: &Place, line: &str) -> Ran {
+        place.run(&format!("{line} {SIM}"))
+    }
+
+    fn read(place: &Place, path: &str) -> String {
+        fs::read_to_string(place.dir.path().join("shop").join(path)).unwrap()
+    }
+
+    #[test]
+    fn files_that_do_not_run_yet_get_a_manifest_with_what_could_be_set() {
+        let place = shop();
+        assert_snapshot!("init-files", run(&place, "init").seen());
+        assert_snapshot!("init-files-manifest", read(&place, "manifests/shop.yaml"));
+        assert_eq!(read(&place, "manifests/stack.schema.json"), super::run("schema").out);
+        assert_eq!(place.run("validate").out, "shop: sound (2 services, 1 network, 1 volume)\n");
+        assert_eq!(run(&place, "apply").code, Some(0));
+        assert_eq!(run(&place, "diff").seen(), "exit 0\n--- stdout\nshop: nothing to do\n");
+
+        // Its samples say what holds: with the `# ` taken away, nothing changes.
+        let manifest = read(&place, "manifests/shop.yaml");
+        let (head, samples) = manifest.split_once("take the `# ` away.\n").unwrap();
+        let head = head.rsplit_once('\n').unwrap().0;
+        let samples = samples.replace("    # ", "    ");
+        assert!(samples.contains("    api:\n      replicas: 2\n"), "{samples}");
+        fs::write(place.dir.path().join("shop/manifests/shop.yaml"), format!("{head}\n{samples}")).unwrap();
+        assert_eq!(run(&place, "diff").seen(), "exit 0\n--- stdout\nshop: nothing to do\n");
+    }
+
+    #[test]
+    fn what_runs_otherwise_than_the_files_say_is_kept() {
+        let more = "    redis: {redis: {maxmemory: 512mb, settings: {hz: 20, save: \"\"}}, resources: {limits: {cpus: 0.5}}}\n";
+        let manifest =
+            MANIFEST.replace("{replicas: 3}", "{replicas: 3, resources: {limits: {pids: 90}}}") + more;
+        let place = Place::new(&[("compose.yaml", COMPOSE), ("all/fair.yaml", &manifest)]);
+        assert_eq!(run(&place, "apply -f all --profile dev").code, Some(0));
+        assert_snapshot!("init-kept", run(&place, "init -p fair -f compose.yaml").seen());
+        assert_snapshot!("init-kept-manifest", read(&place, "manifests/fair.yaml"));
+        assert_eq!(run(&place, "diff").seen(), "exit 0\n--- stdout\nfair: nothing to do\n");
+        assert_snapshot!("init-kept-json", run(&place, "init fair --to - -o json").seen());
+    }
+
+    #[test]
+    fn what_a_manifest_cannot_keep_is_told() {
+        let place = shop();
+        run(&place, "apply");
+        let edited = COMPOSE.replace("MODE: production", "MODE: canary").replace("redis:7", "redis:8");
+        fs::write(place.dir.path().join("shop/compose.yaml"), edited).unwrap();
+        assert_snapshot!("init-left", run(&place, "init").seen());
+    }
+
+    #[test]
+    fn a_manifest_that_is_there_stays_unless_it_is_forced() {
+        let place = Place::new(&[("compose.yaml", COMPOSE), ("manifests/shop.yaml", "mine")]);
+        assert_snapshot!("init-exists", run(&place, "init").seen());
+        assert_eq!(read(&place, "manifests/shop.yaml"), "mine");
+        assert_eq!(run(&place, "init --force").code, Some(0));
+        assert!(read(&place, "manifests/shop.yaml").contains("kind: Stack"));
+
+        let place = Place::new(&[("compose.yaml", COMPOSE), ("manifests/a.yaml", MANIFEST)]);
+        assert_snapshot!("init-declared-already", run(&place, "init -p fair --to manifests").seen());
+        // A directory that is there is one, and so is what ends like one.
+        assert_eq!(run(&place, "init -p fair --to new/").code, Some(0));
+        assert!(read(&place, "new/fair.yaml").contains("- ../compose.yaml"));
+        assert_snapshot!("init-of-a-manifest", run(&place, "init -f manifests/a.yaml").seen());
+    }
+
+    #[test]
+    fn a_manifest_can_be_printed_and_nothing_is_written() {
+        let place = shop();
+        let printed = run(&place, "init --to -");
+        assert_eq!(printed.code, Some(0), "{}", printed.err);
+        assert!(printed.out.starts_with("# The stack `shop`"), "{}", printed.out);
+        assert_eq!(printed.err, "shop: does not run here yet\n");
+        assert!(!place.dir.path().join("shop/manifests").exists());
+        fs::write(place.dir.path().join("shop/printed.yaml"), printed.out).unwrap();
+        assert_eq!(place.run("validate -f printed.yaml").code, Some(0));
+    }
+
+    #[test]
+    fn without_docker_the_manifest_is_made_from_the_files_alone() {
+        let place = shop();
+        assert_snapshot!("init-no-docker", place.run("init -H unix:///nowhere/docker.sock").seen());
+        assert_eq!(place.run("validate").code, Some(0));
+        let by_name = place.run("init shop -H unix:///nowhere/docker.sock");
+        assert!(by_name.code == Some(2) && by_name.err.contains("/nowhere/docker.sock"), "{}", by_name.err);
+    }
+
+    #[test]
+    fn what_cannot_be_found_or_written_is_an_error_with_the_way_out() {
+        let place = shop();
+        assert_snapshot!("init-unknown-project", run(&place, "init shoop").seen());
+        assert_snapshot!("init-unwritable", run(&place, "init --to compose.yaml/stack.yaml").seen());
+        assert_snapshot!("init-both", run(&place, "init shop -f compose.yaml").seen());
+        assert_eq!(run(&Place::new(&[]), "init").code, Some(2));
+    }
+
+    /// Names that YAML or a shell would read as something else, paths beside and above.
+    #[test]
+    fn odd_names_and_places_make_the_round_trip() {
+        let compose =
+            "services:\n  \"1.5\": {image: a, profiles: ['no']}\n  'no': {image: b}\n  '-x': {image: c}\n";
+        let odd = "it's a #1: \"file\" é";
+        let place = Place::new(&[
+            (&format!("{odd}/base.yaml"), compose),
+            ("more.yaml", "services: {'no': {init: true}}"),
+            ("my vars.env", "A=b"),
+        ]);
+        let mut command = Command::cargo_bin("operator").unwrap();
+        command.env_clear().current_dir(place.dir.path().join("shop"));
+        let files = ["-f", &format!("{odd}/base.yaml"), "-f", "more.yaml", "--env-file", "my vars.env"];
+        command.args(["init", "-p", "0", "--profile", "no", "--to", "deep/er/0 x.yaml"]).args(files);
+        let output = command.args(SIM.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_snapshot!("init-odd-manifest", read(&place, "deep/er/0 x.yaml"));
+        let sound = place.run("validate -f deep/er");
+        assert_eq!(sound.out, "0: sound (3 services, 1 network, 0 volumes)\n", "{}", sound.err);
+        assert!(
+            String::from_utf8_lossy(&output.stderr).ends_with("next: operator diff -f 'deep/er/0 x.yaml'\n")
+        );
+    }
+
+    #[test]
+    fn from_a_directory_below_the_files_it_goes_beside_the_files() {
+        let place = Place::new(&[("compose.yaml", COMPOSE), ("src/main.c", "")]);
+        let mut command = Command::cargo_bin("operator").unwrap();
+        command.env_clear().current_dir(place.dir.path().join("shop/src")).args(["init", "--engine", "sim"]);
+        assert!(command.output().unwrap().status.success());
+        assert!(read(&place, "manifests/shop.yaml").contains("- ../compose.yaml"));
+    }
+}
+
+#[test]
+fn a_directory_behind_a_link_has_the_name_that_the_shell_gives_it() {
+    let place = Place::new(&[("compose.yaml", "services: {a: {image: x, volumes: ['.:/here']}}")]);
+    let link = place.dir.path().join("link");
+    std::os::unix::fs::symlink(place.dir.path().join("shop"), &link).unwrap();
+    let config = |pwd: &Path| {
+        let mut command = Command::cargo_bin("operator").unwrap();
+        command.env_clear().env("PWD", pwd).current_dir(&link).args(["config"]);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert!(config(&link).contains("/link\n"), "{}", config(&link));
+    // A shell's word is taken only where it is true.
+    assert!(config(Path::new("/tmp")).contains("/shop\n"));
 }

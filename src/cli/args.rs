@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{apply, completion, config, diff, down, exit, run, schema, status, validate};
+use super::{apply, completion, config, diff, down, exit, init, run, schema, status, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,6 +13,7 @@ Examples:
   operator apply                      make it so, and wait until it is
   operator apply -f manifests/        all stacks of a directory
   operator -f compose.yaml status     a bare Compose file is a stack too
+  operator init shop                  a manifest for the Compose project `shop` that runs here
   operator run -f manifests/shop.yaml stay, and keep it so";
 
 /// Keeps Docker Compose stacks in the state that their files declare.
@@ -159,6 +160,9 @@ pub enum Command {
     /// Check the files without touching any engine
     #[command(long_about = validate::LONG, after_help = validate::EXAMPLES)]
     Validate,
+    /// Write a manifest for what is there already
+    #[command(long_about = init::LONG)]
+    Init(init::InitArgs),
     /// Print the JSON Schema of a manifest
     #[command(long_about = schema::LONG, after_help = schema::EXAMPLES)]
     Schema,

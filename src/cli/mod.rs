@@ -10,6 +10,7 @@ pub mod down;
 pub mod engine;
 pub mod exit;
 pub mod files;
+pub mod init;
 pub mod log;
 pub mod render;
 pub mod run;
@@ -72,6 +73,7 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Down(args) => down::run(args, cli, screen),
         Command::Config(args) => config::run(args, cli, screen),
         Command::Validate => validate::run(cli, screen),
+        Command::Init(args) => init::run(args, cli, screen),
         Command::Schema => schema::run(screen),
         Command::Completion(args) => completion::run(args, screen),
     }

@@ -105,6 +105,7 @@ fn finish(mut loader: Loader<'_>, setup: Setup, name: String, tree: Node) -> Res
         compose_files: setup.files,
         environment_files: setup.env_files,
         environment: setup.environment,
+        profiles: setup.profiles,
         network_hashes: model
             .networks
             .iter()

@@ -25,6 +25,8 @@ pub struct Project {
     pub model: Model,
     /// The canonical tree, as `config --format json` prints it but with single dollars.
     pub canonical: Json,
+    /// The profiles that are on.
+    pub profiles: Vec<String>,
     /// Services that are left out because none of their profiles is enabled; their env and label
     /// files are not read.
     pub disabled: BTreeMap<String, Service>,

@@ -15,6 +15,7 @@ mod diff;
 mod drift;
 mod errors;
 mod heal;
+mod init;
 mod interrupt;
 mod limits;
 mod order;

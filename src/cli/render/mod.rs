@@ -1,6 +1,7 @@
 //! What people and programs read: text with colours that a pipe never sees, JSON with a stable shape.
 
 pub mod diff;
+pub mod manifest;
 pub mod progress;
 pub mod status;
 mod style;
