@@ -9,6 +9,7 @@
 )]
 
 mod adopt;
+mod adopt_stacks;
 mod apply;
 mod daemon;
 mod diff;
