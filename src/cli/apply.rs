@@ -20,6 +20,8 @@ pub const DEFAULT_TIMEOUT: &str = "10m";
 pub const LONG: &str = "Converge once: make it so, and wait until it is.\n\n\
 Takes the steps that diff shows and waits until every service has its replicas, up to date and ready. Ctrl-C \
 ends after the calls under way and leaves a state that the next apply continues from.\n\n\
+What `docker compose up` started is taken over as it is. Volumes are never removed, and containers of services \
+that the files no longer have only where the manifest says `prune: true`.\n\n\
 Exit code 0: converged; 1: not converged in time or given up; 2: error.";
 
 /// Arguments of `apply`.

@@ -15,7 +15,8 @@ use crate::compose::Project;
 
 /// What `operator config --help` says.
 pub const LONG: &str = "Print the merged Compose files, as `docker compose config` does.\n\n\
-What a manifest adds is not in it: this is the Compose side, to compare with Compose's own.";
+What a manifest adds is not in it: this is the Compose side, to compare with Compose's own. Variables stand in it \
+with their values, passwords included: mind where it goes.";
 
 /// Arguments of `config`.
 #[derive(Args, Clone, Debug, Default)]

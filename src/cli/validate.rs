@@ -20,6 +20,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   operator validate                       the nearest stack
   operator validate -f manifests/         all manifests of a directory
+  operator validate -f compose.yaml       a Compose file on its own
   operator validate -o json | jq .faults  for a program";
 
 /// Loads everything and says what is wrong.
