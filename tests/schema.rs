@@ -118,27 +118,28 @@ fn what_the_loader_takes_the_schema_takes() {
     }
 }
 
+/// What is wrong at the head of a manifest.
+const WRONG_HEADS: &[&str] = &[
+    "kind: Stack\nmetadata: {name: shop}\n",
+    "apiVersion: compose-operator/v1\nmetadata: {name: shop}\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\n",
+    "apiVersion: compose-operator/v2\nkind: Stack\nmetadata: {name: shop}\n",
+    "apiVersion: compose-operator/v1\nkind: Pile\nmetadata: {name: shop}\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\nmetadata:\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {}\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: }\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: 1}\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: Shop}\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: -shop}\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: shop, labels: {}}\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: shop}\nspecs: {}\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: shop}\nspec: []\n",
+    "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: [shop]\n",
+];
+
 #[test]
 fn what_the_loader_refuses_for_its_shape_the_schema_refuses() {
-    let mut cases: Vec<String> = [
-        "kind: Stack\nmetadata: {name: shop}\n",
-        "apiVersion: compose-operator/v1\nmetadata: {name: shop}\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\n",
-        "apiVersion: compose-operator/v2\nkind: Stack\nmetadata: {name: shop}\n",
-        "apiVersion: compose-operator/v1\nkind: Pile\nmetadata: {name: shop}\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata:\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {}\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: }\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: 1}\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: Shop}\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: -shop}\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: shop, labels: {}}\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: shop}\nspecs: {}\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: shop}\nspec: []\n",
-        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: [shop]\n",
-    ]
-    .map(str::to_owned)
-    .into();
+    let mut cases: Vec<String> = WRONG_HEADS.iter().map(|text| (*text).to_owned()).collect();
     cases.extend(
         [
             "[{files: []}, true]",
