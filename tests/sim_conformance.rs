@@ -15,6 +15,7 @@ use compose_operator::clock::VirtualClock;
 use compose_operator::core::action::NewContainer;
 use compose_operator::core::desired;
 use compose_operator::core::failure::{Failure, FailureKind};
+use compose_operator::core::files::{File, Files, Owner};
 use compose_operator::core::ids::{ContainerId, Replica, ServiceName};
 use compose_operator::core::observed::{Container, State};
 use compose_operator::core::spec::{ContainerSpec, Endpoint, Healthcheck, Mount, MountKind, Port, Resources};
@@ -22,6 +23,7 @@ use compose_operator::core::time::Timestamp;
 use compose_operator::engine::docker::Docker;
 use compose_operator::engine::sim::{Behaviour, Counting, SimEngine, Subject, World};
 use compose_operator::engine::{ReadEngine, WriteEngine};
+use compose_operator::secret::Secret;
 
 const IMAGE: &str = "compose-operator-test/busybox:1";
 const LABEL: &str = "compose-operator-test.conformance";
@@ -33,6 +35,7 @@ const MIB: i64 = 1 << 20;
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Create(usize, Kind),
+    Copy(usize, bool),
     Start(usize),
     Stop(usize),
     Unpause(usize),
@@ -60,9 +63,10 @@ enum Kind {
     Checked,
     WithoutProgram,
     WithoutImage,
+    ReadOnly,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Plain,
     Kind::OneNetwork,
     Kind::TwoNetworks,
@@ -73,6 +77,7 @@ const KINDS: [Kind; 10] = [
     Kind::Checked,
     Kind::WithoutProgram,
     Kind::WithoutImage,
+    Kind::ReadOnly,
 ];
 
 /// Names that no other run uses.
@@ -141,6 +146,7 @@ impl Names {
                 });
             }
             Kind::WithoutProgram => spec.entrypoint = Some(vec!["/no-such-program".into()]),
+            Kind::ReadOnly => spec.read_only = true,
             Kind::WithoutImage => spec.image = "compose-operator-test/no-such-image:1".into(),
         }
         new
@@ -174,6 +180,12 @@ impl<'e> Side<'e> {
                     }
                     Err(failure) => Err(failure),
                 }
+            }
+            Step::Copy(slot, by_number) => {
+                let owner = by_number.then_some(Owner { uid: 7, gid: 8 });
+                let file = File { content: Secret::new("content"), mode: 0o400, owner };
+                let files = Files::new("salt", BTreeMap::from([("/run/secrets/a".to_owned(), file)]));
+                engine.copy_files(&self.id(slot), &files).await
             }
             Step::Start(slot) => engine.start_container(&self.id(slot)).await,
             Step::Stop(slot) => engine.stop_container(&self.id(slot), Some(Duration::ZERO)).await,
@@ -289,7 +301,7 @@ fn steps(seed: u64) -> Vec<Step> {
     (0..CALLS)
         .map(|_| {
             let (slot, other) = (draw(SLOTS), draw(2));
-            match draw(20) {
+            match draw(22) {
                 0..=3 => Step::Create(slot, KINDS[draw(KINDS.len())]),
                 4..=7 => Step::Start(slot),
                 8 => Step::Stop(slot),
@@ -302,6 +314,7 @@ fn steps(seed: u64) -> Vec<Step> {
                 16 => Step::RemoveNetwork(other),
                 17 => Step::Connect(slot, other),
                 18 => Step::Disconnect(slot, other),
+                19 | 20 => Step::Copy(slot, other == 0),
                 _ if draw(2) == 0 => Step::CreateVolume,
                 _ => Step::RemoveVolume,
             }

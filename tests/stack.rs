@@ -366,6 +366,59 @@ volumes: {data: {}, shared: {external: true}}
     }
 
     #[test]
+    fn configs_and_secrets_with_their_content_are_copied_where_compose_copies_them() {
+        let text = "\
+services:
+  a:
+    image: x
+    configs: [app, {source: app, target: etc/app.conf, mode: 0440}, empty]
+    secrets: [key, {source: key, target: tls.key, uid: '7'}, {source: key, target: /k, gid: '8', mode: '0400'}]
+configs: {app: {content: 'a $${B}'}, empty: {environment: EMPTY}}
+secrets: {key: {environment: KEY}}
+";
+        let content = [("compose.yaml", text), (".env", "KEY=canary\nEMPTY=\n")];
+        let desired = desired(&["compose.yaml"], &content);
+        let service = service(&desired, "a");
+        assert!(!format!("{desired:?}").contains("canary"));
+        let seen: Vec<String> = service
+            .files
+            .iter()
+            .map(|(path, file)| {
+                let owner = file.owner.map(|owner| (owner.uid, owner.gid));
+                format!("{path} {:o} {owner:?} {}", file.mode, file.content.expose())
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                "/app 444 None a ${B}",
+                "/etc/app.conf 440 None a ${B}",
+                "/k 400 Some((0, 8)) canary",
+                "/run/secrets/key 444 None canary",
+                "/run/secrets/tls.key 444 Some((7, 0)) canary",
+            ]
+        );
+        assert!(service.spec.mounts.is_empty());
+    }
+
+    #[test]
+    fn a_secret_of_an_included_project_comes_from_its_own_variables() {
+        let included = "services: {a: {image: x, secrets: [key]}}\nsecrets: {key: {environment: KEY}}\n";
+        let content = [
+            ("compose.yaml", "include: [sub/compose.yaml]\n"),
+            ("sub/compose.yaml", included),
+            ("sub/.env", "KEY=included\n"),
+        ];
+        let found = |content: &[(&str, &str)]| {
+            let desired = desired(&["compose.yaml"], content);
+            let files = &service(&desired, "a").files;
+            files.iter().map(|(_, file)| file.content.expose().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&content), ["included"]);
+        assert_eq!(found(&[&content[..], &[(".env", "KEY=outer\n")]].concat()), ["outer"]);
+    }
+
+    #[test]
     fn configs_and_secrets_are_files_mounted_read_only() {
         let text = "\
 services:
@@ -422,6 +475,35 @@ services:
 
 mod refusing {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_copied_into_a_container_is_refused() {
+        let text = "\
+services:
+  a:
+    image: x
+    read_only: true
+    configs: [inline]
+    secrets: [{source: key, uid: root}]
+configs: {inline: {content: hello}}
+secrets: {key: {environment: NOT_SET_ANYWHERE}}
+";
+        assert_eq!(
+            refused(text),
+            [
+                "c.yaml:5:15: config `inline` cannot be copied into service `a`, whose root is read-only (write the content to a file and name it with `file:`, or leave out `read_only`)",
+                "c.yaml:8:30: the variable `NOT_SET_ANYWHERE` that secret `key` comes from is not set (set it in the environment or in `.env`)",
+            ]
+        );
+        let text = text.replace("    read_only: true\n", "").replace("NOT_SET_ANYWHERE", "KEY");
+        let told = faults(&["c.yaml"], &[("c.yaml", &text), (".env", "KEY=canary\n")]);
+        assert_eq!(
+            told,
+            [
+                "c.yaml:5:34: `root` is not the number of a user or group (write its number, as `id` prints it)"
+            ]
+        );
+    }
 
     fn refused(text: &str) -> Vec<String> {
         faults(&["c.yaml"], &[("c.yaml", text)])
@@ -517,16 +599,16 @@ services:
     annotations: {a: b}
     post_start: [{command: echo}]
     pull_policy: daily
-    configs: [inline]
+    configs: [swarms]
     networks: {default: {mac_address: '02:42:ac:11:00:02'}}
-configs: {inline: {content: hello}}
+configs: {swarms: {external: true}}
 ";
         let told = refused(text);
         let places: Vec<&str> =
             told.iter().filter_map(|fault| fault.split_once(": ")).map(|(place, _)| place).collect();
         assert_eq!(
             places,
-            ["c.yaml:4:18", "c.yaml:5:17", "c.yaml:6:18", "c.yaml:8:39", "c.yaml:9:29"],
+            ["c.yaml:4:18", "c.yaml:5:17", "c.yaml:6:18", "c.yaml:8:39", "c.yaml:9:30"],
             "{told:#?}"
         );
     }

@@ -9,6 +9,10 @@ use super::loader::{Loader, Scope};
 use super::setup::read_variables;
 use super::yaml::{Node, Value};
 
+/// Where the value of a variable of an included project is kept with the config or secret that comes from it: an
+/// extension, so that it is neither printed nor hashed.
+pub const INCLUDED_VALUE: &str = "x-#value";
+
 /// The sections that are taken over.
 const SECTIONS: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
 
@@ -118,7 +122,28 @@ fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<
     // A project directory that is not there stands for the one it would be in, to the reference.
     let directory = if loader.files.is_dir(&directory) { directory } else { parent(&directory) };
     let inner = Scope { directory, environment, chain: scope.chain.clone() };
-    loader.load_tree(&paths, &inner)
+    let mut tree = loader.load_tree(&paths, &inner)?;
+    if let Some(tree) = &mut tree {
+        keep_values(tree, &inner, scope);
+    }
+    Ok(tree)
+}
+
+/// Keeps the values of variables that configs and secrets come from where only the included project has them.
+fn keep_values(tree: &mut Node, inner: &Scope, outer: &Scope) {
+    for section in ["configs", "secrets"] {
+        let Some(objects) = tree.get_mut(section).and_then(Node::as_mapping_mut) else { continue };
+        for (_, object) in objects.iter_mut() {
+            let variable = object.get("environment").and_then(Node::as_text).map(ToOwned::to_owned);
+            let Some(variable) = variable.filter(|name| !outer.environment.contains_key(name)) else {
+                continue;
+            };
+            let span = object.span.clone();
+            if let (Some(value), Some(object)) = (inner.environment.get(&variable), object.as_mapping_mut()) {
+                object.set(INCLUDED_VALUE, Node::text(value, &span));
+            }
+        }
+    }
 }
 
 /// Adds resources to a document; what is there already has to be the same.

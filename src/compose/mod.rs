@@ -39,6 +39,7 @@ pub use assemble::load;
 pub use errors::{Diagnostic, Diagnostics};
 pub(crate) use files::clean;
 pub use files::{DiskFiles, FileError, FileView, MAX_FILE_BYTES, MemoryFiles};
+pub use include::INCLUDED_VALUE;
 pub use interpolate::MAX_EXPANDED_BYTES;
 pub use loader::MAX_LOADS;
 pub use options::LoadOptions;

@@ -38,6 +38,7 @@ pub async fn execute(
         Call::RemoveNetwork { id, .. } => engine.remove_network(id).await,
         Call::CreateVolume { volume, labels } => engine.create_volume(volume, labels).await,
         Call::RemoveVolume { name } => engine.remove_volume(name).await,
+        Call::CopyFiles { target, files } => engine.copy_files(&target.id, files).await,
         Call::StartContainer(target) => engine.start_container(&target.id).await,
         Call::StopContainer { target, grace } => engine.stop_container(&target.id, *grace).await,
         Call::UnpauseContainer(target) => engine.unpause_container(&target.id).await,

@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use crate::core::action::{Action, Call};
 use crate::core::desired::{DEFAULT_STOP_GRACE, Desired, Service};
 use crate::core::failure::Failure;
+use crate::core::files::Files;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{
@@ -140,6 +141,7 @@ impl<'e> Observer<'e> {
         match container {
             Some(mut container) => {
                 let before = self.observed.containers.get(&id);
+                container.files = before.map(|before| before.files.clone()).unwrap_or_default();
                 // Until it is asked again, the last answer of the same run stands.
                 if container.state == State::Running
                     && container.live == LiveState::Unread
@@ -218,6 +220,13 @@ impl<'e> Observer<'e> {
         {
             container.stopped_by_hand = true;
             self.signalled.insert(id.clone(), end);
+        }
+    }
+
+    /// We copied these files into it.
+    pub fn copied(&mut self, id: &ContainerId, files: &Files) {
+        if let Some(container) = self.observed.containers.get_mut(id) {
+            container.files.extend(files.copied());
         }
     }
 

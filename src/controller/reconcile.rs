@@ -307,8 +307,10 @@ impl<'e> Loop<'e> {
             self.look_again = true;
         }
         self.observer.saw(&self.desired, seen);
-        if let (Call::StopContainer { target, .. }, true) = (&action.call, result.is_ok()) {
-            self.observer.stopped(&target.id);
+        match &action.call {
+            Call::StopContainer { target, .. } if result.is_ok() => self.observer.stopped(&target.id),
+            Call::CopyFiles { target, files } if result.is_ok() => self.observer.copied(&target.id, files),
+            _ => {}
         }
         self.with.report.finished(&action, &result, took);
         self.memory.end(&action, result, now);

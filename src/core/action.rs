@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::desired::{Build, Network, Volume};
+use super::files::Files;
 use super::ids::{ContainerId, Replica, ServiceName};
 use super::live::LiveSettings;
 use super::observed::State;
@@ -70,6 +71,13 @@ pub enum Call {
     },
     /// Make a container.
     CreateContainer(Box<NewContainer>),
+    /// Copy files into a container.
+    CopyFiles {
+        /// Which.
+        target: Target,
+        /// What; all with an owner, or all without.
+        files: Box<Files>,
+    },
     /// Start a container.
     StartContainer(Target),
     /// Ask a container to end, and kill it when the grace is over.
@@ -264,6 +272,7 @@ impl Call {
             Self::CreateVolume { .. } => "create volume",
             Self::RemoveVolume { .. } => "remove volume",
             Self::CreateContainer(_) => "create container",
+            Self::CopyFiles { .. } => "copy files",
             Self::StartContainer(_) => "start container",
             Self::StopContainer { .. } => "stop container",
             Self::UnpauseContainer(_) => "unpause container",
@@ -289,6 +298,10 @@ impl Call {
             | Self::RemoveContainer(target)
             | Self::StopContainer { target, .. }
             | Self::UpdateContainer { target, .. } => target.name.clone(),
+            Self::CopyFiles { target, files } => {
+                let paths: Vec<&str> = files.iter().map(|(path, _)| path).collect();
+                format!("{} ← {}", target.name, paths.join(", "))
+            }
             Self::RenameContainer { target, name } => format!("{} → {name}", target.name),
             Self::ConnectNetwork { target, network, .. } => format!("{} → {network}", target.name),
             Self::DisconnectNetwork { target, network } => format!("{} ⊘ {network}", target.name),
@@ -303,6 +316,7 @@ impl Call {
             | Self::UnpauseContainer(target)
             | Self::RemoveContainer(target)
             | Self::StopContainer { target, .. }
+            | Self::CopyFiles { target, .. }
             | Self::RenameContainer { target, .. }
             | Self::UpdateContainer { target, .. }
             | Self::ConnectNetwork { target, .. }

@@ -103,6 +103,9 @@ fn labels(
     }
     put(labels::STACK, desired.stack.to_string());
     put(labels::REVISION, revision.to_string());
+    if !service.files.is_empty() {
+        put(labels::FILES, service.files.fingerprint().to_owned());
+    }
     all
 }
 

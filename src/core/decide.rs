@@ -20,6 +20,7 @@ use super::{create, labels, limits, order, ownership};
 
 mod claims;
 mod leave;
+mod prepare;
 mod service;
 mod tend;
 
@@ -361,7 +362,7 @@ fn otherwise(call: &Call) -> Reason {
         Call::CreateContainer(_) | Call::CreateNetwork { .. } | Call::CreateVolume { .. } => {
             Reason::CreateError
         }
-        Call::StartContainer(_) | Call::UnpauseContainer(_) => Reason::StartError,
+        Call::StartContainer(_) | Call::UnpauseContainer(_) | Call::CopyFiles { .. } => Reason::StartError,
         _ => Reason::UpdateError,
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::config_hash::ConfigHash;
+use super::files::Files;
 use super::ids::{ServiceName, StackName};
 use super::live::LiveSettings;
 use super::spec::{ContainerSpec, Endpoint, Resources};
@@ -83,6 +84,8 @@ pub struct Service {
     pub spec: ContainerSpec,
     /// The command exactly as written, live settings included: what a new container is given.
     pub command: Option<Vec<String>>,
+    /// What is copied into a new container.
+    pub files: Files,
     /// What the engine changes in place.
     pub resources: Resources,
     /// Networks by their engine name.

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::action::{Action, Call, Precondition};
+use super::labels;
 use super::observed::{Container, Network};
 use super::ownership;
 use super::replace::Strategy;
@@ -39,6 +40,8 @@ pub enum Promise {
     NoDouble,
     /// An old container is not removed before its replacement is ready.
     ReplacementFirst,
+    /// A container does not start before its files are in it.
+    FilesFirst,
 }
 
 impl fmt::Display for Violation {
@@ -78,6 +81,7 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
         }
         return match action.call {
             Call::StopContainer { .. } => stops_too_many(container, others, view),
+            Call::StartContainer(_) => starts_unfilled(container, view),
             Call::RemoveContainer(_) => removes_too_early(container, view),
             _ => None,
         };
@@ -122,6 +126,19 @@ fn stops_too_many(container: &Container, others: &[Action], view: &View<'_>) -> 
     };
     let left = replicas.all().filter(|c| c.is_ready() && c.id != container.id && !stopping(c)).count();
     (left < usize::try_from(service.replicas).unwrap_or(usize::MAX)).then_some(Promise::Availability)
+}
+
+/// Whether files are to be copied into this container first. One of an older revision has what it had when it ran.
+fn starts_unfilled(container: &Container, view: &View<'_>) -> Option<Promise> {
+    let service = view.desired.services.get(container.service()?)?;
+    let replicas = view.replicas(container.service()?)?;
+    let is_current = replicas.current.iter().any(|current| current.id == container.id);
+    let unfilled = if is_current {
+        service.files.missing(&container.files).is_some()
+    } else {
+        container.started_at.is_none() && container.labels.contains_key(labels::FILES)
+    };
+    unfilled.then_some(Promise::FilesFirst)
 }
 
 /// Whether this is the old container of a replacement that is not ready yet.

@@ -39,6 +39,9 @@ pub const STACK: &str = "compose-operator.stack";
 /// The revision that a container was made from.
 pub const REVISION: &str = "compose-operator.revision";
 
+/// Fingerprint of the files that were copied into a container; only on those that get some.
+pub const FILES: &str = "compose-operator.files";
+
 /// The Compose whose names, labels and hashes these are.
 pub const COMPOSE_VERSION: &str = "2.40.3";
 

@@ -12,6 +12,7 @@ pub mod desired;
 pub mod diff;
 pub mod failure;
 pub mod fields;
+pub mod files;
 pub mod guard;
 pub mod ids;
 pub mod labels;

@@ -20,6 +20,11 @@ pub fn of(service: &Service) -> Revision {
     hash.update(serde_json::to_vec(&service.spec).unwrap_or_default());
     hash.update([0]);
     hash.update(service.container_name.as_deref().unwrap_or_default());
+    // What came to be later counts only where it is there, so that a revision stays what it was.
+    if !service.files.is_empty() {
+        hash.update([0]);
+        hash.update(service.files.fingerprint());
+    }
     Revision::new(format!("{SCHEME}{}", hex::encode(hash.finalize())))
 }
 
@@ -57,6 +62,7 @@ pub fn judge(service: &Service, revision: &Revision, container: &Container, obse
     changes.extend(fields::cpu_form_change(&service.resources, &container.resources, &observed.engine));
     if !same_spec {
         let known = changes.len();
+        changes.extend(fields::files_change(service, container));
         changes.extend(fields::spec_changes(service, container, image, &observed.engine));
         let by_label = container.revision().is_some_and(|made_from| made_from.as_str().starts_with(SCHEME));
         if changes.len() == known && by_label {

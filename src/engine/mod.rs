@@ -13,6 +13,7 @@ use futures_util::stream::LocalBoxStream;
 use crate::core::action::NewContainer;
 use crate::core::desired;
 use crate::core::failure::Failure;
+use crate::core::files::Files;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Image, Network, State, Volume};
@@ -143,6 +144,9 @@ pub trait WriteEngine: ReadEngine {
 
     /// Makes a container on its first network (all of them where the engine can); its id.
     fn create_container<'a>(&'a self, new: &'a NewContainer) -> Answer<'a, ContainerId>;
+
+    /// Copies files into a container, over what is there. The directories to them are made.
+    fn copy_files<'a>(&'a self, id: &'a ContainerId, files: &'a Files) -> Answer<'a, ()>;
 
     /// Starts a container.
     fn start_container<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, ()>;

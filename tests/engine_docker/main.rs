@@ -11,6 +11,7 @@ mod connections;
 mod containers;
 mod events;
 mod failures;
+mod files;
 mod limits;
 mod live;
 mod objects;

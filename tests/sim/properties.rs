@@ -11,6 +11,8 @@ use compose_operator::core::action::Action;
 use compose_operator::core::desired::{Condition, Desired, Service};
 use compose_operator::core::diff::diff;
 use compose_operator::core::ids::ServiceName;
+use compose_operator::core::labels;
+use compose_operator::core::observed::State;
 use compose_operator::core::view::View;
 use compose_operator::engine::sim::World;
 use compose_operator::rehearse::rehearse;
@@ -31,6 +33,7 @@ struct Piece {
     kind: u8,
     image: u8,
     depends: bool,
+    secret: Option<u8>,
 }
 
 /// A stack of up to four services; later ones may depend on the one before.
@@ -43,8 +46,8 @@ struct Sketch {
 fn a_piece() -> impl Strategy<Value = Piece> {
     let memory = prop::option::of(32..512_i64);
     let env = prop::option::of(0..3_u8);
-    (0..4_u32, any::<bool>(), memory, env, 0..5_u8, 1..3_u8, any::<bool>()).prop_map(
-        |(replicas, checked, memory, env, kind, image, depends)| Piece {
+    (0..4_u32, any::<bool>(), memory, env, 0..5_u8, 1..3_u8, any::<bool>(), prop::option::of(0..2_u8))
+        .prop_map(|(replicas, checked, memory, env, kind, image, depends, secret)| Piece {
             replicas,
             checked,
             memory,
@@ -52,8 +55,8 @@ fn a_piece() -> impl Strategy<Value = Piece> {
             kind,
             image,
             depends,
-        },
-    )
+            secret,
+        })
 }
 
 fn a_sketch() -> impl Strategy<Value = Sketch> {
@@ -72,6 +75,9 @@ impl Piece {
         }
         if let Some(env) = self.env {
             service = service.env("A", &env.to_string());
+        }
+        if let Some(secret) = self.secret {
+            service = service.secret(&secret.to_string());
         }
         match self.kind {
             0 => service.but(|s| s.replicas = s.replicas.min(1)).published(8080),
@@ -166,6 +172,16 @@ impl Mischief {
     }
 }
 
+/// Containers that run without the files that were to be in them.
+fn unfilled(world: &World) -> Vec<String> {
+    let running = world.containers().values().filter(|sim| sim.container.state == State::Running);
+    let unfilled = running.filter(|sim| {
+        let wanted = sim.container.labels.get(labels::FILES);
+        wanted.is_some() && sim.files.get("/run/secrets/key") != wanted
+    });
+    unfilled.map(|sim| sim.container.name.clone()).collect()
+}
+
 /// The steps that an `apply` takes, as a preview names them.
 #[derive(Default)]
 struct Taken(RefCell<Vec<Taking>>);
@@ -225,6 +241,7 @@ proptest! {
         prop_assert_eq!(more, Vec::<String>::new());
         let observed = stage.observe(&desired);
         prop_assert_eq!(diff(&View::new(&desired, &observed)), Vec::new());
+        prop_assert_eq!(stage.engine.look(unfilled), Vec::<String>::new());
         prop_assert!(marks.is_subset(&stage.engine.look(World::marks)), "data was lost");
     }
 

@@ -11,12 +11,15 @@ use compose_operator::controller::reconcile::{Outcome, Reconciler};
 use compose_operator::controller::report::{Report, Silent};
 use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Network, Origin, Service, Volume};
+use compose_operator::core::files::{File, Files};
 use compose_operator::core::ids::{ServiceName, StackName};
 use compose_operator::core::live::{LiveSettings, Software};
 use compose_operator::core::observed::{Container, Image, Observed};
 use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
-use compose_operator::engine::sim::{SimEngine, World};
+use compose_operator::engine::sim::{Fault, FaultPlan, SimEngine, When, World};
+use futures_util::FutureExt;
+use futures_util::future::Either;
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -98,6 +101,15 @@ pub(crate) trait Words: Sized {
 
     fn named(self, name: &str) -> Self {
         self.but(|service| service.container_name = Some(name.into()))
+    }
+
+    /// With a secret that is copied into it.
+    fn secret(self, content: &str) -> Self {
+        self.but(|service| {
+            let content = compose_operator::secret::Secret::new(content);
+            let file = File { content, mode: 0o444, owner: None };
+            service.files = Files::new("shop", BTreeMap::from([("/run/secrets/key".into(), file)]));
+        })
     }
 
     fn once(self) -> Self {
@@ -194,6 +206,25 @@ impl Stage {
         (outcome.expect("the loop waits on the clock only"), self.engine.mutations().split_off(before))
     }
 
+    /// An operator that dies at its `nth` mutating call from now on, and whether it did.
+    pub(crate) fn crash_at(&self, desired: &Desired, nth: u64, applied: bool) -> bool {
+        let (_, so_far) = self.engine.call_counts();
+        let plan = FaultPlan::none().with(When::Mutation(so_far + nth), Fault::Crash { applied });
+        self.engine.set_faults(plan);
+        let until = Some(Duration::from_mins(30));
+        let report = Silent;
+        let reconciler = self.reconciler(&report);
+        let crashed = self.clock.run(async {
+            // A dead operator waits for nothing: neither for answers nor for a time that never comes.
+            let work = reconciler.converge(desired.clone(), until, std::future::pending()).boxed_local();
+            let crash = self.engine.crashed().boxed_local();
+            matches!(futures_util::future::select(crash, work).await, Either::Left(_))
+        });
+        self.engine.set_faults(FaultPlan::none());
+        self.engine.revive();
+        crashed.expect("the loop waits on the clock only")
+    }
+
     /// `apply`, which must converge.
     pub(crate) fn converge(&self, desired: &Desired) -> Vec<String> {
         let (outcome, calls) = self.apply(desired);
@@ -207,6 +238,23 @@ impl Stage {
         let stop = compose_operator::clock::Clock::sleep(&self.clock, duration);
         let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
         self.clock.run(self.reconciler(&Silent).run(desired.clone(), updates, stop)).expect("it ends");
+        self.engine.mutations().split_off(before)
+    }
+
+    /// The same, while something else happens.
+    pub(crate) fn run_beside(
+        &self,
+        desired: &Desired,
+        duration: Duration,
+        beside: impl Future<Output = ()>,
+    ) -> Vec<String> {
+        let before = self.engine.mutations().len();
+        let stop = compose_operator::clock::Clock::sleep(&self.clock, duration);
+        let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
+        let report = Silent;
+        let reconciler = self.reconciler(&report);
+        let run = reconciler.run(desired.clone(), updates, stop);
+        self.clock.run(async { futures_util::future::join(run, beside).await }).expect("it ends");
         self.engine.mutations().split_off(before)
     }
 

@@ -1,5 +1,6 @@
 //! THE table of fields: how each may change. Deciding, the diff and the documentation read it.
 
+mod files;
 mod live;
 mod networks;
 mod resources;
@@ -7,6 +8,7 @@ mod spec;
 
 use serde::Serialize;
 
+pub use files::files_change;
 pub use live::{has_live_settings, live_changes, live_value};
 pub use networks::{Membership, network_changes};
 pub use resources::{ResourceDelta, cpu_form_change, resource_changes};

@@ -155,6 +155,8 @@ fn by_words_on_objects(lower: &str) -> Option<FailureKind> {
         "unable to set memory limit",
         "unable to find user",
         "unable to find group",
+        "getent unable to find",
+        "rootfs is marked read-only",
         "cannot update container",
         "error while creating mount source path",
         "invalid mount config",

@@ -56,6 +56,7 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
         spec,
         live: LiveState::Unread,
         stopped_by_hand: false,
+        files: BTreeMap::new(),
         id,
     })
 }

@@ -11,6 +11,7 @@ use super::{Answer, EngineEvent, Listed, Progress, ReadEngine, WriteEngine};
 use crate::core::action::NewContainer;
 use crate::core::desired;
 use crate::core::failure::{Failure, FailureKind};
+use crate::core::files::Files;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Image, Network, Volume};
@@ -26,6 +27,7 @@ mod context;
 mod create;
 mod events;
 mod exec;
+mod files;
 mod images;
 mod inspect;
 mod limits;
@@ -171,6 +173,10 @@ impl WriteEngine for Docker {
 
     fn create_container<'a>(&'a self, new: &'a NewContainer) -> Answer<'a, ContainerId> {
         Box::pin(create::create(self, new))
+    }
+
+    fn copy_files<'a>(&'a self, id: &'a ContainerId, files: &'a Files) -> Answer<'a, ()> {
+        Box::pin(files::copy(self, id, files))
     }
 
     fn start_container<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, ()> {

@@ -34,6 +34,7 @@ pub enum CallKind {
     CreateVolume,
     RemoveVolume,
     CreateContainer,
+    CopyFiles,
     StartContainer,
     StopContainer,
     UnpauseContainer,
@@ -47,7 +48,7 @@ pub enum CallKind {
 
 impl CallKind {
     /// All kinds.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Info,
         Self::ListContainers,
         Self::InspectContainer,
@@ -64,6 +65,7 @@ impl CallKind {
         Self::CreateVolume,
         Self::RemoveVolume,
         Self::CreateContainer,
+        Self::CopyFiles,
         Self::StartContainer,
         Self::StopContainer,
         Self::UnpauseContainer,
@@ -99,6 +101,7 @@ impl CallKind {
             Self::CreateVolume => "create volume",
             Self::RemoveVolume => "remove volume",
             Self::CreateContainer => "create container",
+            Self::CopyFiles => "copy files",
             Self::StartContainer => "start container",
             Self::StopContainer => "stop container",
             Self::UnpauseContainer => "unpause container",
@@ -212,7 +215,7 @@ mod tests {
     #[test]
     fn reading_comes_before_writing_in_the_list_of_kinds() {
         let mutating: Vec<_> = CallKind::ALL.iter().filter(|kind| kind.is_mutating()).collect();
-        assert_eq!(mutating.len(), 16);
+        assert_eq!(mutating.len(), 17);
         assert_eq!(mutating.first().map(|kind| kind.verb()), Some("pull image"));
     }
 }

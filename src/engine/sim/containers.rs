@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::desired::DEFAULT_STOP_GRACE;
 use crate::core::failure::FailureKind;
+use crate::core::files::Files;
 use crate::core::ids::ContainerId;
 use crate::core::observed::{Container, Health, State};
 use crate::core::spec::{MountKind, Resources};
@@ -47,6 +48,9 @@ pub struct SimContainer {
     pub(super) held_ports: Held,
     /// Names of the volumes behind mounts that show none, by path.
     pub(super) anonymous: BTreeMap<String, String>,
+    /// What was copied into it, by path: the fingerprint stands for the content.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     pub(super) software: Software,
     pub(super) timers: BTreeMap<Timer, Timestamp>,
 }
@@ -67,6 +71,7 @@ impl SimContainer {
             home: None,
             held_ports: Held::new(),
             anonymous: BTreeMap::new(),
+            files: BTreeMap::new(),
             software: Software::default(),
             timers: BTreeMap::new(),
         }
@@ -218,6 +223,16 @@ impl World {
         self.index.names.remove(&old);
         self.index.names.insert(name.to_owned(), id.clone());
         self.tell(id, "rename", &[("oldName", format!("/{old}"))]);
+        Ok(())
+    }
+
+    /// Copies files into a container, running or not.
+    pub(super) fn copy_files(&mut self, id: &ContainerId, files: &Files) -> Result<(), Refusal> {
+        let sim = self.container_mut(id)?;
+        if sim.container.spec.read_only {
+            return Err(Refusal::invalid("container rootfs is marked read-only"));
+        }
+        sim.files.extend(files.copied());
         Ok(())
     }
 

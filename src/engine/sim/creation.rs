@@ -84,6 +84,7 @@ impl World {
             networks: self.attachments(new),
             live: LiveState::Unread,
             stopped_by_hand: false,
+            files: BTreeMap::new(),
         };
         set_network_mode(&mut container);
         container

@@ -80,7 +80,7 @@ fn usual(kind: CallKind) -> Duration {
         | CallKind::RemoveVolume
         | CallKind::RenameContainer => 5,
         CallKind::MemoryUsage => 10,
-        CallKind::UnpauseContainer | CallKind::UpdateContainer => 20,
+        CallKind::UnpauseContainer | CallKind::UpdateContainer | CallKind::CopyFiles => 20,
         CallKind::RemoveContainer => 30,
         CallKind::CreateNetwork
         | CallKind::RemoveNetwork

@@ -73,6 +73,7 @@ impl World {
             self.index.ports.hold(id, &sim.held_ports);
             sim.software = software(container);
         }
+        sim.files = std::mem::take(&mut sim.container.files);
         sim.container.live = LiveState::Unread;
         self.containers.insert(id.clone(), sim);
         self.carry_on(id);
@@ -146,6 +147,7 @@ impl World {
             networks: BTreeMap::<String, Attachment>::new(),
             live: LiveState::Unread,
             stopped_by_hand: false,
+            files: BTreeMap::new(),
         });
         sim.starts = 1;
         sim.behaviour = Behaviour::runs();

@@ -8,6 +8,7 @@ use futures_util::future::FutureExt;
 use crate::core::action::NewContainer;
 use crate::core::desired;
 use crate::core::failure::Failure;
+use crate::core::files::Files;
 use crate::core::ids::ContainerId;
 use crate::core::live::LiveSettings;
 use crate::core::spec::{Endpoint, Resources};
@@ -112,6 +113,13 @@ impl WriteEngine for SimEngine {
         let kind = CallKind::CreateContainer;
         let text = format!("{} {}", kind.verb(), new.name);
         self.call(kind, &new.name, text, |world| world.create_container(new)).boxed_local()
+    }
+
+    fn copy_files<'a>(&'a self, id: &'a ContainerId, files: &'a Files) -> Answer<'a, ()> {
+        let kind = CallKind::CopyFiles;
+        let paths: Vec<&str> = files.iter().map(|(path, _)| path).collect();
+        let text = format!("{} ← {}", self.text(kind, id), paths.join(", "));
+        self.call(kind, id.as_str(), text, |world| world.copy_files(id, files)).boxed_local()
     }
 
     fn start_container<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, ()> {

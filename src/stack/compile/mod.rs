@@ -6,6 +6,7 @@
 mod build;
 mod config_hash;
 mod container;
+mod files;
 mod mounts;
 mod networks;
 mod redis;
@@ -77,6 +78,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         },
         spec,
         command,
+        files: files::files(source, findings),
         resources: resources::resources(source, findings),
         networks: networks::endpoints(source),
         live,

@@ -13,7 +13,7 @@ use crate::core::spec::{Mount, MountKind};
 use crate::stack::faults::{Findings, Places};
 
 /// Where secrets are mounted unless their target is absolute.
-const SECRETS: &str = "/run/secrets/";
+pub(super) const SECRETS: &str = "/run/secrets/";
 
 /// The project's volumes by key.
 pub(super) fn volumes(places: Places<'_>) -> BTreeMap<String, Volume> {
@@ -153,12 +153,7 @@ fn file(
     if object.external {
         refuse("external", format!("{what} `{key}` is external, which only Swarm has"), "use `file:`");
     } else if !object.content.is_empty() || !object.environment.is_empty() {
-        let field = if object.content.is_empty() { "environment" } else { "content" };
-        refuse(
-            field,
-            format!("{what} `{key}` with `{field}` is not supported yet"),
-            "write the content to a file and name it with `file:`",
-        );
+        // Its content is copied in, see `files`.
     } else if !object.driver.is_empty() || !object.template_driver.is_empty() {
         let field = if object.driver.is_empty() { "template_driver" } else { "driver" };
         refuse(field, format!("{what} `{key}` has a driver, which only Swarm takes"), "use `file:`");
@@ -181,7 +176,7 @@ fn file(
 }
 
 /// Where a config or secret is mounted: its absolute target, else under a base directory.
-fn below(base: &str, reference: &model::FileReference) -> String {
+pub(super) fn below(base: &str, reference: &model::FileReference) -> String {
     match reference.target.as_str() {
         "" => format!("{base}{}", reference.source),
         absolute if absolute.starts_with('/') => target(absolute),
