@@ -6,6 +6,7 @@
 
 #![expect(clippy::expect_used, reason = "a comparison that cannot be made is a failed test")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
@@ -58,6 +59,7 @@ enum Kind {
     TwoNetworks,
     HostPort,
     NamedVolume,
+    AnonymousVolume,
     Limited,
     TooLittleMemory,
     Checked,
@@ -66,12 +68,13 @@ enum Kind {
     ReadOnly,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Plain,
     Kind::OneNetwork,
     Kind::TwoNetworks,
     Kind::HostPort,
     Kind::NamedVolume,
+    Kind::AnonymousVolume,
     Kind::Limited,
     Kind::TooLittleMemory,
     Kind::Checked,
@@ -136,6 +139,7 @@ impl Names {
                 });
             }
             Kind::NamedVolume => mount(self.volume()),
+            Kind::AnonymousVolume => mount(String::new()),
             Kind::Limited => new.resources.memory = Some(64 * MIB),
             Kind::TooLittleMemory => new.resources.memory = Some(MIB),
             Kind::Checked => {
@@ -157,11 +161,13 @@ impl Names {
 struct Side<'e> {
     engine: &'e dyn WriteEngine,
     ids: [Option<ContainerId>; SLOTS],
+    /// Volumes that the engine named.
+    volumes: RefCell<BTreeSet<String>>,
 }
 
 impl<'e> Side<'e> {
     fn new(engine: &'e dyn WriteEngine) -> Self {
-        Self { engine, ids: [const { None }; SLOTS] }
+        Self { engine, ids: [const { None }; SLOTS], volumes: RefCell::default() }
     }
 
     fn id(&self, slot: usize) -> ContainerId {
@@ -244,6 +250,7 @@ impl<'e> Side<'e> {
                 continue;
             }
             let found = self.engine.inspect_container(&line.id).await.expect("answered").expect("there");
+            self.volumes.borrow_mut().extend(found.anonymous.values().cloned());
             seen.push(describe(&found, &of_id));
             let ports: BTreeSet<_> = line.ports.iter().collect();
             seen.push(format!("line {} {:?} {:?} {ports:?}", line.name, line.state, line.health));
@@ -279,10 +286,11 @@ fn describe(container: &Container, networks: &BTreeMap<&str, &str>) -> String {
     let never = container.state == State::Created;
     let finished = container.finished_at.is_some() && !never;
     format!(
-        "container {} {:?} health {:?} exit {} error {} started {started} finished {finished} oom {} \
+        "container {} {:?} anonymous {:?} health {:?} exit {} error {} started {started} finished {finished} oom {} \
          labels {:?} spec {spec} limits {limits} on {places:?}",
         container.name,
         container.state,
+        container.anonymous.keys(),
         container.health,
         container.exit_code,
         !container.error.is_empty(),
@@ -368,7 +376,7 @@ fn compare(runtime: &tokio::runtime::Runtime, docker: &Docker, seed: u64) -> Res
             break;
         }
     }
-    runtime.block_on(clean_up(docker, &names));
+    runtime.block_on(clean_up(docker, &names, &real.volumes.borrow()));
     result
 }
 
@@ -385,7 +393,7 @@ fn broken(world: &mut World, names: &Names, slot: usize, broken: bool) {
     }
 }
 
-async fn clean_up(docker: &Docker, names: &Names) {
+async fn clean_up(docker: &Docker, names: &Names, anonymous: &BTreeSet<String>) {
     for line in docker.list_containers().await.expect("containers") {
         if line.labels.get(LABEL) == Some(&names.0) {
             let _ = docker.stop_container(&line.id, Some(Duration::ZERO)).await;
@@ -395,7 +403,9 @@ async fn clean_up(docker: &Docker, names: &Names) {
     for number in 0..2 {
         let _ = docker.remove_network(&names.network(number)).await;
     }
-    let _ = docker.remove_volume(&names.volume()).await;
+    for volume in anonymous.iter().chain([&names.volume()]) {
+        let _ = docker.remove_volume(volume).await;
+    }
 }
 
 fn seeds() -> Range<u64> {

@@ -8,7 +8,7 @@ use super::ids::Revision;
 use super::ids::{ContainerId, Replica, ServiceName};
 use super::labels;
 use super::observed::State;
-use super::spec::ContainerSpec;
+use super::spec::{ContainerSpec, Mount};
 use super::view::View;
 
 /// The name that a replica's container has at rest.
@@ -26,10 +26,12 @@ pub fn container(
     service: &Service,
     revision: &Revision,
     temporary_name: Option<String>,
+    heritage: BTreeMap<String, Mount>,
 ) -> Result<NewContainer, ServiceName> {
     let final_name = name(view.desired, service, replica);
     let mut spec = resolved(&service.spec, view)?;
     spec.command.clone_from(&service.command);
+    spec.mounts.extend(heritage);
     let mut networks = service.networks.clone();
     for endpoint in networks.values_mut() {
         endpoint.aliases.insert(final_name.clone());

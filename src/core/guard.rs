@@ -5,11 +5,11 @@
 
 use std::fmt;
 
-use super::action::{Action, Call, Precondition};
+use super::action::{Action, Call, NewContainer, Precondition};
 use super::labels;
 use super::observed::{Container, Network};
 use super::ownership;
-use super::replace::Strategy;
+use super::replace::{self, Strategy};
 use super::view::{self, View};
 
 /// A broken promise.
@@ -42,6 +42,8 @@ pub enum Promise {
     ReplacementFirst,
     /// A container does not start before its files are in it.
     FilesFirst,
+    /// Never two containers that write to one volume that nobody named: it goes from one to its successor.
+    SingleWriter,
 }
 
 impl fmt::Display for Violation {
@@ -81,6 +83,7 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
         }
         return match action.call {
             Call::StopContainer { .. } => stops_too_many(container, others, view),
+            Call::StartContainer(_) if writes_beside_another(container, view) => Some(Promise::SingleWriter),
             Call::StartContainer(_) => starts_unfilled(container, view),
             Call::RemoveContainer(_) => removes_too_early(container, view),
             _ => None,
@@ -106,7 +109,10 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
             let coming = others
                 .iter()
                 .any(|other| matches!(&other.call, Call::CreateContainer(o) if o.replica == new.replica));
-            (exists || coming).then_some(Promise::NoDouble)
+            if exists || coming {
+                return Some(Promise::NoDouble);
+            }
+            takes_what_is_taken(new, view).then_some(Promise::SingleWriter)
         }
         _ => None,
     }
@@ -126,6 +132,17 @@ fn stops_too_many(container: &Container, others: &[Action], view: &View<'_>) -> 
     };
     let left = replicas.all().filter(|c| c.is_ready() && c.id != container.id && !stopping(c)).count();
     (left < usize::try_from(service.replicas).unwrap_or(usize::MAX)).then_some(Promise::Availability)
+}
+
+fn writes_beside_another(container: &Container, view: &View<'_>) -> bool {
+    view.observed.containers.values().any(|other| replace::writes_beside(other, container))
+}
+
+/// Whether a new container would take over a volume that another successor has already.
+fn takes_what_is_taken(new: &NewContainer, view: &View<'_>) -> bool {
+    let Some(replicas) = view.replicas(new.replica.service.as_str()) else { return false };
+    let takes = |volume: &String| new.spec.mounts.values().any(|mount| mount.source == *volume);
+    replicas.current.iter().any(|current| current.anonymous.values().any(takes))
 }
 
 /// Whether files are to be copied into this container first. One of an older revision has what it had when it ran.

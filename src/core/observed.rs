@@ -105,6 +105,9 @@ pub struct Container {
     pub live: LiveState,
     /// Somebody else stopped or killed it through the engine since it last started.
     pub stopped_by_hand: bool,
+    /// The names of the volumes that nobody named, by their path in it.
+    #[serde(default)]
+    pub anonymous: BTreeMap<String, String>,
     /// Files that we have copied into it, with the fingerprint of their set. No engine tells: what another operator
     /// copied is not known, and is copied again before the next start.
     #[serde(default)]

@@ -1,12 +1,13 @@
 //! How a container is replaced: the new one beside the old, or after it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::desired::{Desired, Service};
 use super::ids::ServiceName;
-use super::observed::Container;
+use super::observed::{Container, Observed, State};
 use super::order;
-use super::spec::MountKind;
+use super::spec::{Mount, MountKind};
 
 /// The order of a replacement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub enum WhyStopFirst {
     HostNetwork,
     /// A volume that the single replica writes to: two writers could destroy its data.
     Volume(String),
+    /// A volume that nobody named and that the new container takes over; by its path.
+    AnonymousVolume(String),
     /// It holds a host port or name that now belongs to a service that it waits for.
     HandsOver {
         /// The port or name.
@@ -60,6 +63,13 @@ impl Strategy {
         claimed.map_or_else(|| Self::of(service), Self::StopFirst)
     }
 
+    /// Stop-first where the successor of `old` takes over a volume that both would write to.
+    pub fn with_heritage(service: &Service, old: &Container, observed: &Observed) -> Option<Self> {
+        let volumes = heritage(service, old, observed);
+        let (path, _) = volumes.into_iter().find(|(_, mount)| !mount.read_only)?;
+        Some(Self::StopFirst(WhyStopFirst::AnonymousVolume(path)))
+    }
+
     fn why_stop_first(service: &Service) -> Option<WhyStopFirst> {
         if let Some(port) = service.spec.ports.iter().find_map(super::spec::Port::fixed) {
             return Some(WhyStopFirst::HostPort(port));
@@ -87,6 +97,31 @@ impl Strategy {
     }
 }
 
+/// The volumes that the successor of a container takes over, by their path: those that nobody named, where the
+/// successor would otherwise get a new one. Compose does the same.
+pub fn heritage(service: &Service, old: &Container, observed: &Observed) -> BTreeMap<String, Mount> {
+    let image = observed.images.get(&service.spec.image);
+    let of_image = |path: &String| image.and_then(|image| image.defaults.mounts.get(path));
+    let taken = old.anonymous.iter().filter_map(|(path, name)| {
+        let mount = service.spec.mounts.get(path).or_else(|| of_image(path))?;
+        let anonymous = mount.kind == MountKind::Volume && mount.source.is_empty();
+        anonymous.then(|| (path.clone(), Mount { source: name.clone(), ..mount.clone() }))
+    });
+    taken.collect()
+}
+
+/// Whether two containers have a volume in common that nobody named.
+pub fn share_volume(one: &Container, other: &Container) -> bool {
+    one.anonymous.values().any(|name| other.anonymous.values().any(|its| its == name))
+}
+
+/// Whether `other` runs on a volume that nobody named and that `container` has too.
+pub fn writes_beside(other: &Container, container: &Container) -> bool {
+    other.id != container.id
+        && matches!(other.state, State::Running | State::Restarting | State::Paused)
+        && share_volume(other, container)
+}
+
 impl fmt::Display for WhyStopFirst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -100,6 +135,9 @@ impl fmt::Display for WhyStopFirst {
                 write!(f, "{to} takes over {what} from it, and it waits for {to}")
             }
             Self::Volume(name) => write!(f, "two writers could destroy the data of volume {name}"),
+            Self::AnonymousVolume(path) => {
+                write!(f, "it takes over the volume at {path}, and two writers could destroy its data")
+            }
         }
     }
 }

@@ -108,7 +108,11 @@ impl<'a> Replicas<'a> {
         let strategy = outdated
             .iter()
             .map(|old| Strategy::with_handover(name, service, old.container, desired))
-            .find(|strategy| *strategy != Strategy::StartFirst);
+            .find(|strategy| *strategy != Strategy::StartFirst)
+            .or_else(|| {
+                let mut old = outdated.iter().map(|old| old.container);
+                old.find_map(|old| Strategy::with_heritage(service, old, observed))
+            });
         Self { revision, strategy: strategy.unwrap_or_else(|| Strategy::of(service)), current, outdated }
     }
 

@@ -27,3 +27,4 @@ mod replace;
 mod scale;
 mod sim;
 mod stage;
+mod volumes;

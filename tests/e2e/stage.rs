@@ -233,7 +233,14 @@ impl Drop for Project {
                     said(Command::new("docker").args(what).args(all.lines()));
                 }
             };
-            remove(&["rm", "-fv"], &list(&["ps", "-aq"]));
+            // Those that one container took over from another do not go with it.
+            let mounts = "{{range .Mounts}}{{println .Name}}{{end}}";
+            let containers = list(&["ps", "-aq"]);
+            let volumes =
+                said(Command::new("docker").args(["inspect", "-f", mounts]).args(containers.lines())).out;
+            remove(&["rm", "-fv"], &containers);
+            let unnamed: Vec<&str> = volumes.lines().filter(|name| name.len() == 64).collect();
+            remove(&["volume", "rm"], &unnamed.join("\n"));
             remove(&["network", "rm"], &list(&["network", "ls", "-q"]));
             remove(&["volume", "rm", "-f"], &list(&["volume", "ls", "-q"]));
         }

@@ -6,3 +6,4 @@ mod files;
 mod properties;
 mod stage;
 mod stories;
+mod volumes;

@@ -34,6 +34,7 @@ struct Piece {
     image: u8,
     depends: bool,
     secret: Option<u8>,
+    scratch: bool,
 }
 
 /// A stack of up to four services; later ones may depend on the one before.
@@ -46,8 +47,18 @@ struct Sketch {
 fn a_piece() -> impl Strategy<Value = Piece> {
     let memory = prop::option::of(32..512_i64);
     let env = prop::option::of(0..3_u8);
-    (0..4_u32, any::<bool>(), memory, env, 0..5_u8, 1..3_u8, any::<bool>(), prop::option::of(0..2_u8))
-        .prop_map(|(replicas, checked, memory, env, kind, image, depends, secret)| Piece {
+    (
+        0..4_u32,
+        any::<bool>(),
+        memory,
+        env,
+        0..5_u8,
+        1..3_u8,
+        any::<bool>(),
+        prop::option::of(0..2_u8),
+        any::<bool>(),
+    )
+        .prop_map(|(replicas, checked, memory, env, kind, image, depends, secret, scratch)| Piece {
             replicas,
             checked,
             memory,
@@ -56,6 +67,7 @@ fn a_piece() -> impl Strategy<Value = Piece> {
             image,
             depends,
             secret,
+            scratch,
         })
 }
 
@@ -78,6 +90,9 @@ impl Piece {
         }
         if let Some(secret) = self.secret {
             service = service.secret(&secret.to_string());
+        }
+        if self.scratch {
+            service = service.scratch();
         }
         match self.kind {
             0 => service.but(|s| s.replicas = s.replicas.min(1)).published(8080),
@@ -241,6 +256,7 @@ proptest! {
         prop_assert_eq!(more, Vec::<String>::new());
         let observed = stage.observe(&desired);
         prop_assert_eq!(diff(&View::new(&desired, &observed)), Vec::new());
+        prop_assert_eq!(stage.engine.violations(), Vec::<String>::new());
         prop_assert_eq!(stage.engine.look(unfilled), Vec::<String>::new());
         prop_assert!(marks.is_subset(&stage.engine.look(World::marks)), "data was lost");
     }

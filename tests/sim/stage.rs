@@ -14,7 +14,7 @@ use compose_operator::core::desired::{Condition, Dependency, Desired, Network, O
 use compose_operator::core::files::{File, Files};
 use compose_operator::core::ids::{ServiceName, StackName};
 use compose_operator::core::live::{LiveSettings, Software};
-use compose_operator::core::observed::{Container, Image, Observed};
+use compose_operator::core::observed::{Container, Image, Observed, State};
 use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::sim::{Fault, FaultPlan, SimEngine, When, World};
@@ -103,6 +103,15 @@ pub(crate) trait Words: Sized {
         self.but(|service| service.container_name = Some(name.into()))
     }
 
+    /// With a volume that nobody named.
+    fn scratch(self) -> Self {
+        self.but(|service| {
+            let (kind, source) = (MountKind::Volume, String::new());
+            let mount = Mount { kind, source, read_only: false, options: BTreeMap::new() };
+            service.spec.mounts.insert("/scratch".into(), mount);
+        })
+    }
+
     /// With a secret that is copied into it.
     fn secret(self, content: &str) -> Self {
         self.but(|service| {
@@ -162,6 +171,20 @@ pub(crate) fn with_volume(mut desired: Desired, key: &str, service: &str) -> Des
     desired
 }
 
+/// What never holds at any moment: two programs that write to one volume that nobody named.
+fn sound(world: &World) -> Result<(), String> {
+    let mut writers: BTreeMap<&str, &str> = BTreeMap::new();
+    let up = |state| matches!(state, State::Running | State::Restarting | State::Paused);
+    for sim in world.containers().values().filter(|sim| up(sim.container.state)) {
+        for volume in sim.container.anonymous.values() {
+            if let Some(other) = writers.insert(volume, &sim.container.name) {
+                return Err(format!("{other} and {} write to one volume", sim.container.name));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// An engine and the time it lives in.
 pub(crate) struct Stage {
     pub(crate) clock: VirtualClock,
@@ -180,7 +203,7 @@ impl Stage {
             world.publish_image(reference, Image::default());
         }
         prepare(&mut world);
-        let engine = SimEngine::new(world, Rc::new(clock.clone()));
+        let engine = SimEngine::new(world, Rc::new(clock.clone())).with_oracle(|world, _| sound(world));
         Self { clock, engine }
     }
 
@@ -203,6 +226,7 @@ impl Stage {
             Some(Duration::from_mins(30)),
             std::future::pending(),
         ));
+        assert_eq!(self.engine.violations(), Vec::<String>::new());
         (outcome.expect("the loop waits on the clock only"), self.engine.mutations().split_off(before))
     }
 

@@ -3,6 +3,7 @@
 use super::super::ids::ServiceName;
 use super::super::observed::{Container, State};
 use super::super::reason::Reason;
+use super::super::replace;
 use super::super::spec::Port;
 use super::Planner;
 
@@ -22,6 +23,21 @@ impl Planner<'_> {
         let message = format!("waits until {} frees their host port", holder.name);
         self.wait(Some(service), &container.name, Reason::PortConflict, message, None);
         true
+    }
+}
+
+impl Planner<'_> {
+    /// Whether another container of the stack writes to one of its volumes that nobody named; says so.
+    pub(super) fn waits_for_volume(&mut self, service: &ServiceName, container: &Container) -> bool {
+        let Some(writer) = self.writer_beside(container) else { return false };
+        let message = format!("waits until {} stops: both would write to one volume", writer.name);
+        self.wait(Some(service), &container.name, Reason::RollingOut, message, None);
+        true
+    }
+
+    /// The container that has one of its anonymous volumes now.
+    pub(super) fn writer_beside(&self, container: &Container) -> Option<&Container> {
+        self.observed.containers.values().find(|other| replace::writes_beside(other, container))
     }
 }
 

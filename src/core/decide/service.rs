@@ -1,5 +1,7 @@
 //! How many containers of a service, and of which revision.
 
+use std::collections::BTreeMap;
+
 use super::super::action::{Call, Cause, NewContainer, Precondition};
 use super::super::create;
 use super::super::desired::Service;
@@ -7,7 +9,8 @@ use super::super::ids::{Replica, ServiceName};
 use super::super::limits;
 use super::super::observed::{Container, State};
 use super::super::reason::Reason;
-use super::super::replace::{Strategy, WhyStopFirst};
+use super::super::replace::{Strategy, WhyStopFirst, heritage, share_volume};
+use super::super::spec::Mount;
 use super::super::time::Timestamp;
 use super::super::view::{Outdated, Replicas, is_completed, serves};
 use super::{Planner, target};
@@ -81,7 +84,7 @@ impl Planner<'_> {
         }
         for _ in 0..missing {
             let cause = if have == 0 { Cause::Missing } else { Cause::ScaleUp { from, to } };
-            if !self.create(name, service, replicas, cause) {
+            if !self.create(name, service, replicas, cause, BTreeMap::new()) {
                 break;
             }
         }
@@ -115,6 +118,7 @@ impl Planner<'_> {
         service: &Service,
         replicas: &Replicas<'_>,
         cause: Cause,
+        heritage: BTreeMap<String, Mount>,
     ) -> bool {
         if !self.is_prepared(name, service) {
             return false;
@@ -126,7 +130,7 @@ impl Planner<'_> {
         let name_at_rest = create::name(self.desired, service, &replica);
         let holder = self.observed.containers.values().find(|container| container.name == name_at_rest);
         let temporary = holder.map(|holder| format!("{}_{name_at_rest}", holder.id.short()));
-        match create::container(self.view, &replica, service, &replicas.revision, temporary) {
+        match create::container(self.view, &replica, service, &replicas.revision, temporary, heritage) {
             Ok(new) => {
                 self.act(Some(name), Call::CreateContainer(Box::new(new)), cause, Precondition::None);
                 true
@@ -176,8 +180,19 @@ impl Planner<'_> {
         if total > wanted {
             self.retire(Some(name), old.container, old.cause());
         } else {
-            self.create(name, service, replicas, old.cause());
+            let heritage = self.heritage(service, replicas);
+            self.create(name, service, replicas, old.cause(), heritage);
         }
+    }
+
+    /// The volumes that the next container takes over: those of the next old one whose successor is not there yet.
+    fn heritage(&self, service: &Service, replicas: &Replicas<'_>) -> BTreeMap<String, Mount> {
+        let mut old: Vec<&Container> = replicas.outdated.iter().map(|old| old.container).collect();
+        old.sort_by_key(|old| goes_after(service, old));
+        let without_successor =
+            old.into_iter().filter(|old| !replicas.current.iter().any(|new| share_volume(new, old)));
+        let volumes = without_successor.map(|old| heritage(service, old, self.observed));
+        volumes.into_iter().find(|volumes| !volumes.is_empty()).unwrap_or_default()
     }
 
     fn wait_for_replacement(&mut self, name: &ServiceName, new: &Container, until: Option<Timestamp>) {
@@ -196,9 +211,9 @@ impl Planner<'_> {
         let serving: Vec<&Outdated<'_>> =
             replicas.outdated.iter().filter(|old| holds(old.container)).collect();
         let up = serving.len() + replicas.current.iter().filter(|c| is_up(c)).count();
-        if (hands_over || up >= usize::try_from(service.replicas).unwrap_or(usize::MAX))
-            && let Some(old) = serving.last()
-        {
+        let full = hands_over || up >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
+        let predecessor = serving.iter().find(|old| share_volume(old.container, new));
+        if let Some(old) = predecessor.or_else(|| serving.last().filter(|_| full)) {
             self.retire(Some(name), old.container, old.cause());
         } else {
             self.start(name, service, new, Cause::NotStarted);
@@ -228,6 +243,10 @@ impl Planner<'_> {
             }
         }
         for container in replicas.outdated.iter().map(|old| old.container) {
+            // Its place is taken by one that works.
+            if self.writer_beside(container).is_some() {
+                continue;
+            }
             match container.state {
                 State::Exited | State::Created if new_is_down && !is_completed(container, service) => {
                     self.start(name, service, container, cause());
@@ -292,10 +311,12 @@ fn still_needed<'a>(replicas: &Replicas<'a>, count: usize) -> Vec<&'a Container>
 
 /// The outdated container that goes next: first those that serve nobody, then the highest number.
 fn next_to_go<'a, 'b>(service: &Service, replicas: &'b Replicas<'a>) -> Option<&'b Outdated<'a>> {
-    replicas
-        .outdated
-        .iter()
-        .min_by_key(|old| (serves(old.container, service), std::cmp::Reverse(old.container.number())))
+    replicas.outdated.iter().min_by_key(|old| goes_after(service, old.container))
+}
+
+/// The order in which outdated containers go.
+fn goes_after(service: &Service, old: &Container) -> (bool, std::cmp::Reverse<u32>) {
+    (serves(old, service), std::cmp::Reverse(old.number()))
 }
 
 fn is_up(container: &Container) -> bool {

@@ -293,6 +293,7 @@ mod tests {
             networks: BTreeMap::new(),
             live: crate::core::observed::LiveState::Unread,
             stopped_by_hand: false,
+            anonymous: BTreeMap::new(),
             files: BTreeMap::new(),
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, HealthStatusEnum, NetworkSettings,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, HealthStatusEnum, MountPoint,
+    NetworkSettings,
 };
 use futures_util::future::try_join;
 
@@ -12,6 +13,7 @@ use super::{Docker, classify, limits, networks, spec};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::{ContainerId, ImageId};
 use crate::core::observed::{Attachment, Container, Health, LiveState, State};
+use crate::core::spec::{ContainerSpec, MountKind};
 use crate::core::time::Timestamp;
 
 pub(super) async fn inspect(docker: &Docker, id: &ContainerId) -> Result<Option<Container>, Failure> {
@@ -53,12 +55,23 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
         image_id: ImageId::new(found.image.unwrap_or_default()),
         resources: limits::read(&host, facts),
         networks: attachments(found.network_settings, spec.network_mode.as_deref(), &id),
-        spec,
         live: LiveState::Unread,
         stopped_by_hand: false,
+        anonymous: anonymous(&spec, found.mounts.unwrap_or_default()),
         files: BTreeMap::new(),
+        spec,
         id,
     })
+}
+
+/// The volumes behind its own mounts that name none. Those of `volumes_from` are others'.
+fn anonymous(spec: &ContainerSpec, mounts: Vec<MountPoint>) -> BTreeMap<String, String> {
+    let unnamed = |path: &str| {
+        let mount = spec.mounts.get(path);
+        mount.is_some_and(|mount| mount.kind == MountKind::Volume && mount.source.is_empty())
+    };
+    let named = mounts.into_iter().filter_map(|mount| Some((mount.destination?, mount.name?)));
+    named.filter(|(path, name)| unnamed(path) && !name.is_empty()).collect()
 }
 
 fn word(state: &ContainerState) -> State {

@@ -30,7 +30,8 @@ pub(super) fn write(mounts: &BTreeMap<String, Mount>, host: &mut HostConfig) -> 
                 tmpfs.insert(target.clone(), tmpfs_options(mount));
             }
             MountKind::Bind if !bind_needs_mount(mount) => binds.push(bind(target, mount)),
-            MountKind::Volume if !mount.source.is_empty() && !volume_needs_mount(mount) => {
+            // One that is taken over from another container stays out of `Binds`, as with Compose.
+            MountKind::Volume if !volume_name(&mount.source).is_empty() && !volume_needs_mount(mount) => {
                 binds.push(bind(target, mount));
             }
             _ => list.push(entry(target, mount)?),

@@ -39,13 +39,15 @@ impl World {
         self.check_disk()?;
         let mut spec = with_defaults(&new.spec, &image.defaults, &new.labels);
         let inherited = self.inherited_volumes(&spec.volumes_from)?;
-        let mut anonymous = self.provide_volumes(&mut spec.mounts)?;
+        let own = self.provide_volumes(&mut spec.mounts)?;
+        let mut anonymous = own.clone();
         for (path, volume) in inherited {
             if !spec.mounts.contains_key(&path) {
                 anonymous.insert(path, volume);
             }
         }
         let mut sim = SimContainer::new(self.as_made(new, &image, spec, limits));
+        sim.container.anonymous = own;
         sim.anonymous = anonymous;
         sim.home = new.first_network().map(|(name, _)| name.clone());
         let id = sim.container.id.clone();
@@ -84,6 +86,7 @@ impl World {
             networks: self.attachments(new),
             live: LiveState::Unread,
             stopped_by_hand: false,
+            anonymous: BTreeMap::new(),
             files: BTreeMap::new(),
         };
         set_network_mode(&mut container);

@@ -73,6 +73,7 @@ impl World {
             self.index.ports.hold(id, &sim.held_ports);
             sim.software = software(container);
         }
+        sim.anonymous.clone_from(&sim.container.anonymous);
         sim.files = std::mem::take(&mut sim.container.files);
         sim.container.live = LiveState::Unread;
         self.containers.insert(id.clone(), sim);
@@ -107,6 +108,13 @@ impl World {
                 let name = mount.source.clone();
                 self.add_volume(Volume { name, driver: "local".into(), labels: BTreeMap::new() }, false);
             }
+        }
+        for name in container.anonymous.values() {
+            if self.volumes.contains_key(name) {
+                continue;
+            }
+            let name = name.clone();
+            self.add_volume(Volume { name, driver: "local".into(), labels: BTreeMap::new() }, true);
         }
         let running = matches!(container.state, State::Running | State::Paused);
         for (name, attachment) in &container.networks {
@@ -147,6 +155,7 @@ impl World {
             networks: BTreeMap::<String, Attachment>::new(),
             live: LiveState::Unread,
             stopped_by_hand: false,
+            anonymous: BTreeMap::new(),
             files: BTreeMap::new(),
         });
         sim.starts = 1;
