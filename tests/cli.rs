@@ -198,10 +198,7 @@ fn what_is_wrong_with_a_compose_file_is_shown_where_it_is() {
         "validate-cycle",
         seen("services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [a]}\n")
     );
-    assert_snapshot!(
-        "validate-unsupported",
-        seen("services:\n  a: {image: x, post_start: [{command: echo}]}\n")
-    );
+    assert_snapshot!("validate-unsupported", seen("services:\n  a: {image: x, provider: {type: x}}\n"));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use compose_operator::core::action::NewContainer;
 use compose_operator::core::desired;
 use compose_operator::core::failure::{Failure, FailureKind};
 use compose_operator::core::files::{File, Files, Owner};
+use compose_operator::core::hooks::{Hook, Moment};
 use compose_operator::core::ids::{ContainerId, Replica, ServiceName};
 use compose_operator::core::observed::{Container, State};
 use compose_operator::core::spec::{ContainerSpec, Endpoint, Healthcheck, Mount, MountKind, Port, Resources};
@@ -37,6 +38,7 @@ const MIB: i64 = 1 << 20;
 enum Step {
     Create(usize, Kind),
     Copy(usize, bool),
+    Hook(usize, bool),
     Start(usize),
     Stop(usize),
     Unpause(usize),
@@ -193,6 +195,19 @@ impl<'e> Side<'e> {
                 let files = Files::new("salt", BTreeMap::from([("/run/secrets/a".to_owned(), file)]));
                 engine.copy_files(&self.id(slot), &files).await
             }
+            Step::Hook(slot, fails) => {
+                let command = vec![if fails { "false" } else { "true" }.to_owned()];
+                let hook = Hook {
+                    moment: Moment::PostStart,
+                    index: 0,
+                    command,
+                    user: None,
+                    privileged: false,
+                    working_dir: None,
+                    environment: Vec::new(),
+                };
+                engine.run_hook(&self.id(slot), &hook).await
+            }
             Step::Start(slot) => engine.start_container(&self.id(slot)).await,
             Step::Stop(slot) => engine.stop_container(&self.id(slot), Some(Duration::ZERO)).await,
             Step::Unpause(slot) => engine.unpause_container(&self.id(slot)).await,
@@ -309,7 +324,7 @@ fn steps(seed: u64) -> Vec<Step> {
     (0..CALLS)
         .map(|_| {
             let (slot, other) = (draw(SLOTS), draw(2));
-            match draw(22) {
+            match draw(24) {
                 0..=3 => Step::Create(slot, KINDS[draw(KINDS.len())]),
                 4..=7 => Step::Start(slot),
                 8 => Step::Stop(slot),
@@ -323,6 +338,7 @@ fn steps(seed: u64) -> Vec<Step> {
                 17 => Step::Connect(slot, other),
                 18 => Step::Disconnect(slot, other),
                 19 | 20 => Step::Copy(slot, other == 0),
+                21 | 22 => Step::Hook(slot, other == 0),
                 _ if draw(2) == 0 => Step::CreateVolume,
                 _ => Step::RemoveVolume,
             }

@@ -14,7 +14,8 @@ use super::files;
 use super::screen::Screen;
 use crate::controller::execute::Allowed;
 use crate::core::desired::{Desired, Origin, Teardown};
-use crate::core::ids::StackName;
+use crate::core::hooks::Hook;
+use crate::core::ids::{ServiceName, StackName};
 use crate::core::labels;
 use crate::core::limits::DEFAULT_PARALLEL;
 use crate::stack::Stack;
@@ -50,6 +51,8 @@ struct Doomed {
     origin: Origin,
     /// Volumes that the files name, by key, with their engine names; `None` without files.
     volumes: Option<BTreeMap<String, String>>,
+    /// What runs before a stop; known from the files only.
+    pre_stop: BTreeMap<ServiceName, Vec<Hook>>,
 }
 
 /// Removes the stacks.
@@ -68,7 +71,11 @@ pub fn run(args: &DownArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
         for volume in &volumes {
             screen.note(format_args!("volume {volume} goes, with its data"));
         }
-        let desired = Desired::teardown(doomed.stack.clone(), doomed.origin.clone(), Teardown { volumes });
+        let desired = Desired::teardown(
+            doomed.stack.clone(),
+            doomed.origin.clone(),
+            Teardown { volumes, pre_stop: doomed.pre_stop.clone() },
+        );
         match converge(&desired, effort, &engine, screen)? {
             Exit::Ok => {}
             Exit::Interrupted => return Ok(Exit::Interrupted),
@@ -85,7 +92,12 @@ fn doomed(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Vec<Doomed>> {
         (Ok(stacks), _) => stacks,
         (Err(_), Some(name)) => {
             let stack = StackName::from(name.as_str());
-            return Ok(vec![Doomed { stack, origin: Origin::default(), volumes: None }]);
+            return Ok(vec![Doomed {
+                stack,
+                origin: Origin::default(),
+                volumes: None,
+                pre_stop: BTreeMap::new(),
+            }]);
         }
         (Err(error), None) => return Err(error),
     };
@@ -93,11 +105,14 @@ fn doomed(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Vec<Doomed>> {
 }
 
 fn of_files(stack: Stack) -> Doomed {
+    let pre_stop = stack.desired.services.into_iter().map(|(name, service)| (name, service.hooks.pre_stop));
+    let pre_stop = pre_stop.collect();
     let own = stack.desired.volumes.into_iter().filter(|(_, volume)| !volume.external);
     Doomed {
         stack: stack.desired.stack,
         origin: stack.desired.origin,
         volumes: Some(own.map(|(key, volume)| (key, volume.name)).collect()),
+        pre_stop,
     }
 }
 

@@ -40,6 +40,7 @@ pub async fn execute(
         Call::RemoveVolume { name } => engine.remove_volume(name).await,
         Call::CopyFiles { target, files } => engine.copy_files(&target.id, files).await,
         Call::StartContainer(target) => engine.start_container(&target.id).await,
+        Call::RunHook { target, hook } => engine.run_hook(&target.id, hook).await,
         Call::StopContainer { target, grace } => engine.stop_container(&target.id, *grace).await,
         Call::UnpauseContainer(target) => engine.unpause_container(&target.id).await,
         Call::RemoveContainer(target) => engine.remove_container(&target.id).await,

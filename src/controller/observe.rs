@@ -10,6 +10,7 @@ use crate::core::action::{Action, Call};
 use crate::core::desired::{DEFAULT_STOP_GRACE, Desired, Service};
 use crate::core::failure::Failure;
 use crate::core::files::Files;
+use crate::core::hooks::{self, Hook};
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{
@@ -100,6 +101,7 @@ impl<'e> Observer<'e> {
         self.keep_volumes(desired, volumes);
         self.observed.images = images;
         self.keep_containers(containers);
+        self.judge_starts(desired);
         // What ended before we listened, no event will explain.
         self.heard_until = self.heard_until.or_else(|| self.last_end());
         self.read_live(desired).await;
@@ -142,6 +144,8 @@ impl<'e> Observer<'e> {
             Some(mut container) => {
                 let before = self.observed.containers.get(&id);
                 container.files = before.map(|before| before.files.clone()).unwrap_or_default();
+                let same_run = before.filter(|before| before.started_at == container.started_at);
+                container.passed = same_run.map(|before| before.passed).unwrap_or_default();
                 // Until it is asked again, the last answer of the same run stands.
                 if container.state == State::Running
                     && container.live == LiveState::Unread
@@ -210,6 +214,7 @@ impl<'e> Observer<'e> {
                 self.put(id, container);
             }
         }
+        self.judge_starts(desired);
         Ok(())
     }
 
@@ -220,6 +225,21 @@ impl<'e> Observer<'e> {
         {
             container.stopped_by_hand = true;
             self.signalled.insert(id.clone(), end);
+        }
+    }
+
+    /// Says of each container whether its start is over, by what the files say now.
+    fn judge_starts(&mut self, desired: &Desired) {
+        for container in self.observed.containers.values_mut() {
+            container.starting = hooks::is_starting(desired, container);
+        }
+    }
+
+    /// A hook of ours has passed in it.
+    pub fn passed(&mut self, desired: &Desired, id: &ContainerId, hook: &Hook) {
+        if let Some(container) = self.observed.containers.get_mut(id) {
+            container.passed.count(hook);
+            container.starting = hooks::is_starting(desired, container);
         }
     }
 
@@ -254,6 +274,7 @@ impl<'e> Observer<'e> {
                 // Its line is older than this look.
                 self.lines.remove(&id);
                 self.put(id, container.map(|container| *container));
+                self.judge_starts(desired);
             }
             Seen::Networks(networks) => self.keep_networks(desired, networks),
             Seen::Volumes(volumes) => self.keep_volumes(desired, volumes),

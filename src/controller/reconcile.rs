@@ -309,6 +309,9 @@ impl<'e> Loop<'e> {
         self.observer.saw(&self.desired, seen);
         match &action.call {
             Call::StopContainer { target, .. } if result.is_ok() => self.observer.stopped(&target.id),
+            Call::RunHook { target, hook } if result.is_ok() => {
+                self.observer.passed(&self.desired, &target.id, hook);
+            }
             Call::CopyFiles { target, files } if result.is_ok() => self.observer.copied(&target.id, files),
             _ => {}
         }

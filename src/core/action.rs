@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::desired::{Build, Network, Volume};
 use super::files::Files;
+use super::hooks::Hook;
 use super::ids::{ContainerId, Replica, ServiceName};
 use super::live::LiveSettings;
 use super::observed::State;
@@ -80,6 +81,13 @@ pub enum Call {
     },
     /// Start a container.
     StartContainer(Target),
+    /// Run a hook in a container, to its end.
+    RunHook {
+        /// Which.
+        target: Target,
+        /// What.
+        hook: Box<Hook>,
+    },
     /// Ask a container to end, and kill it when the grace is over.
     StopContainer {
         /// Which.
@@ -274,6 +282,7 @@ impl Call {
             Self::CreateContainer(_) => "create container",
             Self::CopyFiles { .. } => "copy files",
             Self::StartContainer(_) => "start container",
+            Self::RunHook { .. } => "run hook",
             Self::StopContainer { .. } => "stop container",
             Self::UnpauseContainer(_) => "unpause container",
             Self::RemoveContainer(_) => "remove container",
@@ -302,6 +311,7 @@ impl Call {
                 let paths: Vec<&str> = files.iter().map(|(path, _)| path).collect();
                 format!("{} ← {}", target.name, paths.join(", "))
             }
+            Self::RunHook { target, hook } => format!("{} {}", target.name, hook.place()),
             Self::RenameContainer { target, name } => format!("{} → {name}", target.name),
             Self::ConnectNetwork { target, network, .. } => format!("{} → {network}", target.name),
             Self::DisconnectNetwork { target, network } => format!("{} ⊘ {network}", target.name),
@@ -317,6 +327,7 @@ impl Call {
             | Self::RemoveContainer(target)
             | Self::StopContainer { target, .. }
             | Self::CopyFiles { target, .. }
+            | Self::RunHook { target, .. }
             | Self::RenameContainer { target, .. }
             | Self::UpdateContainer { target, .. }
             | Self::ConnectNetwork { target, .. }

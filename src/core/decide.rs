@@ -19,6 +19,7 @@ use super::view::View;
 use super::{create, labels, limits, order, ownership};
 
 mod claims;
+mod hooks;
 mod leave;
 mod prepare;
 mod service;
@@ -363,6 +364,7 @@ fn otherwise(call: &Call) -> Reason {
             Reason::CreateError
         }
         Call::StartContainer(_) | Call::UnpauseContainer(_) | Call::CopyFiles { .. } => Reason::StartError,
+        Call::RunHook { .. } => Reason::HookFailed,
         _ => Reason::UpdateError,
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config_hash::ConfigHash;
 use super::files::Files;
+use super::hooks::{Hook, Hooks};
 use super::ids::{ServiceName, StackName};
 use super::live::LiveSettings;
 use super::spec::{ContainerSpec, Endpoint, Resources};
@@ -37,6 +38,13 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// What runs in the containers of a service before they stop.
+    pub fn pre_stop(&self, service: &ServiceName) -> &[Hook] {
+        let going = self.teardown.as_ref().and_then(|teardown| teardown.pre_stop.get(service));
+        let staying = self.services.get(service).map(|service| &service.hooks.pre_stop);
+        going.or(staying).map_or(&[], Vec::as_slice)
+    }
+
     /// The desired state of a stack that should be gone.
     pub fn teardown(stack: StackName, origin: Origin, teardown: Teardown) -> Self {
         Self {
@@ -58,6 +66,8 @@ impl Desired {
 pub struct Teardown {
     /// Engine names of the volumes whose data may go: consent is per volume, by name.
     pub volumes: BTreeSet<String>,
+    /// What runs in the containers of a service before they stop, where the files are there to tell.
+    pub pre_stop: BTreeMap<ServiceName, Vec<Hook>>,
 }
 
 /// Where a stack was read from; goes into Compose's labels and proves ownership.
@@ -86,6 +96,8 @@ pub struct Service {
     pub command: Option<Vec<String>>,
     /// What is copied into a new container.
     pub files: Files,
+    /// What runs in its containers after a start and before a stop.
+    pub hooks: Hooks,
     /// What the engine changes in place.
     pub resources: Resources,
     /// Networks by their engine name.

@@ -225,6 +225,10 @@ impl Collected<'_> {
                 in_place(change);
             }
         }
+        if container.starting {
+            let change = FieldChange::new("post_start", None, Some("run".to_owned()));
+            self.add(change, Impact::InPlace, "its hooks have not run since its start", Some(container));
+        }
         let should_run = !matches!(container.state, State::Running | State::Restarting);
         if should_run && !is_completed(container, service) {
             let from = match container.state {

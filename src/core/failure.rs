@@ -53,6 +53,8 @@ pub enum FailureKind {
     Unavailable,
     /// A build failed.
     BuildFailed,
+    /// A hook ended with a code other than 0.
+    HookFailed,
 }
 
 /// What to do about a failure.
@@ -77,7 +79,8 @@ impl FailureKind {
             | Self::DiskFull
             | Self::Invalid
             | Self::Denied
-            | Self::BuildFailed => FailureClass::Terminal,
+            | Self::BuildFailed
+            | Self::HookFailed => FailureClass::Terminal,
         }
     }
 }

@@ -5,9 +5,11 @@
 
 use std::fmt;
 
-use super::action::{Action, Call, NewContainer, Precondition};
+use super::action::{Action, Call, Cause, NewContainer, Precondition};
+use super::desired::Desired;
+use super::ids::ServiceName;
 use super::labels;
-use super::observed::{Container, Network};
+use super::observed::{Container, Network, State};
 use super::ownership;
 use super::replace::{self, Strategy};
 use super::view::{self, View};
@@ -42,6 +44,8 @@ pub enum Promise {
     ReplacementFirst,
     /// A container does not start before its files are in it.
     FilesFirst,
+    /// A container that serves does not stop before its hooks for that have passed.
+    HooksFirst,
     /// Never two containers that write to one volume that nobody named: it goes from one to its successor.
     SingleWriter,
 }
@@ -82,6 +86,9 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
             return Some(Promise::NoDouble);
         }
         return match action.call {
+            Call::StopContainer { .. } if stops_unheard(container, &action.cause, desired) => {
+                Some(Promise::HooksFirst)
+            }
             Call::StopContainer { .. } => stops_too_many(container, others, view),
             Call::StartContainer(_) if writes_beside_another(container, view) => Some(Promise::SingleWriter),
             Call::StartContainer(_) => starts_unfilled(container, view),
@@ -132,6 +139,13 @@ fn stops_too_many(container: &Container, others: &[Action], view: &View<'_>) -> 
     };
     let left = replicas.all().filter(|c| c.is_ready() && c.id != container.id && !stopping(c)).count();
     (left < usize::try_from(service.replicas).unwrap_or(usize::MAX)).then_some(Promise::Availability)
+}
+
+/// Whether hooks are to run before this container stops. What is given up has none.
+fn stops_unheard(container: &Container, cause: &Cause, desired: &Desired) -> bool {
+    let serves = container.state == State::Running && !container.starting;
+    let hooks = container.service().map_or(0, |name| desired.pre_stop(&ServiceName::from(name)).len());
+    serves && container.passed.pre_stop < hooks && !matches!(cause, Cause::RolledBack { .. })
 }
 
 fn writes_beside_another(container: &Container, view: &View<'_>) -> bool {

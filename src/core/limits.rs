@@ -21,5 +21,11 @@ pub const LIVE_EVERY: Duration = Duration::from_secs(10);
 /// beyond), few enough to leave it responsive to others.
 pub const DEFAULT_PARALLEL: u16 = 8;
 
+/// How long one hook may run: as long as a rollout may go without progress. What takes longer is no hook.
+pub const HOOK: Duration = PROGRESS_DEADLINE;
+
+/// Lines of a failed hook's output that its message shows.
+pub const HOOK_LINES: usize = 5;
+
 /// How long an engine may take to tell of an end that it shows already.
 pub const WORD_OF_AN_END: Duration = Duration::from_millis(100);

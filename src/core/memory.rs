@@ -251,8 +251,11 @@ impl Memory {
             }) {
                 return Some(format!("{} exited with code {} again", container.name, crashes.exit_code));
             }
-            self.failures.values().find_map(|failed| {
-                (failed.failure.call == format!("start container {}", container.name) && failed.attempts >= 2)
+            let start = format!("start container {}", container.name);
+            let hook = format!("run hook {} post_start", container.name);
+            self.failures.iter().find_map(|(key, failed)| {
+                let key = key.to_string();
+                ((key == start || key.starts_with(&hook)) && failed.attempts >= 2)
                     .then(|| failed.failure.to_string())
             })
         })

@@ -14,6 +14,7 @@ pub mod failure;
 pub mod fields;
 pub mod files;
 pub mod guard;
+pub mod hooks;
 pub mod ids;
 pub mod labels;
 pub mod limits;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::hooks::Passed;
 use super::ids::{ContainerId, ImageId, Replica, Revision, ServiceName, StackName};
 use super::labels;
 use super::spec::{ContainerSpec, Endpoint, Resources};
@@ -108,6 +109,12 @@ pub struct Container {
     /// The names of the volumes that nobody named, by their path in it.
     #[serde(default)]
     pub anonymous: BTreeMap<String, String>,
+    /// Its `post_start` hooks have not all passed since it was started.
+    #[serde(default)]
+    pub starting: bool,
+    /// The hooks that have passed in its present run, as far as this operator knows.
+    #[serde(default)]
+    pub passed: Passed,
     /// Files that we have copied into it, with the fingerprint of their set. No engine tells: what another operator
     /// copied is not known, and is copied again before the next start.
     #[serde(default)]
@@ -214,9 +221,9 @@ impl Container {
         self.labels.get(labels::REVISION).map(|value| Revision::new(value.as_str()))
     }
 
-    /// Running, and healthy where it has a health check.
+    /// Running, past its `post_start` hooks, and healthy where it has a health check.
     pub fn is_ready(&self) -> bool {
-        self.state == State::Running && matches!(self.health, None | Some(Health::Healthy))
+        self.state == State::Running && !self.starting && matches!(self.health, None | Some(Health::Healthy))
     }
 
     /// Host ports that it holds while it runs.

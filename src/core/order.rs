@@ -44,7 +44,7 @@ fn holds(name: &ServiceName, dependency: Dependency, first_start: bool, view: &V
 
 fn meets(container: &Container, condition: Condition) -> bool {
     match condition {
-        Condition::Started => container.state == State::Running,
+        Condition::Started => container.state == State::Running && !container.starting,
         Condition::Healthy => container.is_ready(),
         Condition::CompletedSuccessfully => container.state == State::Exited && container.exit_code == 0,
     }

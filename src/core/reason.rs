@@ -33,6 +33,8 @@ pub enum Reason {
     CreateError,
     /// The engine refuses to start it.
     StartError,
+    /// A `post_start` or `pre_stop` hook fails.
+    HookFailed,
     /// The engine refuses a change in place.
     UpdateError,
     /// Somebody else has its host port.
@@ -77,6 +79,7 @@ impl Reason {
             FailureKind::DiskFull => Self::DiskFull,
             FailureKind::Denied => Self::Denied,
             FailureKind::BuildFailed => Self::BuildFailed,
+            FailureKind::HookFailed => Self::HookFailed,
             FailureKind::Unreachable | FailureKind::Timeout | FailureKind::Unavailable => Self::EngineError,
             FailureKind::NotFound | FailureKind::InUse | FailureKind::Stale | FailureKind::Invalid => {
                 otherwise

@@ -25,6 +25,10 @@ pub fn of(service: &Service) -> Revision {
         hash.update([0]);
         hash.update(service.files.fingerprint());
     }
+    if !service.hooks.is_empty() {
+        hash.update([1]);
+        hash.update(service.hooks.text());
+    }
     Revision::new(format!("{SCHEME}{}", hex::encode(hash.finalize())))
 }
 

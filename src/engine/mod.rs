@@ -14,6 +14,7 @@ use crate::core::action::NewContainer;
 use crate::core::desired;
 use crate::core::failure::Failure;
 use crate::core::files::Files;
+use crate::core::hooks::Hook;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Image, Network, State, Volume};
@@ -103,7 +104,7 @@ pub trait ReadEngine: fmt::Debug {
 /// A line of progress of a long call: `Downloading 12 MB of 40 MB`.
 pub type Progress<'a> = &'a dyn Fn(&str);
 
-/// The half that changes things. Every method is safe to repeat: starting what runs, stopping what is
+/// The half that changes things. Every method but [`WriteEngine::run_hook`] is safe to repeat: starting what runs, stopping what is
 /// stopped and removing what is gone are successes.
 pub trait WriteEngine: ReadEngine {
     /// Fetches an image.
@@ -150,6 +151,9 @@ pub trait WriteEngine: ReadEngine {
 
     /// Starts a container.
     fn start_container<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, ()>;
+
+    /// Runs a hook in a running container, to its end; fails where it does. Run again, it runs twice.
+    fn run_hook<'a>(&'a self, id: &'a ContainerId, hook: &'a Hook) -> Answer<'a, ()>;
 
     /// Stops a container: its stop signal, then SIGKILL after the grace.
     fn stop_container<'a>(

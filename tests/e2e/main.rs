@@ -17,6 +17,7 @@ mod drift;
 mod errors;
 mod files;
 mod heal;
+mod hooks;
 mod init;
 mod interrupt;
 mod limits;

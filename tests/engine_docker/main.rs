@@ -12,6 +12,7 @@ mod containers;
 mod events;
 mod failures;
 mod files;
+mod hooks;
 mod limits;
 mod live;
 mod objects;

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a stage that cannot be set is a failed test")]
 
 mod files;
+mod hooks;
 mod properties;
 mod stage;
 mod stories;

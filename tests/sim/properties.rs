@@ -34,7 +34,8 @@ struct Piece {
     image: u8,
     depends: bool,
     secret: Option<u8>,
-    scratch: bool,
+    /// A volume that nobody named, and hooks.
+    extras: [bool; 2],
 }
 
 /// A stack of up to four services; later ones may depend on the one before.
@@ -56,9 +57,9 @@ fn a_piece() -> impl Strategy<Value = Piece> {
         1..3_u8,
         any::<bool>(),
         prop::option::of(0..2_u8),
-        any::<bool>(),
+        any::<[bool; 2]>(),
     )
-        .prop_map(|(replicas, checked, memory, env, kind, image, depends, secret, scratch)| Piece {
+        .prop_map(|(replicas, checked, memory, env, kind, image, depends, secret, extras)| Piece {
             replicas,
             checked,
             memory,
@@ -67,7 +68,7 @@ fn a_piece() -> impl Strategy<Value = Piece> {
             image,
             depends,
             secret,
-            scratch,
+            extras,
         })
 }
 
@@ -91,8 +92,12 @@ impl Piece {
         if let Some(secret) = self.secret {
             service = service.secret(&secret.to_string());
         }
-        if self.scratch {
+        let [scratch, hooked] = self.extras;
+        if scratch {
             service = service.scratch();
+        }
+        if hooked {
+            service = service.hooked("hello", "bye");
         }
         match self.kind {
             0 => service.but(|s| s.replicas = s.replicas.min(1)).published(8080),

@@ -12,6 +12,7 @@ use compose_operator::controller::report::{Report, Silent};
 use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Network, Origin, Service, Volume};
 use compose_operator::core::files::{File, Files};
+use compose_operator::core::hooks::{Hook, Moment};
 use compose_operator::core::ids::{ServiceName, StackName};
 use compose_operator::core::live::{LiveSettings, Software};
 use compose_operator::core::observed::{Container, Image, Observed, State};
@@ -101,6 +102,23 @@ pub(crate) trait Words: Sized {
 
     fn named(self, name: &str) -> Self {
         self.but(|service| service.container_name = Some(name.into()))
+    }
+
+    /// With a hook after its start and one before its stop.
+    fn hooked(self, post_start: &str, pre_stop: &str) -> Self {
+        self.but(|service| {
+            let hook = |moment, command: &str| Hook {
+                moment,
+                index: 0,
+                command: vec![command.to_owned()],
+                user: None,
+                privileged: false,
+                working_dir: None,
+                environment: Vec::new(),
+            };
+            service.hooks.post_start = vec![hook(Moment::PostStart, post_start)];
+            service.hooks.pre_stop = vec![hook(Moment::PreStop, pre_stop)];
+        })
     }
 
     /// With a volume that nobody named.

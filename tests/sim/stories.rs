@@ -397,7 +397,11 @@ fn teardown_goes_in_reverse_and_takes_only_the_volumes_that_were_named() {
     stage.converge(&desired);
     let gone = |volumes: &[&str]| {
         let volumes = volumes.iter().map(|name| (*name).to_owned()).collect();
-        Desired::teardown(desired.stack.clone(), desired.origin.clone(), Teardown { volumes })
+        Desired::teardown(
+            desired.stack.clone(),
+            desired.origin.clone(),
+            Teardown { volumes, ..Teardown::default() },
+        )
     };
     assert_calls(
         &stage.converge(&gone(&["shop_logs"])),

@@ -27,6 +27,9 @@ impl Planner<'_> {
     }
 
     pub(super) fn stop(&mut self, service: Option<&ServiceName>, container: &Container, cause: Cause) {
+        if self.pre_stop(service, container, &cause) {
+            return;
+        }
         let grace = container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
         let call = Call::StopContainer { target: target(container), grace: Some(grace) };
         self.act_on(service, container, call, cause);

@@ -263,7 +263,8 @@ impl Planner<'_> {
             let Some(replica) = container.replica() else { continue };
             let expected = create::name(self.desired, service, &replica);
             // Names are looked for among all containers: only where one is missing, which is rare.
-            if container.name == expected || self.has_holder(&expected) {
+            if container.name == expected || self.keeps_mark(service, container) || self.has_holder(&expected)
+            {
                 continue;
             }
             let what = format!("the name {}", container.name);
@@ -272,7 +273,7 @@ impl Planner<'_> {
         }
     }
 
-    fn has_holder(&self, name: &str) -> bool {
+    pub(super) fn has_holder(&self, name: &str) -> bool {
         self.observed.containers.values().any(|other| other.name == name)
             || self.observed.foreign.values().any(|other| other.name == name)
     }

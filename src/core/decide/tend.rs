@@ -55,6 +55,7 @@ impl Planner<'_> {
             State::Removing => {
                 self.look_again(name, container, Reason::InProgress, "it is being removed".to_owned());
             }
+            State::Running if container.starting => self.post_start(name, service, container),
             State::Running => match container.health {
                 Some(Health::Starting) => {
                     let message = "its health check has not passed yet".to_owned();
@@ -111,6 +112,7 @@ impl Planner<'_> {
             || self.waits_for_port(name, container)
             || self.waits_for_volume(name, container)
             || self.fills(name, service, container, cause.clone())
+            || self.marks(name, service, container)
         {
             return;
         }

@@ -294,6 +294,8 @@ mod tests {
             live: crate::core::observed::LiveState::Unread,
             stopped_by_hand: false,
             anonymous: BTreeMap::new(),
+            starting: false,
+            passed: crate::core::hooks::Passed::default(),
             files: BTreeMap::new(),
         }
     }

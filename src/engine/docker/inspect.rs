@@ -58,6 +58,8 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
         live: LiveState::Unread,
         stopped_by_hand: false,
         anonymous: anonymous(&spec, found.mounts.unwrap_or_default()),
+        starting: false,
+        passed: crate::core::hooks::Passed::default(),
         files: BTreeMap::new(),
         spec,
         id,

@@ -12,6 +12,7 @@ use crate::core::action::NewContainer;
 use crate::core::desired;
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::files::Files;
+use crate::core::hooks::Hook;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Image, Network, Volume};
@@ -28,6 +29,7 @@ mod create;
 mod events;
 mod exec;
 mod files;
+mod hooks;
 mod images;
 mod inspect;
 mod limits;
@@ -181,6 +183,10 @@ impl WriteEngine for Docker {
 
     fn start_container<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, ()> {
         Box::pin(containers::start(self, id))
+    }
+
+    fn run_hook<'a>(&'a self, id: &'a ContainerId, hook: &'a Hook) -> Answer<'a, ()> {
+        Box::pin(hooks::run(self, id, hook))
     }
 
     fn stop_container<'a>(&'a self, id: &'a ContainerId, grace: Option<Duration>) -> Answer<'a, ()> {

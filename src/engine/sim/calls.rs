@@ -36,6 +36,7 @@ pub enum CallKind {
     CreateContainer,
     CopyFiles,
     StartContainer,
+    RunHook,
     StopContainer,
     UnpauseContainer,
     RemoveContainer,
@@ -48,7 +49,7 @@ pub enum CallKind {
 
 impl CallKind {
     /// All kinds.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Info,
         Self::ListContainers,
         Self::InspectContainer,
@@ -67,6 +68,7 @@ impl CallKind {
         Self::CreateContainer,
         Self::CopyFiles,
         Self::StartContainer,
+        Self::RunHook,
         Self::StopContainer,
         Self::UnpauseContainer,
         Self::RemoveContainer,
@@ -103,6 +105,7 @@ impl CallKind {
             Self::CreateContainer => "create container",
             Self::CopyFiles => "copy files",
             Self::StartContainer => "start container",
+            Self::RunHook => "run hook",
             Self::StopContainer => "stop container",
             Self::UnpauseContainer => "unpause container",
             Self::RemoveContainer => "remove container",
@@ -215,7 +218,7 @@ mod tests {
     #[test]
     fn reading_comes_before_writing_in_the_list_of_kinds() {
         let mutating: Vec<_> = CallKind::ALL.iter().filter(|kind| kind.is_mutating()).collect();
-        assert_eq!(mutating.len(), 17);
+        assert_eq!(mutating.len(), 18);
         assert_eq!(mutating.first().map(|kind| kind.verb()), Some("pull image"));
     }
 }

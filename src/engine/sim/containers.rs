@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::desired::DEFAULT_STOP_GRACE;
 use crate::core::failure::FailureKind;
 use crate::core::files::Files;
+use crate::core::hooks::Hook;
 use crate::core::ids::ContainerId;
 use crate::core::observed::{Container, Health, State};
 use crate::core::spec::{MountKind, Resources};
@@ -51,6 +52,9 @@ pub struct SimContainer {
     /// What was copied into it, by path: the fingerprint stands for the content.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// The hooks that ran in it, each with the number of the run: `1 post_start[0]`.
+    #[serde(default)]
+    pub hooks: Vec<String>,
     pub(super) software: Software,
     pub(super) timers: BTreeMap<Timer, Timestamp>,
 }
@@ -72,6 +76,7 @@ impl SimContainer {
             held_ports: Held::new(),
             anonymous: BTreeMap::new(),
             files: BTreeMap::new(),
+            hooks: Vec::new(),
             software: Software::default(),
             timers: BTreeMap::new(),
         }
@@ -233,6 +238,24 @@ impl World {
             return Err(Refusal::invalid("container rootfs is marked read-only"));
         }
         sim.files.extend(files.copied());
+        Ok(())
+    }
+
+    /// Runs a command beside the program. There are no programs here: `false` fails, all else passes.
+    pub(super) fn run_hook(&mut self, id: &ContainerId, hook: &Hook) -> Result<(), Refusal> {
+        let sim = self.container_mut(id)?;
+        match sim.container.state {
+            State::Running => {}
+            State::Paused => {
+                let message = "Container is paused, unpause the container before exec";
+                return Err(Refusal::in_use(message));
+            }
+            _ => return Err(Refusal::in_use(format_args!("Container {id} is not running"))),
+        }
+        sim.hooks.push(format!("{} {}", sim.starts, hook.place()));
+        if hook.command.first().is_some_and(|word| word == "false") {
+            return Err(Refusal::new(FailureKind::HookFailed, "it exited with code 1 and said nothing"));
+        }
         Ok(())
     }
 

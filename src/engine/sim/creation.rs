@@ -87,6 +87,8 @@ impl World {
             live: LiveState::Unread,
             stopped_by_hand: false,
             anonymous: BTreeMap::new(),
+            starting: false,
+            passed: crate::core::hooks::Passed::default(),
             files: BTreeMap::new(),
         };
         set_network_mode(&mut container);

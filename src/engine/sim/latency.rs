@@ -87,6 +87,7 @@ fn usual(kind: CallKind) -> Duration {
         | CallKind::ConnectNetwork
         | CallKind::DisconnectNetwork => 50,
         CallKind::CreateContainer => 60,
+        CallKind::RunHook => 100,
         CallKind::StartContainer => 150,
         CallKind::PullImage => 5_000,
         CallKind::BuildImage => 20_000,

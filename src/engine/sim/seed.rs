@@ -156,6 +156,8 @@ impl World {
             live: LiveState::Unread,
             stopped_by_hand: false,
             anonymous: BTreeMap::new(),
+            starting: false,
+            passed: crate::core::hooks::Passed::default(),
             files: BTreeMap::new(),
         });
         sim.starts = 1;

@@ -9,6 +9,7 @@ use crate::core::action::NewContainer;
 use crate::core::desired;
 use crate::core::failure::Failure;
 use crate::core::files::Files;
+use crate::core::hooks::Hook;
 use crate::core::ids::ContainerId;
 use crate::core::live::LiveSettings;
 use crate::core::spec::{Endpoint, Resources};
@@ -125,6 +126,12 @@ impl WriteEngine for SimEngine {
     fn start_container<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, ()> {
         let kind = CallKind::StartContainer;
         self.call(kind, id.as_str(), self.text(kind, id), |world| world.start_container(id)).boxed_local()
+    }
+
+    fn run_hook<'a>(&'a self, id: &'a ContainerId, hook: &'a Hook) -> Answer<'a, ()> {
+        let kind = CallKind::RunHook;
+        let text = format!("{} {}", self.text(kind, id), hook.place());
+        self.call(kind, id.as_str(), text, |world| world.run_hook(id, hook)).boxed_local()
     }
 
     fn stop_container<'a>(&'a self, id: &'a ContainerId, grace: Option<Duration>) -> Answer<'a, ()> {

@@ -7,6 +7,7 @@ mod build;
 mod config_hash;
 mod container;
 mod files;
+mod hooks;
 mod mounts;
 mod networks;
 mod redis;
@@ -79,6 +80,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         spec,
         command,
         files: files::files(source, findings),
+        hooks: hooks::hooks(source, findings),
         resources: resources::resources(source, findings),
         networks: networks::endpoints(source),
         live,

@@ -65,12 +65,6 @@ fn of_service(service: &model::Service) -> Vec<Refusal> {
         refusal(&["deploy", "resources", "reservations", "devices"], devices_reserved, REMOVE),
         refusal(&["gpus"], !service.gpus.is_empty(), REMOVE),
         refusal(&["models"], !service.models.is_empty(), REMOVE),
-        refusal(&["post_start"], !service.post_start.is_empty(), "put it into the image's entry point"),
-        refusal(
-            &["pre_stop"],
-            !service.pre_stop.is_empty(),
-            "let the program do it when it gets the stop signal",
-        ),
         refusal(&["provider"], service.provider.is_some(), REMOVE),
         refusal(&["use_api_socket"], service.use_api_socket, "mount the engine's socket as a bind"),
     ]
