@@ -101,7 +101,9 @@ impl<'e> Observer<'e> {
         self.keep_volumes(desired, volumes);
         self.observed.images = images;
         self.keep_containers(containers);
-        self.judge_starts(desired);
+        for container in self.observed.containers.values_mut() {
+            container.starting = hooks::is_starting(desired, container);
+        }
         // What ended before we listened, no event will explain.
         self.heard_until = self.heard_until.or_else(|| self.last_end());
         self.read_live(desired).await;
@@ -211,10 +213,10 @@ impl<'e> Observer<'e> {
             let (id, container) = read?;
             let ours = container.as_ref().is_none_or(|container| is_of(&container.labels, &desired.stack));
             if ours {
-                self.put(id, container);
+                self.put(id.clone(), container);
+                self.judge_start(desired, &id);
             }
         }
-        self.judge_starts(desired);
         Ok(())
     }
 
@@ -228,9 +230,9 @@ impl<'e> Observer<'e> {
         }
     }
 
-    /// Says of each container whether its start is over, by what the files say now.
-    fn judge_starts(&mut self, desired: &Desired) {
-        for container in self.observed.containers.values_mut() {
+    /// Says whether a container's start is over, by what the files say now.
+    fn judge_start(&mut self, desired: &Desired, id: &ContainerId) {
+        if let Some(container) = self.observed.containers.get_mut(id) {
             container.starting = hooks::is_starting(desired, container);
         }
     }
@@ -239,8 +241,8 @@ impl<'e> Observer<'e> {
     pub fn passed(&mut self, desired: &Desired, id: &ContainerId, hook: &Hook) {
         if let Some(container) = self.observed.containers.get_mut(id) {
             container.passed.count(hook);
-            container.starting = hooks::is_starting(desired, container);
         }
+        self.judge_start(desired, id);
     }
 
     /// We copied these files into it.
@@ -273,8 +275,8 @@ impl<'e> Observer<'e> {
             Seen::Container(id, container) => {
                 // Its line is older than this look.
                 self.lines.remove(&id);
-                self.put(id, container.map(|container| *container));
-                self.judge_starts(desired);
+                self.put(id.clone(), container.map(|container| *container));
+                self.judge_start(desired, &id);
             }
             Seen::Networks(networks) => self.keep_networks(desired, networks),
             Seen::Volumes(volumes) => self.keep_volumes(desired, volumes),

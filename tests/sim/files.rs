@@ -58,6 +58,23 @@ fn another_content_is_another_container_and_is_not_shown() {
 }
 
 #[test]
+fn a_container_is_filled_before_the_old_one_stops() {
+    let stage = Stage::new();
+    let at = |content: &str| with(stack(), "web", service(1).secret(content).published(8080));
+    stage.converge(&at("one"));
+    assert_eq!(
+        stage.converge(&at("two")),
+        [
+            "create container shop-web-2",
+            "copy files shop-web-2 ← /run/secrets/key",
+            "stop container shop-web-1",
+            "start container shop-web-2",
+            "remove container shop-web-1",
+        ]
+    );
+}
+
+#[test]
 fn wherever_the_operator_dies_no_container_starts_without_its_files() {
     for applied in [false, true] {
         for nth in 0..16 {

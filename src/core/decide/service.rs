@@ -206,6 +206,10 @@ impl Planner<'_> {
         if self.connect(name, service, new) || !hands_over && self.waits_for_dependency(name, service, new) {
             return;
         }
+        // All that can be done before the old one stops: nothing serves from then on.
+        if self.fills(name, service, new, Cause::NotStarted) || self.marks(name, service, new) {
+            return;
+        }
         // A frozen one holds its ports too.
         let holds = |container: &Container| is_up(container) || container.state == State::Paused;
         let serving: Vec<&Outdated<'_>> =
