@@ -150,9 +150,11 @@ impl Planner<'_> {
         match self.memory.failed(&key).filter(|failed| failed.next_try > self.now) {
             Some(failed) => {
                 let pulls = matches!(action.call, Call::PullImage { .. });
+                let fetches = pulls || matches!(action.call, Call::BuildImage { .. });
                 let reason = match Reason::of_failure(failed.failure.kind, otherwise(&action.call)) {
-                    // A registry that does not answer is no fault of the engine.
+                    // A registry that does not answer, or not to us, is no fault of the engine.
                     Reason::EngineError if pulls => Reason::ImagePullBackOff,
+                    Reason::Denied if fetches => Reason::ImagePullBackOff,
                     reason => reason,
                 };
                 let patience = if pulls { 2 } else { 5 };

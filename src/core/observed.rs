@@ -267,4 +267,6 @@ pub struct Image {
     /// Only the fields that an image can give: command, entrypoint, environment, labels, expose,
     /// healthcheck, user, working directory, stop signal, and its volumes as anonymous mounts.
     pub defaults: ContainerSpec,
+    /// When it got its name here, where the engine says so: what `pull_policy` by age goes by.
+    pub tagged_at: Option<Timestamp>,
 }
