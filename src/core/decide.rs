@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Call, Cause, Precondition, Target};
-use super::desired::{Desired, PullPolicy, Service};
+use super::desired::{Desired, Service};
 use super::failure::FailureClass;
 use super::ids::{ContainerId, ServiceName};
 use super::memory::Memory;
@@ -19,6 +19,7 @@ use super::view::View;
 use super::{create, labels, limits, order, ownership};
 
 mod claims;
+mod images;
 mod leave;
 mod service;
 mod tend;
@@ -273,49 +274,6 @@ impl Planner<'_> {
             self.image(name, service);
         }
         image_here && !network_missing && !volume_missing
-    }
-
-    /// Whether the image is here, and as fresh as its pull policy wants it for a new container.
-    fn has_image(&self, service: &Service) -> bool {
-        let fresh = match service.image.pull_policy {
-            PullPolicy::Missing | PullPolicy::Never => true,
-            PullPolicy::Always | PullPolicy::Build => self.memory.is_prepared(&service.spec.image),
-        };
-        fresh && self.observed.images.contains_key(&service.spec.image)
-    }
-
-    /// Whether every image is here that a new container will be made from; starts what is missing.
-    fn images(&mut self) -> bool {
-        let mut all = true;
-        for (name, service, replicas) in self.view.services() {
-            let grows = replicas.current.len() < usize::try_from(service.replicas).unwrap_or(usize::MAX);
-            if grows && !self.has_image(service) {
-                all = false;
-                self.image(name, service);
-            }
-        }
-        all
-    }
-
-    fn image(&mut self, name: &ServiceName, service: &Service) {
-        let reference = service.spec.image.clone();
-        let call = match &service.image.build {
-            Some(build) if !matches!(service.image.pull_policy, PullPolicy::Never | PullPolicy::Always) => {
-                Call::BuildImage { reference, build: Box::new(build.clone()) }
-            }
-            _ if service.image.pull_policy == PullPolicy::Never => {
-                let message =
-                    format!("image {reference} is not here and pull_policy is `never`: build or load it");
-                self.wait(Some(name), reference, Reason::ImageMissing, message, None);
-                return;
-            }
-            _ => Call::PullImage { reference, platform: service.spec.platform.clone() },
-        };
-        // Services that share an image share the call.
-        let key = call.key();
-        if self.decision.actions.iter().all(|action| action.call.key() != key) {
-            self.act(Some(name), call, Cause::Missing, Precondition::None);
-        }
     }
 
     /// What is under way is what everything else waits for.

@@ -100,6 +100,10 @@ pub struct Service {
 pub struct ImageSource {
     /// When to pull.
     pub pull_policy: PullPolicy,
+    /// The file gives it no name, by which a registry could have it: it can only be built.
+    pub nameless: bool,
+    /// The platform to pull it for; `None` leaves it to the engine.
+    pub platform: Option<String>,
     /// How to build it, where the file says so.
     pub build: Option<Build>,
 }
@@ -112,9 +116,11 @@ pub enum PullPolicy {
     Missing,
     /// Never.
     Never,
-    /// Whenever it is built or started anew.
+    /// For every new container.
     Always,
-    /// Build, even where it could be pulled.
+    /// For a new container, when it got its name here longer ago than this.
+    Every(Duration),
+    /// Build for every new container, even where it could be pulled.
     Build,
 }
 
