@@ -421,7 +421,64 @@ services:
 }
 
 mod building {
+    use compose_operator::core::builder::{Builder, Demand};
+    use compose_operator::core::desired::{Build, BuildSecret};
+
     use super::*;
+
+    fn build(text: &str) -> Build {
+        let desired = desired(&["c.yaml"], &[("c.yaml", text)]);
+        service(&desired, "a").image.build.clone().unwrap()
+    }
+
+    #[test]
+    fn what_not_every_builder_gives_keeps_its_place() {
+        let build = build(
+            "services:\n  a:\n    build:\n      context: .\n      shm_size: 1m\n      ulimits: {nofile: {soft: 1, hard: 2}}\n\
+             \x20     secrets: [s]\n      ssh: [default, \"k=agent.sock\"]\n      privileged: true\n      provenance: mode=max\n\
+             \x20     sbom: false\n      network: default\n      cache_to: [\"type=inline\"]\nsecrets: {s: {file: ./s.txt}}\n",
+        );
+        let places: Vec<(Demand, &str)> =
+            build.demands.iter().map(|(it, place)| (*it, place.as_str())).collect();
+        assert_eq!(
+            places,
+            [
+                (Demand::SharedMemory, "/w/c.yaml:5:17"),
+                (Demand::Ulimits, "/w/c.yaml:6:16"),
+                (Demand::Secrets, "/w/c.yaml:7:16"),
+                (Demand::Ssh, "/w/c.yaml:8:12"),
+                (Demand::Privileged, "/w/c.yaml:9:19"),
+                (Demand::Provenance, "/w/c.yaml:10:19"),
+            ]
+        );
+        assert_eq!(build.secrets["s"], BuildSecret::File("/w/s.txt".into()));
+        assert_eq!(build.ssh["k"].as_deref(), Some("/w/agent.sock"));
+        assert_eq!(build.ssh["default"], None);
+        assert_eq!(build.ulimits["nofile"], (1, 2));
+        assert!(build.entitlements.contains("security.insecure"));
+        assert_eq!(build.attestations["provenance"], "type=provenance,mode=max");
+        assert_eq!(build.builder, None::<Builder>);
+        assert_eq!(build.project_labels["com.docker.compose.service"], "a");
+    }
+
+    #[test]
+    fn another_services_image_is_a_context_and_comes_first() {
+        let text = "name: shop\nservices:\n  a: {build: {context: ., additional_contexts: {x: 'service:b', y: ./y, z: 'service:c'}}}\n\
+                    \x20 b: {build: .}\n  c: {image: reg/c, build: .}\n";
+        let build = build(text);
+        assert_eq!(build.contexts["x"], "docker-image://shop-b");
+        assert_eq!(build.contexts["y"], "/w/y");
+        assert_eq!(build.contexts["z"], "docker-image://reg/c");
+        assert_eq!(build.after.iter().map(ToString::to_string).collect::<Vec<_>>(), ["b", "c"]);
+    }
+
+    #[test]
+    fn images_that_are_built_from_each_other_are_refused() {
+        let text = "services:\n  a: {build: {context: ., additional_contexts: {x: 'service:b'}}}\n\
+                    \x20 b: {build: {context: ., additional_contexts: {y: 'service:a'}}}\n";
+        let told = faults(&["c.yaml"], &[("c.yaml", text)]);
+        assert!(told.iter().any(|fault| fault.contains("are built from each other")), "{told:?}");
+    }
 
     #[test]
     fn an_image_is_pulled_for_its_own_platform_else_for_the_usual_one() {

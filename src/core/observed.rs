@@ -64,6 +64,10 @@ pub struct EngineInfo {
     pub memory: i64,
     /// The log driver of containers that ask for none.
     pub log_driver: String,
+    /// It runs Windows containers.
+    pub windows: bool,
+    /// It keeps its images in containerd, whole: with all platforms and attestations.
+    pub containerd_images: bool,
 }
 
 /// One container of the stack.

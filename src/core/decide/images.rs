@@ -2,6 +2,8 @@
 
 use super::Planner;
 use crate::core::action::{Call, Cause, Precondition};
+use crate::core::builder;
+use crate::core::decide::Waiting;
 use crate::core::desired::{Build, PullPolicy, Service};
 use crate::core::ids::ServiceName;
 use crate::core::reason::Reason;
@@ -35,10 +37,32 @@ impl Planner<'_> {
             })
             .map(|(name, service, _)| (name, service))
             .collect();
+        // What cannot be built here at all is heard of before anything is fetched or built.
+        let mut sound = true;
         for (name, service) in &missing {
-            self.image(name, service);
+            sound &= self.can_build(name, service);
+        }
+        if sound {
+            for (name, service) in &missing {
+                self.image(name, service);
+            }
         }
         missing.is_empty()
+    }
+
+    /// Whether the engine can build the image as it is asked for; says why not.
+    fn can_build(&mut self, name: &ServiceName, service: &Service) -> bool {
+        let refused = self.build_of(service).and_then(|build| builder::refusal(build, &self.observed.engine));
+        let Some(message) = refused else { return true };
+        self.decision.waiting.push(Waiting {
+            service: Some(name.clone()),
+            subject: service.spec.image.clone(),
+            reason: Reason::BuildFailed,
+            message,
+            until: None,
+            stuck: true,
+        });
+        false
     }
 
     /// Fetches or builds an image, by Compose's rules: what has a name is looked for in its registry first, and
@@ -50,6 +74,9 @@ impl Planner<'_> {
         let build = self.build_of(service).cloned();
         let call = match build {
             Some(build) if !may_pull || self.pull_failed(service) => {
+                if !self.can_build(name, service) || !self.has_contexts(&build) {
+                    return;
+                }
                 Call::BuildImage { reference, build: Box::new(build) }
             }
             None if !may_pull => {
@@ -66,6 +93,19 @@ impl Planner<'_> {
         if self.decision.actions.iter().all(|action| action.call.key() != key) {
             self.act(Some(name), call, Cause::Missing, Precondition::None);
         }
+    }
+
+    /// Whether the images are here that a build takes files from; starts what is missing.
+    fn has_contexts(&mut self, build: &Build) -> bool {
+        let mut all = true;
+        for name in &build.after {
+            let Some(service) = self.desired.services.get(name) else { continue };
+            if !self.has_image(service) {
+                all = false;
+                self.image(name, service);
+            }
+        }
+        all
     }
 
     /// How an image is built: as its service says, else as another says that has the same image.

@@ -175,7 +175,7 @@ impl fmt::Display for Source {
 }
 
 /// TLS needs one provider for the whole process; a second call finds it installed and changes nothing.
-fn install_tls_provider() {
+pub(super) fn install_tls_provider() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 

@@ -68,7 +68,18 @@ struct Configuration {
     helpers: BTreeMap<String, String>,
     #[serde(rename = "credsStore")]
     store: String,
+    /// By the engine's address, or `default`. They may hold passwords.
+    proxies: BTreeMap<String, BTreeMap<String, Secret>>,
 }
+
+/// Proxies in the configuration, and the arguments that every build knows them by.
+const PROXIES: &[(&str, &str)] = &[
+    ("httpProxy", "HTTP_PROXY"),
+    ("httpsProxy", "HTTPS_PROXY"),
+    ("ftpProxy", "FTP_PROXY"),
+    ("noProxy", "NO_PROXY"),
+    ("allProxy", "ALL_PROXY"),
+];
 
 /// One entry of `auths`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -123,6 +134,31 @@ impl Keeper {
         self.path
             .as_ref()
             .map_or_else(|| "Docker's configuration".to_owned(), |path| path.display().to_string())
+    }
+
+    /// The proxies for builds on an engine, as build arguments.
+    pub(super) fn proxies(&self, engine: &str) -> BTreeMap<String, String> {
+        let all = &self.configuration.proxies;
+        let found = all.get(engine).or_else(|| all.get("default")).into_iter();
+        let named = found.flat_map(|proxies| {
+            PROXIES.iter().filter_map(|(key, name)| Some((*name, proxies.get(*key)?.expose())))
+        });
+        let filled = named.filter(|(_, value)| !value.is_empty());
+        filled
+            .flat_map(|(name, value)| {
+                [name.to_owned(), name.to_lowercase()].map(|name| (name, value.to_owned()))
+            })
+            .collect()
+    }
+
+    /// The hosts that it may have credentials for.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let configuration = &self.configuration;
+        let mut hosts: Vec<String> =
+            configuration.auths.keys().chain(configuration.helpers.keys()).map(|key| host_of(key)).collect();
+        hosts.sort();
+        hosts.dedup();
+        hosts
     }
 
     /// The credentials for a registry; `None` where there are none.
@@ -297,6 +333,16 @@ mod tests {
         let directory = home.path().to_str().unwrap().to_owned();
         let failure = Keeper::open(&BTreeMap::from([("DOCKER_CONFIG".to_owned(), directory)])).unwrap_err();
         assert!(failure.message.contains("line 1") && !failure.message.contains("canary"), "{failure}");
+    }
+
+    #[test]
+    fn proxies_are_those_of_the_engine_else_the_default_ones() {
+        let keeper = keeper(
+            r#"{"proxies":{"default":{"httpProxy":"http://a","noProxy":""},"tcp://far:2376":{"httpsProxy":"http://b"}}}"#,
+        );
+        let names = |engine| keeper.proxies(engine).into_keys().collect::<Vec<_>>();
+        assert_eq!(names("unix:///var/run/docker.sock"), ["HTTP_PROXY", "http_proxy"]);
+        assert_eq!(names("tcp://far:2376"), ["HTTPS_PROXY", "https_proxy"]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod containers;
 mod context;
 mod create;
 mod credentials;
+mod dial;
 mod events;
 mod exec;
 mod images;
