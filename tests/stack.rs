@@ -490,6 +490,97 @@ services:
     }
 }
 
+mod building {
+    use compose_operator::core::builder::{Builder, Demand};
+    use compose_operator::core::desired::{Build, BuildSecret};
+
+    use super::*;
+
+    fn build(text: &str) -> Build {
+        let desired = desired(&["c.yaml"], &[("c.yaml", text)]);
+        service(&desired, "a").image.build.clone().unwrap()
+    }
+
+    #[test]
+    fn what_not_every_builder_gives_keeps_its_place() {
+        let build = build(
+            "services:\n  a:\n    build:\n      context: .\n      shm_size: 1m\n      ulimits: {nofile: {soft: 1, hard: 2}}\n\
+             \x20     secrets: [s]\n      ssh: [default, \"k=agent.sock\"]\n      privileged: true\n      provenance: mode=max\n\
+             \x20     sbom: false\n      network: default\n      cache_to: [\"type=inline\"]\nsecrets: {s: {file: ./s.txt}}\n",
+        );
+        let places: Vec<(Demand, &str)> =
+            build.demands.iter().map(|(it, place)| (*it, place.as_str())).collect();
+        assert_eq!(
+            places,
+            [
+                (Demand::SharedMemory, "/w/c.yaml:5:17"),
+                (Demand::Ulimits, "/w/c.yaml:6:16"),
+                (Demand::Secrets, "/w/c.yaml:7:16"),
+                (Demand::Ssh, "/w/c.yaml:8:12"),
+                (Demand::Privileged, "/w/c.yaml:9:19"),
+                (Demand::Provenance, "/w/c.yaml:10:19"),
+            ]
+        );
+        assert_eq!(build.secrets["s"], BuildSecret::File("/w/s.txt".into()));
+        assert_eq!(build.ssh["k"].as_deref(), Some("/w/agent.sock"));
+        assert_eq!(build.ssh["default"], None);
+        assert_eq!(build.ulimits["nofile"], (1, 2));
+        assert!(build.entitlements.contains("security.insecure"));
+        assert_eq!(build.attestations["provenance"], "type=provenance,mode=max");
+        assert_eq!(build.builder, None::<Builder>);
+        assert_eq!(build.project_labels["com.docker.compose.service"], "a");
+    }
+
+    #[test]
+    fn another_services_image_is_a_context_and_comes_first() {
+        let text = "name: shop\nservices:\n  a: {build: {context: ., additional_contexts: {x: 'service:b', y: ./y, z: 'service:c'}}}\n\
+                    \x20 b: {build: .}\n  c: {image: reg/c, build: .}\n";
+        let build = build(text);
+        assert_eq!(build.contexts["x"], "docker-image://shop-b");
+        assert_eq!(build.contexts["y"], "/w/y");
+        assert_eq!(build.contexts["z"], "docker-image://reg/c");
+        assert_eq!(build.after.iter().map(ToString::to_string).collect::<Vec<_>>(), ["b", "c"]);
+    }
+
+    #[test]
+    fn images_that_are_built_from_each_other_are_refused() {
+        let text = "services:\n  a: {build: {context: ., additional_contexts: {x: 'service:b'}}}\n\
+                    \x20 b: {build: {context: ., additional_contexts: {y: 'service:a'}}}\n";
+        let told = faults(&["c.yaml"], &[("c.yaml", text)]);
+        assert!(told.iter().any(|fault| fault.contains("are built from each other")), "{told:?}");
+    }
+
+    #[test]
+    fn an_image_is_pulled_for_its_own_platform_else_for_the_usual_one() {
+        let text = "services: {a: {image: x, platform: linux/arm64}, b: {image: x}}";
+        let desired =
+            desired(&["c.yaml"], &[("c.yaml", text), (".env", "DOCKER_DEFAULT_PLATFORM=linux/amd64\n")]);
+        let platforms = |name: &str| {
+            let service = service(&desired, name);
+            (service.image.platform.clone(), service.spec.platform.clone())
+        };
+        assert_eq!(platforms("a"), (Some("linux/arm64".into()), Some("linux/arm64".into())));
+        assert_eq!(
+            platforms("b"),
+            (Some("linux/amd64".into()), None),
+            "a container runs what is there, as with Compose"
+        );
+    }
+
+    #[test]
+    fn a_pull_policy_may_be_an_age() {
+        let policy = |word: &str| {
+            let text = format!("services: {{a: {{image: x, pull_policy: {word}}}}}");
+            service(&desired(&["c.yaml"], &[("c.yaml", &text)]), "a").image.pull_policy
+        };
+        let hours = |hours: u64| PullPolicy::Every(Duration::from_hours(hours));
+        assert_eq!(policy("daily"), hours(24));
+        assert_eq!(policy("weekly"), hours(7 * 24));
+        assert_eq!(policy("every_1d12h"), hours(36));
+        assert_eq!(policy("if_not_present"), PullPolicy::Missing);
+    }
+}
+
 mod refusing {
     use super::*;
 
@@ -614,7 +705,6 @@ services:
   a:
     image: x
     annotations: {a: b}
-    pull_policy: daily
     configs: [swarms]
     networks: {default: {mac_address: '02:42:ac:11:00:02'}}
 configs: {swarms: {external: true}}
@@ -622,7 +712,7 @@ configs: {swarms: {external: true}}
         let told = refused(text);
         let places: Vec<&str> =
             told.iter().filter_map(|fault| fault.split_once(": ")).map(|(place, _)| place).collect();
-        assert_eq!(places, ["c.yaml:4:18", "c.yaml:5:18", "c.yaml:7:39", "c.yaml:8:30"], "{told:#?}");
+        assert_eq!(places, ["c.yaml:4:18", "c.yaml:6:39", "c.yaml:7:30"], "{told:#?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Call, Cause, Precondition, Target};
-use super::desired::{Desired, PullPolicy, Service};
+use super::desired::{Desired, Service};
 use super::failure::FailureClass;
 use super::ids::{ContainerId, ServiceName};
 use super::memory::Memory;
@@ -20,6 +20,7 @@ use super::{create, labels, limits, order, ownership};
 
 mod claims;
 mod hooks;
+mod images;
 mod leave;
 mod prepare;
 mod service;
@@ -152,9 +153,11 @@ impl Planner<'_> {
         match self.memory.failed(&key).filter(|failed| failed.next_try > self.now) {
             Some(failed) => {
                 let pulls = matches!(action.call, Call::PullImage { .. });
+                let fetches = pulls || matches!(action.call, Call::BuildImage { .. });
                 let reason = match Reason::of_failure(failed.failure.kind, otherwise(&action.call)) {
-                    // A registry that does not answer is no fault of the engine.
+                    // A registry that does not answer, or not to us, is no fault of the engine.
                     Reason::EngineError if pulls => Reason::ImagePullBackOff,
+                    Reason::Denied if fetches => Reason::ImagePullBackOff,
                     reason => reason,
                 };
                 let patience = if pulls { 2 } else { 5 };
@@ -273,49 +276,6 @@ impl Planner<'_> {
             self.image(name, service);
         }
         image_here && !network_missing && !volume_missing
-    }
-
-    /// Whether the image is here, and as fresh as its pull policy wants it for a new container.
-    fn has_image(&self, service: &Service) -> bool {
-        let fresh = match service.image.pull_policy {
-            PullPolicy::Missing | PullPolicy::Never => true,
-            PullPolicy::Always | PullPolicy::Build => self.memory.is_prepared(&service.spec.image),
-        };
-        fresh && self.observed.images.contains_key(&service.spec.image)
-    }
-
-    /// Whether every image is here that a new container will be made from; starts what is missing.
-    fn images(&mut self) -> bool {
-        let mut all = true;
-        for (name, service, replicas) in self.view.services() {
-            let grows = replicas.current.len() < usize::try_from(service.replicas).unwrap_or(usize::MAX);
-            if grows && !self.has_image(service) {
-                all = false;
-                self.image(name, service);
-            }
-        }
-        all
-    }
-
-    fn image(&mut self, name: &ServiceName, service: &Service) {
-        let reference = service.spec.image.clone();
-        let call = match &service.image.build {
-            Some(build) if !matches!(service.image.pull_policy, PullPolicy::Never | PullPolicy::Always) => {
-                Call::BuildImage { reference, build: Box::new(build.clone()) }
-            }
-            _ if service.image.pull_policy == PullPolicy::Never => {
-                let message =
-                    format!("image {reference} is not here and pull_policy is `never`: build or load it");
-                self.wait(Some(name), reference, Reason::ImageMissing, message, None);
-                return;
-            }
-            _ => Call::PullImage { reference, platform: service.spec.platform.clone() },
-        };
-        // Services that share an image share the call.
-        let key = call.key();
-        if self.decision.actions.iter().all(|action| action.call.key() != key) {
-            self.act(Some(name), call, Cause::Missing, Precondition::None);
-        }
     }
 
     /// What is under way is what everything else waits for.

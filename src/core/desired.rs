@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::builder::{Builder, Demand};
 use super::config_hash::ConfigHash;
 use super::files::Files;
 use super::hooks::{Hook, Hooks};
 use super::ids::{ServiceName, StackName};
 use super::live::LiveSettings;
 use super::spec::{ContainerSpec, Endpoint, Resources};
+use crate::secret::Secret;
 
 /// Everything that one stack should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +117,10 @@ pub struct Service {
 pub struct ImageSource {
     /// When to pull.
     pub pull_policy: PullPolicy,
+    /// The file gives it no name, by which a registry could have it: it can only be built.
+    pub nameless: bool,
+    /// The platform to pull it for; `None` leaves it to the engine.
+    pub platform: Option<String>,
     /// How to build it, where the file says so.
     pub build: Option<Build>,
 }
@@ -127,9 +133,11 @@ pub enum PullPolicy {
     Missing,
     /// Never.
     Never,
-    /// Whenever it is built or started anew.
+    /// For every new container.
     Always,
-    /// Build, even where it could be pulled.
+    /// For a new container, when it got its name here longer ago than this.
+    Every(Duration),
+    /// Build for every new container, even where it could be pulled.
     Build,
 }
 
@@ -137,34 +145,83 @@ pub enum PullPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Build {
-    /// Directory sent to the engine.
+    /// The builder that is asked for; `None` leaves it to the engine.
+    pub builder: Option<Builder>,
+    /// Directory sent to the engine, or an address that it fetches itself.
     pub context: String,
     /// Dockerfile, relative to the context.
     pub dockerfile: Option<String>,
     /// Text of the Dockerfile, instead of a file.
     pub dockerfile_inline: Option<String>,
-    /// Build arguments; `None` takes the variable from the environment of the operator.
+    /// Build arguments; one without a value is not passed on.
     pub args: BTreeMap<String, Option<String>>,
     /// Stage to stop at.
     pub target: Option<String>,
-    /// Labels of the image.
+    /// Labels of the image, as the file gives them.
     pub labels: BTreeMap<String, String>,
-    /// Images to take layers from.
+    /// Compose's labels of the image, for the builder that can have them.
+    pub project_labels: BTreeMap<String, String>,
+    /// Images to take layers from, and other caches.
     pub cache_from: Vec<String>,
+    /// Where layers are kept for others.
+    pub cache_to: Vec<String>,
     /// Network of the build's containers.
     pub network: Option<String>,
     /// Lines for `/etc/hosts`, as `host:ip`.
     pub extra_hosts: BTreeSet<String>,
     /// Size of `/dev/shm`.
     pub shm_size: Option<i64>,
+    /// Limits of the build's processes: soft and hard bounds by name.
+    pub ulimits: BTreeMap<String, (i64, i64)>,
     /// Ignore the cache.
     pub no_cache: bool,
     /// Pull the base images anew.
     pub pull: bool,
-    /// Platform to build for.
-    pub platform: Option<String>,
+    /// Platforms to build for; empty for the engine's own.
+    pub platforms: Vec<String>,
     /// Further tags.
     pub tags: Vec<String>,
+    /// Isolation technology of Windows.
+    pub isolation: Option<String>,
+    /// Rights that the build may use.
+    pub entitlements: BTreeSet<String>,
+    /// Further contexts by name: a directory, an address, or `docker-image://` with a reference.
+    pub contexts: BTreeMap<String, String>,
+    /// Services whose images must be there before: it takes files from them.
+    pub after: BTreeSet<ServiceName>,
+    /// Secrets by id. They are no part of the image, nor of what is written anywhere.
+    #[serde(skip)]
+    pub secrets: BTreeMap<String, BuildSecret>,
+    /// Sockets of ssh agents by id; `None` for that of the environment.
+    pub ssh: BTreeMap<String, Option<String>>,
+    /// Attestations by kind, with their attributes.
+    pub attestations: BTreeMap<String, String>,
+    /// What not every builder gives, each with its place in the files.
+    pub demands: BTreeMap<Demand, String>,
+}
+
+/// What the address of a context begins with where it has no scheme: the forms that the engine knows.
+const ADDRESSES: &[&str] = &["git@", "github.com/"];
+
+impl Build {
+    /// Whether the engine fetches the context itself: a git repository, or an archive by its address.
+    pub fn is_remote(&self) -> bool {
+        self.context.contains("://") || ADDRESSES.iter().any(|prefix| self.context.starts_with(prefix))
+    }
+}
+
+/// Where a build's secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuildSecret {
+    /// The content of a file.
+    File(String),
+    /// A variable of the environment; without a value where it is not set.
+    Variable {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: Option<Secret>,
+    },
 }
 
 /// One entry of `depends_on`.

@@ -45,6 +45,10 @@ pub enum FailureKind {
     Invalid,
     /// No permission: the socket, a registry.
     Denied,
+    /// The engine does not reach the registry.
+    RegistryUnreachable,
+    /// The engine does not trust the registry: its certificate, or that it has none.
+    RegistryUntrusted,
     /// The engine cannot be reached.
     Unreachable,
     /// No answer in time. The call may have been carried out.
@@ -72,13 +76,16 @@ impl FailureKind {
     /// The class that decides what happens next.
     pub fn class(self) -> FailureClass {
         match self {
-            Self::Unreachable | Self::Timeout | Self::Unavailable => FailureClass::Transient,
+            Self::Unreachable | Self::RegistryUnreachable | Self::Timeout | Self::Unavailable => {
+                FailureClass::Transient
+            }
             Self::NotFound | Self::Stale | Self::InUse | Self::NameConflict => FailureClass::Conflict,
             Self::ImageNotFound
             | Self::PortConflict
             | Self::DiskFull
             | Self::Invalid
             | Self::Denied
+            | Self::RegistryUntrusted
             | Self::BuildFailed
             | Self::HookFailed => FailureClass::Terminal,
         }

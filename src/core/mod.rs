@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod backoff;
+pub mod builder;
 pub mod config_hash;
 pub mod create;
 pub mod decide;

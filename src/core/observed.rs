@@ -65,6 +65,10 @@ pub struct EngineInfo {
     pub memory: i64,
     /// The log driver of containers that ask for none.
     pub log_driver: String,
+    /// It runs Windows containers.
+    pub windows: bool,
+    /// It keeps its images in containerd, whole: with all platforms and attestations.
+    pub containerd_images: bool,
 }
 
 /// One container of the stack.
@@ -281,4 +285,6 @@ pub struct Image {
     /// Only the fields that an image can give: command, entrypoint, environment, labels, expose,
     /// healthcheck, user, working directory, stop signal, and its volumes as anonymous mounts.
     pub defaults: ContainerSpec,
+    /// When it got its name here, where the engine says so: what `pull_policy` by age goes by.
+    pub tagged_at: Option<Timestamp>,
 }

@@ -73,7 +73,9 @@ impl Reason {
     /// The reason for a failed call; `what` it was decides where the kind says nothing.
     pub fn of_failure(kind: FailureKind, otherwise: Self) -> Self {
         match kind {
-            FailureKind::ImageNotFound => Self::ImagePullBackOff,
+            FailureKind::ImageNotFound
+            | FailureKind::RegistryUnreachable
+            | FailureKind::RegistryUntrusted => Self::ImagePullBackOff,
             FailureKind::NameConflict => Self::NameConflict,
             FailureKind::PortConflict => Self::PortConflict,
             FailureKind::DiskFull => Self::DiskFull,

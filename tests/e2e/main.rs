@@ -11,6 +11,7 @@
 mod adopt;
 mod adopt_stacks;
 mod apply;
+mod builds;
 mod daemon;
 mod diff;
 mod drift;
@@ -24,6 +25,8 @@ mod limits;
 mod order;
 mod orphans;
 mod redis;
+mod registry;
+mod registry_stage;
 mod replace;
 mod scale;
 mod sim;

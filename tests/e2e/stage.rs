@@ -516,6 +516,27 @@ impl Events {
     }
 }
 
+/// Removes the images whose references fit.
+pub(crate) fn remove_images(pattern: &str) {
+    let filter = format!("reference={pattern}");
+    let format = "{{.Repository}}:{{.Tag}}@{{.Digest}}";
+    let named =
+        said(Command::new("docker").args(["images", "--digests", "--filter", &filter, "--format", format]))
+            .out;
+    // By name: another test's image may have the same layers, and the same id.
+    let names = named.lines().map(|line| match line.split_once('@') {
+        Some((name, digest)) if name.ends_with(":<none>") => {
+            format!("{}@{digest}", name.trim_end_matches(":<none>"))
+        }
+        Some((name, _)) => name.to_owned(),
+        None => line.to_owned(),
+    });
+    let names: Vec<String> = names.collect();
+    if !names.is_empty() {
+        said(Command::new("docker").args(["rmi", "-f"]).args(&names));
+    }
+}
+
 /// A host port that nobody has at this moment.
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use compose_operator::core::desired::Build;
+use compose_operator::core::builder::Builder;
+use compose_operator::core::desired::{Build, BuildSecret};
 use compose_operator::core::failure::FailureKind;
 use compose_operator::core::observed::State;
 use compose_operator::core::spec::ContainerSpec;
@@ -32,7 +33,7 @@ fn build_of(root: &Path) -> Build {
 async fn an_image_is_built_from_what_is_not_ignored() {
     let world = World::new();
     let dockerfile = format!(
-        "FROM {BUSYBOX} AS base\nARG GIVEN\nARG OWN\nRUN echo built $GIVEN $OWN $(grep -c far.example /etc/hosts) > /said\n\
+        "FROM {BUSYBOX} AS base\nARG GIVEN\nARG OWN\nRUN echo built $GIVEN $OWN $(grep -c far.example /etc/hosts) $(ulimit -n) > /said\n\
          COPY . /context\nEXPOSE 81\nVOLUME /state\nLABEL from=file\nHEALTHCHECK CMD true\nUSER 7\n\
          STOPSIGNAL SIGINT\nWORKDIR /w\nENV E=1\nENTRYPOINT [\"sh\"]\nCMD [\"-c\", \"cat /said; cd /context; find . -type f | sort\"]\n\
          FROM base\nRUN false\n"
@@ -49,6 +50,8 @@ async fn an_image_is_built_from_what_is_not_ignored() {
     environment.insert("OWN".to_owned(), "own".to_owned());
     let docker = Docker::find(None, environment).unwrap();
     let build = Build {
+        builder: Some(Builder::Classic),
+        ulimits: [("nofile".to_owned(), (123, 456))].into(),
         args: [("GIVEN".to_owned(), Some("given".to_owned())), ("OWN".to_owned(), None)].into(),
         target: Some("base".to_owned()),
         labels: [("built-for".to_owned(), "a test".to_owned())].into(),
@@ -77,7 +80,7 @@ async fn an_image_is_built_from_what_is_not_ignored() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let said = world.docker.log_tail(&container.id, 10).await.unwrap();
-    assert_eq!(said, ["built given own 2", "./.dockerignore", "./app/main", "./secret/public"]);
+    assert_eq!(said, ["built given own 2 123", "./.dockerignore", "./app/main", "./secret/public"]);
 }
 
 #[tokio::test]
@@ -85,9 +88,22 @@ async fn a_dockerfile_may_stand_in_the_stack_file() {
     let world = World::new();
     let root = context(&[("a", "x")]);
     let text = format!("FROM {BUSYBOX}\nCOPY a /a\n");
-    let build = Build { dockerfile_inline: Some(text), ..build_of(root.path()) };
-    world.docker.build_image(&world.name("image"), &build, &|_| {}).await.unwrap();
-    assert!(world.docker.inspect_image(&world.name("image")).await.unwrap().is_some());
+    for builder in [Builder::BuildKit, Builder::Classic] {
+        let build = Build {
+            builder: Some(builder),
+            dockerfile_inline: Some(text.clone()),
+            tags: vec![world.name("other")],
+            ..build_of(root.path())
+        };
+        world.docker.build_image(&world.name("image"), &build, &|_| {}).await.unwrap();
+        for name in ["image", "other"] {
+            assert!(world.docker.inspect_image(&world.name(name)).await.unwrap().is_some());
+            crate::world::bollard()
+                .remove_image(&world.name(name), None::<bollard::query_parameters::RemoveImageOptions>, None)
+                .await
+                .unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -95,21 +111,92 @@ async fn a_failed_build_says_what_it_printed() {
     let world = World::new();
     let text = format!("FROM {BUSYBOX}\nRUN echo nearly there; exit 3\n");
     let root = context(&[("Dockerfile", &text)]);
-    let failed =
-        world.docker.build_image(&world.name("image"), &build_of(root.path()), &|_| {}).await.unwrap_err();
-    assert_eq!(failed.kind, FailureKind::BuildFailed, "{failed}");
-    assert!(
-        failed.message.contains("non-zero code: 3") && failed.message.contains("nearly there"),
-        "{failed}"
-    );
-    let missing = build_of(&root.path().join("nowhere"));
-    let failed = world.docker.build_image(&world.name("image"), &missing, &|_| {}).await.unwrap_err();
-    assert_eq!(failed.kind, FailureKind::BuildFailed, "{failed}");
     let nonsense = context(&[("Dockerfile", "FORM nothing\n")]);
-    let failed = world
-        .docker
-        .build_image(&world.name("image"), &build_of(nonsense.path()), &|_| {})
-        .await
-        .unwrap_err();
-    assert_eq!(failed.kind, FailureKind::BuildFailed, "{failed}");
+    let by = |builder, root: &Path| Build { builder: Some(builder), ..build_of(root) };
+    for (builder, code) in [(Builder::BuildKit, "exit code: 3"), (Builder::Classic, "non-zero code: 3")] {
+        let fails = async |build: Build| {
+            world.docker.build_image(&world.name("image"), &build, &|_| {}).await.unwrap_err()
+        };
+        let failed = fails(by(builder, root.path())).await;
+        assert_eq!(failed.kind, FailureKind::BuildFailed, "{failed}");
+        assert!(failed.message.contains(code) && failed.message.contains("nearly there"), "{failed}");
+        let failed = fails(by(builder, &root.path().join("nowhere"))).await;
+        assert_eq!(failed.kind, FailureKind::BuildFailed, "{failed}");
+        let failed = fails(by(builder, nonsense.path())).await;
+        assert_eq!(failed.kind, FailureKind::BuildFailed, "{failed}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_context_with_many_files_arrives_whole() {
+    let world = World::new();
+    let root = context(&[(
+        "Dockerfile",
+        &format!(
+            "FROM {BUSYBOX}\nCOPY . /c\nCMD [\"sh\", \"-c\", \"cd /c; cat big many/* | md5sum; ls -l link | tail -c 6; stat -c %a run\"]\n"
+        ),
+    )]);
+    let mut all: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 251) as u8).collect();
+    fs::write(root.path().join("big"), &all).unwrap();
+    fs::create_dir(root.path().join("many")).unwrap();
+    for number in 0..1500 {
+        let text = format!("{number}\n");
+        fs::write(root.path().join(format!("many/{number:04}")), &text).unwrap();
+        all.extend(text.as_bytes());
+    }
+    fs::write(root.path().join("run"), "x").unwrap();
+    fs::set_permissions(root.path().join("run"), std::os::unix::fs::PermissionsExt::from_mode(0o750))
+        .unwrap();
+    std::os::unix::fs::symlink("many", root.path().join("link")).unwrap();
+    let build = Build { builder: Some(Builder::BuildKit), ..build_of(root.path()) };
+    world.docker.build_image(&world.name("image"), &build, &|_| {}).await.unwrap();
+    let spec = ContainerSpec { image: world.name("image"), ..ContainerSpec::default() };
+    let container = world.run(&world.container("whole", spec)).await;
+    while world.look(&container.id).await.state != State::Exited {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let file = root.path().join("all");
+    fs::write(&file, &all).unwrap();
+    let sum = std::process::Command::new("md5sum").stdin(fs::File::open(&file).unwrap()).output().unwrap();
+    let said = world.docker.log_tail(&container.id, 10).await.unwrap();
+    assert_eq!(said, [String::from_utf8(sum.stdout).unwrap().trim(), " many", "750"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_the_build_does_not_have_is_named() {
+    let world = World::new();
+    let text = format!("FROM {BUSYBOX}\nRUN --mount=type=secret,id=other,required=true true\n");
+    let root = context(&[("Dockerfile", &text)]);
+    let secret = BuildSecret::File(root.path().join("Dockerfile").to_str().unwrap().to_owned());
+    let build = Build { secrets: [("one".to_owned(), secret)].into(), ..build_of(root.path()) };
+    let failed = world.docker.build_image(&world.name("image"), &build, &|_| {}).await.unwrap_err();
+    assert!(failed.message.contains("secret other") && failed.kind == FailureKind::BuildFailed, "{failed}");
+}
+
+#[tokio::test]
+async fn a_build_goes_over_tcp_as_over_the_socket() {
+    let world = World::new();
+    let socket = world.docker.location().trim_start_matches("unix://").to_owned();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = tokio::net::UnixStream::connect(&socket).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let docker =
+        Docker::find(Some(&format!("tcp://127.0.0.1:{port}")), std::collections::BTreeMap::new()).unwrap();
+    let root = context(&[("Dockerfile", &format!("FROM {BUSYBOX}\nCOPY a /a\n")), ("a", "x")]);
+    docker.build_image(&world.name("image"), &build_of(root.path()), &|_| {}).await.unwrap();
+    assert!(world.docker.inspect_image(&world.name("image")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_engine_that_is_gone_fails_a_build_for_a_while_and_not_for_good() {
+    let root = context(&[("Dockerfile", "FROM scratch\n")]);
+    let nobody = format!("unix://{}/docker.sock", root.path().display());
+    let docker = Docker::find(Some(&nobody), std::collections::BTreeMap::new()).unwrap();
+    let failed = docker.build_image("a", &build_of(root.path()), &|_| {}).await.unwrap_err();
+    assert_eq!(failed.kind, FailureKind::Unreachable, "{failed}");
 }

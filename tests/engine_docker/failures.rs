@@ -57,7 +57,7 @@ async fn an_image_that_is_nowhere_is_named() {
     let refused = world.docker.create_container(&new).await.unwrap_err();
     assert_eq!(refused.kind, FailureKind::ImageNotFound, "{refused}");
     let unreachable = world.docker.pull_image("127.0.0.1:1/nowhere", None, &|_| {}).await.unwrap_err();
-    assert_eq!(unreachable.kind, FailureKind::Unavailable, "a registry may come back: {unreachable}");
+    assert_eq!(unreachable.kind, FailureKind::RegistryUnreachable, "a registry may come back: {unreachable}");
     let nonsense = world.docker.pull_image("../containers", None, &|_| {}).await.unwrap_err();
     assert_eq!(nonsense.kind, FailureKind::Invalid, "{nonsense}");
 }

@@ -4,6 +4,7 @@
 
 mod files;
 mod hooks;
+mod images;
 mod properties;
 mod stage;
 mod stories;

@@ -34,8 +34,9 @@ impl fmt::Debug for Progress {
 }
 
 enum View {
-    /// One line a thing that happened, and one when something begins to wait.
-    Plain { out: Box<dyn Write>, waiting: BTreeSet<(String, Reason)> },
+    /// One line a thing that happened, and one when something begins to wait. An amount that grows is told of
+    /// once: `amounts` are those that were.
+    Plain { out: Box<dyn Write>, waiting: BTreeSet<(String, Reason)>, amounts: BTreeSet<(ActionKey, String)> },
     /// Finished things scroll away above one moving line for each call under way and one for what waits.
     Live { bars: MultiProgress, calls: BTreeMap<ActionKey, ProgressBar>, waiting: ProgressBar },
 }
@@ -43,7 +44,7 @@ enum View {
 impl Progress {
     /// Plain lines to `out`.
     pub fn plain(out: Box<dyn Write>) -> Self {
-        Self { view: RefCell::new(View::Plain { out, waiting: BTreeSet::new() }) }
+        Self { view: RefCell::new(View::Plain { out, waiting: BTreeSet::new(), amounts: BTreeSet::new() }) }
     }
 
     /// Moving lines on the terminal behind stderr.
@@ -83,7 +84,7 @@ impl Report for Progress {
     fn decided(&self, status: &StackStatus) {
         let waits = waits(status);
         match &mut *self.view.borrow_mut() {
-            View::Plain { out, waiting } => {
+            View::Plain { out, waiting, .. } => {
                 let told = std::mem::take(waiting);
                 for (subject, reason, message) in waits {
                     let begins = waiting.insert((subject.clone(), reason));
@@ -106,18 +107,29 @@ impl Report for Progress {
     }
 
     fn progress(&self, action: &Action, line: &str) {
-        if let View::Live { calls, .. } = &*self.view.borrow()
-            && let Some(bar) = calls.get(&action.call.key())
-        {
-            bar.set_message(format!("{} {}", action.call, paint(FAINT, line)));
+        match &mut *self.view.borrow_mut() {
+            View::Live { calls, .. } => {
+                if let Some(bar) = calls.get(&action.call.key()) {
+                    bar.set_message(format!("{} {}", action.call, paint(FAINT, line)));
+                }
+            }
+            View::Plain { out, amounts, .. } => {
+                let news = without_amount(line);
+                if news == line || amounts.insert((action.call.key(), news.to_owned())) {
+                    drop(writeln!(out, "  {}: {}", action.call, paint(FAINT, news)));
+                }
+            }
         }
     }
 
     fn finished(&self, action: &Action, result: &Result<(), Failure>, took: Duration) {
-        if let View::Live { calls, .. } = &mut *self.view.borrow_mut()
-            && let Some(bar) = calls.remove(&action.call.key())
-        {
-            bar.finish_and_clear();
+        match &mut *self.view.borrow_mut() {
+            View::Live { calls, .. } => {
+                if let Some(bar) = calls.remove(&action.call.key()) {
+                    bar.finish_and_clear();
+                }
+            }
+            View::Plain { amounts, .. } => amounts.retain(|(key, _)| *key != action.call.key()),
         }
         let took = paint(FAINT, format_args!("{:.1}s", took.as_secs_f32()));
         match result {
@@ -142,6 +154,14 @@ impl Report for Progress {
 
     fn refused(&self, sentence: &str) {
         self.say(&format!("{} {sentence}", paint(BAD, "refused:")));
+    }
+}
+
+/// The line without how far it is: `1f2e: Downloading` of `1f2e: Downloading 12.0 MB of 40.0 MB`.
+fn without_amount(line: &str) -> &str {
+    match line.rsplit_once(" MB of ").and_then(|(head, _)| head.rsplit_once(' ')) {
+        Some((what, _)) => what,
+        None => line,
     }
 }
 
@@ -215,7 +235,13 @@ mod tests {
             precondition: Precondition::None,
         };
         progress.started(&action);
-        progress.progress(&action, "12 MB of 40 MB");
+        for line in [
+            "1f2e: Downloading 1.0 MB of 40.0 MB",
+            "1f2e: Downloading 2.0 MB of 40.0 MB",
+            "1f2e: Pull complete",
+        ] {
+            progress.progress(&action, line);
+        }
         progress.finished(&action, &Ok(()), Duration::from_millis(1_240));
         let failure = Failure::new(FailureKind::ImageNotFound, "pull image redis:7", "no such image");
         progress.finished(&action, &Err(failure), Duration::ZERO);
@@ -223,7 +249,8 @@ mod tests {
         let written = String::from_utf8(paper.0.borrow().clone()).unwrap();
         assert_eq!(
             anstream::adapter::strip_str(&written).to_string(),
-            "✓ pull image redis:7 (missing) 1.2s\n✗ pull image redis:7: no such image 0.0s\n"
+            "  pull image redis:7: 1f2e: Downloading\n  pull image redis:7: 1f2e: Pull complete\n\
+             ✓ pull image redis:7 (missing) 1.2s\n✗ pull image redis:7: no such image 0.0s\n"
         );
     }
 

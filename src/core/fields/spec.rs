@@ -310,7 +310,7 @@ mod tests {
 
     fn changed(wanted: ContainerSpec, found: ContainerSpec, defaults: ContainerSpec) -> Vec<String> {
         let service = Service { spec: wanted, ..Service::default() };
-        let image = Image { id: None, defaults };
+        let image = Image { defaults, ..Image::default() };
         let changes = spec_changes(&service, &container(found), Some(&image), &engine());
         changes.into_iter().map(|change| change.field).collect()
     }

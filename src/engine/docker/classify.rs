@@ -169,6 +169,33 @@ fn by_words_on_objects(lower: &str) -> Option<FailureKind> {
     }
 }
 
+/// The kind of a failure between the engine and a registry, where its words tell one.
+pub(super) fn by_registry_words(message: &str) -> Option<FailureKind> {
+    let lower = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&["no basic auth credentials", "401 unauthorized", "incorrect username or password"]) {
+        Some(FailureKind::Denied)
+    } else if says(&["x509:", "tls: ", "gave http response to https client", "remote error: tls"]) {
+        Some(FailureKind::RegistryUntrusted)
+    } else if says(&[
+        "dial tcp",
+        "no such host",
+        "connection refused",
+        "connection reset by peer",
+        "i/o timeout",
+        "tls handshake timeout",
+        "client.timeout exceeded",
+        "network is unreachable",
+        "no route to host",
+        "unexpected eof",
+    ]) || lower.trim_end().ends_with(": eof")
+    {
+        Some(FailureKind::RegistryUnreachable)
+    } else {
+        None
+    }
+}
+
 /// The kind by the status code alone.
 fn by_code(code: u16) -> FailureKind {
     match code {
@@ -268,6 +295,43 @@ mod tests {
             let failure = failure(&address, "call", &error);
             assert_eq!(failure.kind, *kind, "{status_code} {message}");
             assert_eq!(failure.message, *message);
+        }
+    }
+
+    #[test]
+    fn what_is_between_the_engine_and_a_registry_is_told_apart() {
+        let sayings = [
+            ("Head \"http://r/v2/a/manifests/1\": no basic auth credentials", Some(FailureKind::Denied)),
+            (
+                "Get \"https://r/v2/\": x509: certificate signed by unknown authority",
+                Some(FailureKind::RegistryUntrusted),
+            ),
+            (
+                "Get \"https://r/v2/\": http: server gave HTTP response to HTTPS client",
+                Some(FailureKind::RegistryUntrusted),
+            ),
+            (
+                "Get \"https://r/v2/\": tls: first record does not look like a TLS handshake",
+                Some(FailureKind::RegistryUntrusted),
+            ),
+            (
+                "Get \"https://r/v2/\": net/http: TLS handshake timeout",
+                Some(FailureKind::RegistryUnreachable),
+            ),
+            (
+                "Get \"https://r/v2/\": dial tcp: lookup r: no such host",
+                Some(FailureKind::RegistryUnreachable),
+            ),
+            (
+                "Get \"http://r/v2/\": dial tcp 127.0.0.1:5: connect: connection refused",
+                Some(FailureKind::RegistryUnreachable),
+            ),
+            ("Get \"http://r/v2/\": EOF", Some(FailureKind::RegistryUnreachable)),
+            ("manifest for r/a:2 not found: manifest unknown", None),
+            ("toomanyrequests: You have reached your pull rate limit", None),
+        ];
+        for (message, kind) in sayings {
+            assert_eq!(by_registry_words(message), kind, "{message}");
         }
     }
 

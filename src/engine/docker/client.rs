@@ -68,6 +68,13 @@ impl Facts {
                 cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(0),
                 memory: info.mem_total.unwrap_or(0),
                 log_driver: info.logging_driver.unwrap_or_default(),
+                windows: info.os_type.as_deref() == Some("windows"),
+                containerd_images: info
+                    .driver_status
+                    .iter()
+                    .flatten()
+                    .flatten()
+                    .any(|word| word.starts_with("io.containerd.snapshotter")),
             },
         }
     }

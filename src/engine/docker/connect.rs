@@ -175,7 +175,7 @@ impl fmt::Display for Source {
 }
 
 /// TLS needs one provider for the whole process; a second call finds it installed and changes nothing.
-fn install_tls_provider() {
+pub(super) fn install_tls_provider() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
@@ -190,7 +190,7 @@ fn certificates(environment: &BTreeMap<String, String>) -> Option<Certificates> 
 }
 
 /// Docker's own directory: `DOCKER_CONFIG`, else `~/.docker`.
-fn configuration(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+pub(super) fn configuration(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
     let path = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     path("DOCKER_CONFIG").or_else(|| path("HOME").map(|home| home.join(Path::new(".docker"))))
 }

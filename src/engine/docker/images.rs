@@ -7,11 +7,13 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::{Stream, StreamExt};
 
 use super::client::{READ, image_in_path};
+use super::credentials::{Keeper, registry_of};
 use super::{Docker, classify, mounts, spec};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::ImageId;
 use crate::core::observed::Image;
 use crate::core::spec::ContainerSpec;
+use crate::core::time::Timestamp;
 use crate::engine::Progress;
 
 /// The longest silence of a pull. Progress comes every few hundred milliseconds while bytes flow and while
@@ -35,7 +37,14 @@ fn no_reference(call: &str, reference: &str) -> Failure {
 
 fn image(found: ImageInspect) -> Image {
     let defaults = found.config.map(|config| defaults(&config)).unwrap_or_default();
-    Image { id: found.id.map(ImageId::new), defaults }
+    let tagged_at = found.metadata.and_then(|metadata| tagged(&metadata.last_tag_time?));
+    Image { id: found.id.map(ImageId::new), defaults, tagged_at }
+}
+
+/// When it was last tagged here. An engine writes the year 1 for "never", and so it does for what was pulled.
+fn tagged(text: &str) -> Option<Timestamp> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    (at.as_second() > 0).then(|| Timestamp::from_millis(at.as_millisecond()))
 }
 
 /// What a container gets from its image where nothing else is said.
@@ -71,14 +80,48 @@ pub(super) async fn pull(
     if let Some(platform) = platform {
         options = options.platform(platform);
     }
+    let host = registry_of(reference);
+    let keeper = Keeper::open(&docker.environment)?;
+    let credentials = keeper.find(host).await?;
     let client = docker.client(&call)?;
-    let lines = client.create_image(Some(options.build()), None, None);
-    follow(docker, &call, PULL_SILENCE, lines, |line| {
+    let given = credentials.as_ref().map(|credentials| credentials.for_engine(host));
+    let lines = client.create_image(Some(options.build()), None, given);
+    let pulled = follow(docker, &call, PULL_SILENCE, lines, |line| {
         if let Some(line) = pull_line(&line) {
             progress(&line);
         }
     })
-    .await
+    .await;
+    pulled.map_err(|failure| from_registry(failure, host, credentials.is_some(), &keeper))
+}
+
+/// A failure that a registry may be behind: what it is, and the way out.
+pub(super) fn from_registry(mut failure: Failure, host: &str, known: bool, keeper: &Keeper) -> Failure {
+    if let Some(kind) = classify::by_registry_words(&failure.message) {
+        failure.kind = kind;
+    }
+    let place = keeper.place();
+    let way_out = match failure.kind {
+        FailureKind::Denied if known => {
+            format!("{host} does not take the credentials in {place}: log in anew with `docker login {host}`")
+        }
+        FailureKind::Denied => {
+            format!("there are no credentials for {host} in {place}: log in with `docker login {host}`")
+        }
+        FailureKind::ImageNotFound => {
+            "is its name right, and has it been pushed? A private one needs `docker login`".to_owned()
+        }
+        FailureKind::RegistryUnreachable => {
+            format!("does {host} run, and does the engine's machine reach it?")
+        }
+        FailureKind::RegistryUntrusted => format!(
+            "put the certificate of who signed for {host} into /etc/docker/certs.d/{host}/ca.crt on the engine's \
+             machine, or name {host} in `insecure-registries` of its daemon.json"
+        ),
+        _ => return failure,
+    };
+    failure.message = format!("{}; {way_out}", failure.message);
+    failure
 }
 
 /// Name and tag or digest. A pull without a tag would fetch every tag there is.

@@ -26,6 +26,8 @@ mod connect;
 mod containers;
 mod context;
 mod create;
+mod credentials;
+mod dial;
 mod events;
 mod exec;
 mod files;

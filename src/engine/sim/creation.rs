@@ -205,7 +205,7 @@ fn merge_healthcheck(asked: Option<Healthcheck>, image: Option<&Healthcheck>) ->
 
 /// An image of which nothing is known but its id.
 pub(super) fn bare_image(id: &ImageId) -> Image {
-    Image { id: Some(id.clone()), defaults: ContainerSpec::default() }
+    Image { id: Some(id.clone()), ..Image::default() }
 }
 
 #[cfg(test)]

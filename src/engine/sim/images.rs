@@ -41,7 +41,7 @@ impl World {
     /// Gives a tag to an image on the engine; what had it stays under its id. `docker tag`.
     pub fn tag_image(&mut self, reference: &str, image: Image) {
         let reference = full_reference(reference);
-        let image = with_id(image, &reference);
+        let image = Image { tagged_at: Some(self.now()), ..with_id(image, &reference) };
         if let Some(id) = &image.id {
             self.images.by_id.insert(id.clone(), image.clone());
         }

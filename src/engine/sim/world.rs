@@ -64,6 +64,8 @@ impl World {
                 cpus: 8,
                 memory: 16 << 30,
                 log_driver: String::new(),
+                windows: false,
+                containerd_images: true,
             },
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),

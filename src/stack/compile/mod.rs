@@ -16,6 +16,7 @@ mod resources;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::faults::{Findings, Places};
 use super::manifest::{ServiceOverlay, Spec};
@@ -75,6 +76,8 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         container_name: (!service.container_name.is_empty()).then(|| service.container_name.clone()),
         image: ImageSource {
             pull_policy: pull_policy(source, findings),
+            nameless: service.image.is_empty(),
+            platform: container::pulled_platform(source),
             build: service.build.as_ref().map(|build| build::build(source, build, findings)),
         },
         spec,
@@ -114,13 +117,45 @@ fn pull_policy(source: Source<'_>, findings: &mut Findings) -> PullPolicy {
         "never" => PullPolicy::Never,
         "always" => PullPolicy::Always,
         "build" => PullPolicy::Build,
-        other => {
-            let message = format!("the pull policy `{other}` is not supported yet");
-            let fault = source.places.in_service(source.name, &["pull_policy"], message);
-            findings.faults.push(fault.help("use always, missing, never or build"));
-            PullPolicy::Missing
-        }
+        "daily" => PullPolicy::Every(DAY),
+        "weekly" => PullPolicy::Every(DAY * 7),
+        other => match other.strip_prefix("every_").map(age) {
+            Some(Some(age)) => PullPolicy::Every(age),
+            Some(None) => {
+                let message = format!("the pull policy `{other}` has no duration that can be read");
+                let fault = source.places.in_service(source.name, &["pull_policy"], message);
+                findings.faults.push(fault.help("write every_12h, every_3d or every_1w2d"));
+                PullPolicy::Missing
+            }
+            // What the schema lets through and means nothing is what Compose takes for `missing`.
+            None => PullPolicy::Missing,
+        },
     }
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// An age such as `1w2d12h`.
+fn age(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, next) = after.split_at(letters);
+        let unit = match unit {
+            "w" => DAY * 7,
+            "d" => DAY,
+            "h" => Duration::from_hours(1),
+            "m" => Duration::from_mins(1),
+            "s" => Duration::from_secs(1),
+            _ => return None,
+        };
+        sum = sum.checked_add(unit.checked_mul(number.parse().ok()?)?)?;
+        rest = next;
+    }
+    (!text.is_empty()).then_some(sum)
 }
 
 fn depends_on(source: Source<'_>, findings: &mut Findings) -> BTreeMap<ServiceName, Dependency> {
@@ -145,4 +180,19 @@ fn depends_on(source: Source<'_>, findings: &mut Findings) -> BTreeMap<ServiceNa
         dependencies.insert(ServiceName::from(name.as_str()), dependency);
     }
     dependencies
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_the_sum_of_its_parts() {
+        assert_eq!(age("12h"), Some(DAY / 2));
+        assert_eq!(age("1w2d"), Some(DAY * 9));
+        assert_eq!(age("90m30s"), Some(Duration::from_secs(90 * 60 + 30)));
+        for wrong in ["", "h", "12", "1x", "1d h", "99999999999999999999d", "99999999999w"] {
+            assert_eq!(age(wrong), None, "{wrong}");
+        }
+    }
 }

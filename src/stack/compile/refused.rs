@@ -21,8 +21,7 @@ const REMOVE: &str = "remove the field, or leave this service to `docker compose
 /// Tells what of a service is refused, and what has no effect.
 pub(super) fn refuse(source: Source<'_>, findings: &mut Findings) {
     let service = source.service;
-    let build = service.build.iter().flat_map(of_build);
-    for refusal in of_service(service).into_iter().chain(build).filter(|refusal| refusal.asked) {
+    for refusal in of_service(service).into_iter().filter(|refusal| refusal.asked) {
         let name = refusal.field.join(".");
         let message = format!("`{name}` of service `{}` is not supported yet", source.name);
         findings
@@ -67,22 +66,6 @@ fn of_service(service: &model::Service) -> Vec<Refusal> {
         refusal(&["models"], !service.models.is_empty(), REMOVE),
         refusal(&["provider"], service.provider.is_some(), REMOVE),
         refusal(&["use_api_socket"], service.use_api_socket, "mount the engine's socket as a bind"),
-    ]
-}
-
-fn of_build(build: &model::Build) -> Vec<Refusal> {
-    const HELP: &str = "build the image with `docker buildx build` and name it with `image`";
-    vec![
-        refusal(&["build", "additional_contexts"], !build.additional_contexts.is_empty(), HELP),
-        refusal(&["build", "entitlements"], !build.entitlements.is_empty(), HELP),
-        refusal(&["build", "isolation"], !build.isolation.is_empty(), HELP),
-        refusal(&["build", "privileged"], build.privileged, HELP),
-        refusal(&["build", "secrets"], !build.secrets.is_empty(), HELP),
-        refusal(&["build", "ssh"], !build.ssh.is_empty(), HELP),
-        refusal(&["build", "ulimits"], !build.ulimits.is_empty(), HELP),
-        refusal(&["build", "cache_to"], !build.cache_to.is_empty(), HELP),
-        refusal(&["build", "provenance"], !matches!(build.provenance.as_str(), "" | "false"), HELP),
-        refusal(&["build", "sbom"], !matches!(build.sbom.as_str(), "" | "false"), HELP),
     ]
 }
 

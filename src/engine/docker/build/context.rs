@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -12,6 +13,9 @@ use tokio::sync::mpsc;
 
 use super::ignore::Patterns;
 use crate::core::desired::Build;
+
+/// What is left out of a context.
+const IGNORE: &str = ".dockerignore";
 
 /// Bytes that are read before they are sent.
 const CHUNK: usize = 64 * 1024;
@@ -97,7 +101,7 @@ fn added(text: Vec<u8>) -> Recipe {
 
 /// `<Dockerfile>.dockerignore` where there is one, else `.dockerignore`.
 fn patterns(root: &Path, dockerfile: &str) -> Result<Patterns, String> {
-    for name in [format!("{dockerfile}.dockerignore"), ".dockerignore".to_owned()] {
+    for name in [format!("{dockerfile}.dockerignore"), IGNORE.to_owned()] {
         match fs::read(root.join(&name)) {
             Ok(text) => return Ok(Patterns::parse(&String::from_utf8_lossy(&text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -114,12 +118,22 @@ fn archive(root: &Path, recipe: &Recipe, patterns: &Patterns, chunks: Chunks) ->
     walk.directory("")?;
     let mut builder = walk.builder;
     if let Recipe::Added { name, text } = recipe {
-        let mut header = Header::new_gnu();
-        header.set_size(text.len() as u64);
-        header.set_mode(0o600);
-        builder.append_data(&mut header, name, text.as_slice())?;
+        add(&mut builder, name, text)?;
+        // No part of what is copied: the engine leaves out what this file names, itself included where it says so.
+        let own = match fs::read(root.join(IGNORE)) {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(_) => IGNORE.to_owned(),
+        };
+        add(&mut builder, IGNORE, format!("{own}\n{name}\n").as_bytes())?;
     }
     builder.into_inner()?.flush()
+}
+
+fn add<W: Write>(builder: &mut Builder<W>, name: &str, text: &[u8]) -> io::Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_size(text.len() as u64);
+    header.set_mode(0o600);
+    builder.append_data(&mut header, name, text)
 }
 
 struct Walk<'a, W: Write> {
@@ -148,8 +162,12 @@ impl<W: Write> Walk<'_, W> {
 
     fn entry(&mut self, relative: &str, path: &Path) -> io::Result<()> {
         let metadata = fs::symlink_metadata(path)?;
+        if relative == IGNORE && matches!(self.recipe, Recipe::Added { .. }) {
+            // It is added with one line more.
+            return Ok(());
+        }
         // The engine needs these two itself; it applies the patterns once more when it copies.
-        let needed = relative == self.recipe.name() || relative == ".dockerignore";
+        let needed = relative == self.recipe.name() || relative == IGNORE;
         let excluded = !needed && self.patterns.excludes(relative);
         if metadata.is_dir() {
             if !excluded {
@@ -170,6 +188,8 @@ impl<W: Write> Walk<'_, W> {
         // Owned by root, as Docker's CLI sends it: who built is not part of what is built.
         header.set_uid(0);
         header.set_gid(0);
+        // The engine's cache goes by the header: it must be the CLI's, which has no type in the mode.
+        header.set_mode(metadata.mode() & 0o7777);
         match header.entry_type() {
             EntryType::Regular => self.builder.append_data(&mut header, relative, File::open(path)?),
             EntryType::Symlink => self.builder.append_link(&mut header, relative, fs::read_link(path)?),
@@ -268,6 +288,7 @@ mod tests {
         let (dockerfile, entries) = packed(&build).await;
         assert!(dockerfile.starts_with(".dockerfile."));
         assert_eq!(entries[&dockerfile], "FROM b");
+        assert_eq!(entries[".dockerignore"], format!(".dockerignore\n{dockerfile}\n"), "it is not copied");
         build.dockerfile_inline = Some("FROM c".to_owned());
         let (dockerfile, entries) = packed(&build).await;
         assert_eq!((entries[&dockerfile].as_str(), entries["a"].as_str()), ("FROM c", "a"));

@@ -1,18 +1,18 @@
-//! Builds, by the engine's own builder.
+//! Builds, by the engine's own builders.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bollard::models::BuildInfo;
-use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder};
-
 use super::Docker;
-use super::client::with_query;
-use super::images::follow;
-use super::networks::hashed;
+use super::credentials::{Keeper, registry_of};
+use super::images::from_registry;
+use crate::core::builder::{self, Builder};
 use crate::core::desired::Build;
 use crate::core::failure::{Failure, FailureKind};
 use crate::engine::Progress;
 
+mod buildkit;
+mod classic;
 mod context;
 mod ignore;
 
@@ -30,82 +30,50 @@ pub(super) async fn build(
     progress: Progress<'_>,
 ) -> Result<(), Failure> {
     let call = format!("build image {reference}");
-    let context = context::open(build)
-        .await
-        .map_err(|message| Failure::new(FailureKind::BuildFailed, &call, message))?;
-    let client = with_query(docker.client(&call)?, &repeated(build));
-    let options = options(docker, reference, build, &context.dockerfile);
-    let lines = client.build_image(options, None, Some(bollard::body_try_stream(context.tar)));
-    let mut printed = Vec::new();
-    let outcome = follow(docker, &call, BUILD_SILENCE, lines, |line| {
-        for text in lines_of(&line) {
-            progress(&text);
-            printed.push(text);
-        }
-    })
-    .await;
-    outcome.map_err(|failure| explained(failure, &printed))
+    let engine = &docker.facts().await?.info;
+    if let Some(message) = builder::refusal(build, engine) {
+        return Err(Failure::new(FailureKind::Invalid, call, message));
+    }
+    match builder::builder(build, engine) {
+        Builder::Classic => classic::build(docker, &call, reference, build, progress).await,
+        Builder::BuildKit => buildkit::build(docker, &call, reference, build, progress).await,
+    }
 }
 
-/// Parameters that the engine takes several times, and the size that bollard's 32 bits do not hold.
-fn repeated(build: &Build) -> Vec<(&'static str, String)> {
-    let tags = build.tags.iter().map(|tag| ("t", tag.clone()));
-    let hosts = build.extra_hosts.iter().map(|host| ("extrahosts", host.clone()));
-    let shm = build.shm_size.map(|size| ("shmsize", size.to_string()));
-    tags.chain(hosts).chain(shm).collect()
-}
-
-fn options(docker: &Docker, reference: &str, build: &Build, dockerfile: &str) -> BuildImageOptions {
+/// Build arguments with their values; what has none anywhere is not passed on. Docker's proxies are among them.
+fn arguments(docker: &Docker, build: &Build, keeper: &Keeper) -> BTreeMap<String, String> {
     let own = |name: &String| docker.environment.get(name).cloned();
-    let args = build
-        .args
-        .iter()
-        .filter_map(|(name, value)| Some((name.clone(), value.clone().or_else(|| own(name))?)));
-    let mut options = BuildImageOptionsBuilder::new()
-        .dockerfile(dockerfile)
-        .t(reference)
-        .nocache(build.no_cache)
-        .rm(true)
-        .forcerm(true)
-        .buildargs(&args.collect())
-        .labels(&hashed(&build.labels))
-        .cachefrom(&build.cache_from);
-    if build.pull {
-        options = options.pull("true");
-    }
-    if let Some(network) = &build.network {
-        options = options.networkmode(network);
-    }
-    if let Some(platform) = &build.platform {
-        options = options.platform(platform);
-    }
-    if let Some(target) = &build.target {
-        options = options.target(target);
-    }
-    options.build()
+    let given = |(name, value): (&String, &Option<String>)| {
+        Some((name.clone(), value.clone().or_else(|| own(name))?))
+    };
+    let mut arguments = keeper.proxies(&docker.address.to_string());
+    arguments.extend(build.args.iter().filter_map(given));
+    arguments
 }
 
-/// What one message of the engine prints.
-fn lines_of(line: &BuildInfo) -> Vec<String> {
-    let status = line.status.as_ref().map(|status| match &line.id {
-        Some(id) => format!("{id}: {status}"),
-        None => status.clone(),
-    });
-    let texts = line.stream.as_deref().into_iter().chain(status.as_deref());
-    texts.flat_map(str::lines).map(str::trim_end).filter(|text| !text.is_empty()).map(str::to_owned).collect()
-}
+/// How the builders say that a step's command failed. The command stands there too, whatever words it has.
+const STEP_FAILED: &[&str] =
+    &["executor failed running", "did not complete successfully", "returned a non-zero code"];
 
 /// A failed build, with the end of what it printed. What is not the build's fault keeps its kind.
-fn explained(mut failure: Failure, printed: &[String]) -> Failure {
-    let engines_fault = matches!(
+fn explained(mut failure: Failure, printed: &[String], keeper: &Keeper) -> Failure {
+    if STEP_FAILED.iter().any(|words| failure.message.contains(words)) {
+        failure.kind = FailureKind::BuildFailed;
+    } else {
+        let host = registry_in(&failure.message).unwrap_or("docker.io").to_owned();
+        failure = from_registry(failure, &host, keeper.hosts().contains(&host), keeper);
+    }
+    let others_fault = matches!(
         failure.kind,
         FailureKind::DiskFull
             | FailureKind::Timeout
             | FailureKind::Unreachable
             | FailureKind::ImageNotFound
+            | FailureKind::RegistryUnreachable
+            | FailureKind::RegistryUntrusted
             | FailureKind::Denied
     );
-    if !engines_fault {
+    if !others_fault {
         failure.kind = FailureKind::BuildFailed;
     }
     let last = printed.get(printed.len().saturating_sub(LAST_LINES)..).unwrap_or_default();
@@ -115,19 +83,41 @@ fn explained(mut failure: Failure, printed: &[String]) -> Failure {
     failure
 }
 
+/// The host that a message of the engine names: in an address, else in an image's reference.
+fn registry_in(message: &str) -> Option<&str> {
+    let address = message.split_once("http://").or_else(|| message.split_once("https://"));
+    if let Some((_, rest)) = address {
+        return rest.split(['/', '"', ' ']).next().filter(|host| !host.is_empty());
+    }
+    let mut words = message.split_whitespace().map(|word| word.trim_matches(['"', '[', ']']));
+    words.find_map(|word| Some(registry_of(word)).filter(|host| word.starts_with(*host)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_failed_build_shows_the_end_of_what_it_printed() {
+        let keeper = Keeper::open(&BTreeMap::new()).unwrap();
         let printed: Vec<String> = (1..=30).map(|number| format!("line {number}")).collect();
         let failure = Failure::new(FailureKind::Unavailable, "build image a", "RUN returned 1");
-        let failure = explained(failure, &printed);
+        let failure = explained(failure, &printed, &keeper);
         assert_eq!(failure.kind, FailureKind::BuildFailed);
         assert!(failure.message.starts_with("RUN returned 1\n") && failure.message.ends_with("line 30"));
         assert!(!failure.message.contains("line 10\n") && failure.message.contains("line 11\n"));
         let full = Failure::new(FailureKind::DiskFull, "build image a", "no space left on device");
-        assert_eq!(explained(full, &[]).kind, FailureKind::DiskFull);
+        assert_eq!(explained(full, &[], &keeper).kind, FailureKind::DiskFull);
+    }
+
+    #[test]
+    fn the_registry_is_found_in_what_the_engine_says() {
+        assert_eq!(registry_in("Head \"http://127.0.0.1:5000/v2/\": no"), Some("127.0.0.1:5000"));
+        assert_eq!(registry_in("failed to load r.example:5000/a:1: denied"), Some("r.example:5000"));
+        assert_eq!(registry_in("RUN returned 1"), None);
+        let keeper = Keeper::open(&BTreeMap::new()).unwrap();
+        let words = "executor failed running [/bin/sh -c echo denied: x509: no such image]: exit code: 1";
+        let failure = Failure::new(FailureKind::ImageNotFound, "build image a", words);
+        assert_eq!(explained(failure, &[], &keeper).kind, FailureKind::BuildFailed);
     }
 }
