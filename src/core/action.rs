@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::desired::{Build, Network, Volume};
 use super::ids::{ContainerId, Replica, ServiceName};
 use super::live::LiveSettings;
+use super::needs;
 use super::observed::State;
 use super::spec::{ContainerSpec, Endpoint, Resources};
 
@@ -156,7 +157,8 @@ pub struct NewContainer {
 impl NewContainer {
     /// The network that goes into the create call itself.
     pub fn first_network(&self) -> Option<(&String, &Endpoint)> {
-        self.networks.iter().min_by_key(|(name, endpoint)| (-endpoint.priority, *name))
+        let name = needs::first_network(&self.networks)?;
+        self.networks.get_key_value(name)
     }
 }
 

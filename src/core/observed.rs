@@ -64,6 +64,8 @@ pub struct EngineInfo {
     pub memory: i64,
     /// The log driver of containers that ask for none.
     pub log_driver: String,
+    /// Fields, in Compose's words, that its kernel does not have: it takes them and lets them fall.
+    pub discards: BTreeSet<String>,
 }
 
 /// One container of the stack.
@@ -177,6 +179,8 @@ pub struct Attachment {
     pub endpoint: Endpoint,
     /// Address now; empty while it does not run.
     pub ip_address: String,
+    /// MAC address now, whoever chose it; empty while it does not run.
+    pub mac_address: String,
 }
 
 impl Container {

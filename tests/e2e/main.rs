@@ -15,6 +15,7 @@ mod daemon;
 mod diff;
 mod drift;
 mod errors;
+mod everything;
 mod heal;
 mod init;
 mod interrupt;

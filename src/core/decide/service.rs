@@ -14,6 +14,13 @@ use super::{Planner, target};
 
 impl Planner<'_> {
     pub(super) fn service(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
+        if service.replicas > 0 && !self.supports(name, service) {
+            // What runs stays as it is: nothing that is made now would be what was asked for.
+            for container in replicas.all() {
+                self.heal(name, service, container);
+            }
+            return;
+        }
         let doubles = doubles(replicas);
         for container in &doubles {
             let what = format!("a second container for replica {}", container.number());

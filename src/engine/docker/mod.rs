@@ -24,6 +24,7 @@ mod connect;
 mod containers;
 mod context;
 mod create;
+mod devices;
 mod events;
 mod exec;
 mod images;
