@@ -209,6 +209,17 @@ fn what_has_no_effect_is_a_warning() {
 }
 
 #[test]
+fn processors_are_counted_as_compose_counts_them() {
+    for (cpus, nano) in
+        [("0.333", 333_000_000), ("0.1", 100_000_000), ("1.5", 1_500_000_000), ("2", 2_000_000_000)]
+    {
+        assert_eq!(service(&format!("cpus: {cpus}")).resources.nano_cpus, Some(nano), "{cpus}");
+        let deployed = format!("deploy: {{resources: {{limits: {{cpus: '{cpus}'}}}}}}");
+        assert_eq!(service(&deployed).resources.nano_cpus, Some(nano), "{cpus}");
+    }
+}
+
+#[test]
 fn numbers_of_processes_and_links_are_composes() {
     assert_eq!(service("deploy: {resources: {limits: {pids: -1}}}").resources.pids_limit, None);
     assert_eq!(service("pids_limit: -1").resources.pids_limit, Some(-1));

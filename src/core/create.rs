@@ -29,6 +29,7 @@ pub fn container(
 ) -> Result<NewContainer, ServiceName> {
     let final_name = name(view.desired, service, replica);
     let mut spec = resolved(&service.spec, view)?;
+    await_links(view, replica, service)?;
     spec.command.clone_from(&service.command);
     spec.links = links(view, service, replica.number);
     spec.external_links.clear();
@@ -76,6 +77,22 @@ pub fn endpoint(wanted: &Endpoint, container: &str, links: &[String]) -> Endpoin
     endpoint.aliases.insert(container.to_owned());
     endpoint.links = links.to_vec();
     endpoint
+}
+
+/// A link needs a container to lead to. The first container of a service waits for all of them, as with Compose; one
+/// that is made again must not wait for what may never come.
+fn await_links(view: &View<'_>, replica: &Replica, service: &Service) -> Result<(), ServiceName> {
+    let is_first = view.replicas(replica.service.as_str()).is_none_or(|replicas| replicas.count() == 0);
+    for link in &service.spec.links {
+        let target = link.split(':').next().unwrap_or(link);
+        let Some(linked) = view.desired.services.get(target) else { continue };
+        let there = view.replicas(target).map_or(0, super::view::Replicas::count);
+        let wanted = usize::try_from(linked.replicas).unwrap_or(usize::MAX);
+        if there < wanted.min(if is_first { wanted } else { 1 }) {
+            return Err(ServiceName::from(target));
+        }
+    }
+    Ok(())
 }
 
 /// The links of a service's container: to every container of each linked service, under the three names that

@@ -65,6 +65,18 @@ impl Need {
         Self { field: field.into(), of, way_out }
     }
 
+    /// Calls networks by their keys in the file, which a person knows.
+    fn name_networks(&mut self, desired: &Desired) {
+        let Some(rest) = self.field.strip_prefix("networks.") else { return };
+        let named = |(_, network): &(&String, &Network)| {
+            rest.strip_prefix(network.name.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        };
+        if let Some((key, network)) = desired.networks.iter().find(named) {
+            let field = rest.strip_prefix(network.name.as_str()).unwrap_or(rest);
+            self.field = format!("networks.{key}{field}");
+        }
+    }
+
     /// Whether this engine has it. One that does not tell its version is believed to have everything.
     pub fn is_met(&self, engine: &EngineInfo) -> bool {
         match self.of {
@@ -95,7 +107,11 @@ pub fn unmet(name: &str, service: &Service, desired: &Desired, engine: &EngineIn
         let lacking = needs.into_iter().filter(|need| !need.is_met(engine));
         lacking.map(|need| need.sentence(&owner, engine)).collect::<Vec<_>>()
     };
-    let mut all = said(of_container(&service.spec, &service.networks), format!("service `{name}`"));
+    let mut needs = of_container(&service.spec, &service.networks);
+    for need in &mut needs {
+        need.name_networks(desired);
+    }
+    let mut all = said(needs, format!("service `{name}`"));
     for (key, network) in &desired.networks {
         if service.networks.contains_key(&network.name) {
             all.extend(said(of_network(network), format!("network `{key}`")));
@@ -128,22 +144,29 @@ pub fn of_container(spec: &ContainerSpec, networks: &BTreeMap<String, Endpoint>)
     ask(by_name, "devices", DOCKER_25, "name the device by its path instead of its CDI name");
     ask(spec.mem_swappiness.is_some(), "mem_swappiness", Of::Kernel, REMOVE);
     ask(spec.oom_kill_disable == Some(true), "oom_kill_disable", Of::Kernel, REMOVE);
-    let first = first_network(networks);
-    for (network, endpoint) in networks {
-        let field = |name: &str| format!("networks.{network}.{name}");
-        let interface = endpoint.driver_opts.contains_key(INTERFACE_NAME);
-        ask(interface, &field("interface_name"), DOCKER_28_1, REMOVE);
-        ask(endpoint.gw_priority != 0, &field("gw_priority"), DOCKER_28, "use `priority`");
-        // Older engines know one address a container: that of the network which it is made on.
-        let second_mac = endpoint.mac_address.is_some() && first.is_some_and(|first| first != network);
-        ask(
-            second_mac,
-            &field("mac_address"),
-            DOCKER_25,
-            "give the network with the highest `priority` one only",
-        );
-    }
+    needs.extend(of_endpoints(networks));
     needs.extend(spec.mounts.iter().filter_map(|(target, mount)| of_mount(target, mount)));
+    needs
+}
+
+fn of_endpoints(networks: &BTreeMap<String, Endpoint>) -> Vec<Need> {
+    let first = first_network(networks);
+    let mut needs = Vec::new();
+    for (network, endpoint) in networks {
+        let mut ask = |field: &str, of: Of, way_out: &'static str| {
+            needs.push(Need::new(format!("networks.{network}.{field}"), of, way_out));
+        };
+        if endpoint.driver_opts.contains_key(INTERFACE_NAME) {
+            ask("interface_name", DOCKER_28_1, "remove it");
+        }
+        if endpoint.gw_priority != 0 {
+            ask("gw_priority", DOCKER_28, "use `priority`");
+        }
+        // Older engines know one address a container: that of the network which it is made on.
+        if endpoint.mac_address.is_some() && first.is_some_and(|first| first != network) {
+            ask("mac_address", DOCKER_25, "give one to the network with the highest `priority` only");
+        }
+    }
     needs
 }
 
@@ -242,7 +265,10 @@ mod tests {
     fn the_sentence_has_the_service_the_field_both_versions_and_the_way_out() {
         let service = Service {
             spec: ContainerSpec { mem_swappiness: Some(1), ..ContainerSpec::default() },
-            networks: BTreeMap::from([("shop_v6".to_owned(), Endpoint::default())]),
+            networks: BTreeMap::from([(
+                "shop_v6".to_owned(),
+                Endpoint { gw_priority: 1, ..Endpoint::default() },
+            )]),
             ..Service::default()
         };
         let network = Network { name: "shop_v6".into(), enable_ipv4: Some(false), ..Network::default() };
@@ -258,6 +284,7 @@ mod tests {
             unmet("api", &service, &desired, &old),
             [
                 "`mem_swappiness` of service `api` has no effect on this engine, Docker 20.10.24: its kernel does not support it; remove it",
+                "`networks.v6.gw_priority` of service `api` needs Docker 28 (API 1.48), and this engine is Docker 20.10.24 (API 1.41): use `priority`, or upgrade the engine",
                 "`enable_ipv4` of network `v6` needs Docker 28 (API 1.48), and this engine is Docker 20.10.24 (API 1.41): remove `enable_ipv4: false`, or upgrade the engine"
             ]
         );

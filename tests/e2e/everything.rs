@@ -77,7 +77,9 @@ fn found_in(value: &Value, path: &str, known: &BTreeSet<String>, found: &mut BTr
             }
         }
         Value::Array(items) if is_known(&format!("{path}[]")) => {
-            items.iter().for_each(|item| found_in(item, &format!("{path}[]"), known, found));
+            for item in items {
+                found_in(item, &format!("{path}[]"), known, found);
+            }
         }
         _ => {}
     }
@@ -158,14 +160,14 @@ fn project() -> (Project, Outside) {
     // A part of the address space that no other run has at this time, as far as chance goes.
     let number = std::process::id() ^ u32::from(free_port());
     let (high, low) = (128 + number % 100, number / 100 % 256);
-    let mut env = format!(
-        "COMPOSE_PROJECT_NAME={}\nOUTSIDE={}\nSUBNET=10.{high}.{low}\nSUBNET6=fd00:{high}:{low}:0\n",
-        project.name, outside.0
-    );
-    for name in ["PORT", "PORT1", "PORT2", "PORT3", "PORT4"] {
-        env.push_str(&format!("{name}={}\n", free_port()));
-    }
-    project.write(".env", &env);
+    let mut env = vec![
+        format!("COMPOSE_PROJECT_NAME={}", project.name),
+        format!("OUTSIDE={}", outside.0),
+        format!("SUBNET=10.{high}.{low}"),
+        format!("SUBNET6=fd00:{high}:{low}:0"),
+    ];
+    env.extend(["PORT", "PORT1", "PORT2", "PORT3", "PORT4"].map(|name| format!("{name}={}", free_port())));
+    project.write(".env", &env.join("\n"));
     (project, outside)
 }
 
@@ -304,7 +306,9 @@ fn ids(shown: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
 fn leaves(value: &Value, path: &str, found: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(entries) => {
-            entries.iter().for_each(|(key, value)| leaves(value, &format!("{path}/{key}"), found));
+            for (key, value) in entries {
+                leaves(value, &format!("{path}/{key}"), found);
+            }
         }
         other => drop(found.insert(path.to_owned(), other.to_string())),
     }

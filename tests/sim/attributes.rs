@@ -119,7 +119,8 @@ fn a_link_follows_what_it_leads_to_without_a_restart() {
         service(1).needs("db", Condition::Started).but(|service| service.spec.links = vec!["db:store".into()])
     };
     let at = |image: &str| with(with(stack(), "db", service(1).image(image)), "web", web());
-    stage.converge(&at("app:1"));
+    let calls = stage.converge(&at("app:1"));
+    assert!(calls.iter().all(|call| !call.contains("connect")), "it waits for what it links to: {calls:?}");
     let before = stage.container(&at("app:1"), "shop-web-1");
     let links = |container: &compose_operator::core::observed::Container| {
         container.networks["shop_default"].endpoint.links.clone()

@@ -139,8 +139,9 @@ impl Planner<'_> {
                 true
             }
             Err(other) => {
-                let message =
-                    format!("it shares a name space or volumes with {other}, which has no container yet");
+                let message = format!(
+                    "it shares something with {other} or links to it, and {other} has no container yet"
+                );
                 self.wait(Some(name), replica.to_string(), Reason::DependencyNotReady, message, None);
                 false
             }

@@ -57,7 +57,7 @@ pub(super) fn block_devices(service: &model::Service) -> BlockDevices {
 
 /// `cpu_percent` in the hundredths that the engine counts in.
 pub(super) fn cpu_percent(service: &model::Service) -> Option<i64> {
-    some(service.cpu_percent.nano() / 10_000_000)
+    some(service.cpu_percent.hundredths())
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn volume(source: Source<'_>, index: usize, mount: &model::Mount, findings: &mut
     Some(Mount { kind, source: origin, read_only: mount.read_only, options: options(mount, kind) })
 }
 
-/// The options of its kind; those of others have no effect. Labels for SELinux and propagation reach a volume too:
+/// The options of its kind; those of others have no effect. Labels for `SELinux` and propagation reach a volume too:
 /// it may be mounted as a bind is.
 fn options(mount: &model::Mount, kind: MountKind) -> BTreeMap<String, String> {
     let mut options = BTreeMap::new();
