@@ -128,6 +128,24 @@ fn hashes_tell_paths_of_env_files_from_their_content() {
 }
 
 #[test]
+fn the_hash_of_the_label_counts_the_names_of_label_files_and_what_is_in_them() {
+    let labels = |path: &str, text: &str| {
+        let compose = format!("name: n\nservices:\n  a: {{image: x, label_file: {path}}}\n");
+        load(&[("compose.yaml", &compose), (path, text)]).unwrap().service_hashes["a"].clone()
+    };
+    let (here, there, other) = (labels("a", "A=1\n"), labels("b", "A=1\n"), labels("a", "A=2\n"));
+    assert_eq!(here.declared, there.declared);
+    assert_ne!(here.resolved, there.resolved);
+    assert_ne!(here.declared, other.declared);
+    // As Docker Compose 2.40.3 writes it for a file at this place.
+    let mut service =
+        load(&[("compose.yaml", "services: {a: {image: x, labels: {A: 1}}}")]).unwrap().model.services["a"]
+            .clone();
+    service.label_file = vec!["/p/a".to_owned()];
+    assert_eq!(compose_operator::compose::hash::service(&service), here.resolved);
+}
+
+#[test]
 fn what_does_not_concern_a_container_is_not_in_its_hash() {
     let hash = |attributes: &str| {
         let text = format!("services:\n  a: {{image: x, {attributes}}}\n  b: {{image: y}}\n");

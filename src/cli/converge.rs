@@ -59,14 +59,17 @@ pub(super) fn converge(
         Outcome::Stuck(waiting) => {
             screen.error(format_args!("{name} is not {}: somebody must change something", effort.goal));
             tell(&waiting, engine, screen);
-            let no_image = |waiting: &Waiting| {
+            let bad_input = |waiting: &Waiting| {
                 matches!(
                     waiting.reason,
-                    Reason::ImagePullBackOff | Reason::ImageMissing | Reason::BuildFailed
+                    Reason::ImagePullBackOff
+                        | Reason::ImageMissing
+                        | Reason::BuildFailed
+                        | Reason::Unsupported
                 )
             };
             // Then nothing was changed: it is the input that is wrong.
-            Ok(if waiting.iter().any(no_image) { Exit::Error } else { Exit::Differs })
+            Ok(if waiting.iter().any(bad_input) { Exit::Error } else { Exit::Differs })
         }
         Outcome::TimedOut(waiting) => {
             let seconds = effort.timeout.as_secs();

@@ -134,7 +134,7 @@ fn resolve_files(
     let platform = environment.get("DOCKER_DEFAULT_PLATFORM").map(String::as_str);
     let declared = hash::service(&hash::on_platform(service, platform));
     resolve_env_files(loader, service, node, environment)?;
-    let resolved = hash::service(&hash::on_platform(service, platform));
+    let resolved = hash::service(&hash::as_up_has_it(service, platform));
     Ok(ServiceHashes { declared, resolved })
 }
 

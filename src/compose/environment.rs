@@ -56,8 +56,9 @@ pub(crate) fn resolve_label_files(
     node: Option<&Node>,
 ) -> Result<()> {
     let mut labels = BTreeMap::new();
-    for (index, file) in std::mem::take(&mut service.label_file).into_iter().enumerate() {
-        let path = Path::new(&file);
+    service.label_files_read = std::mem::take(&mut service.label_file);
+    for (index, file) in service.label_files_read.iter().enumerate() {
+        let path = Path::new(file);
         if !loader.files.is_file(path) {
             let fault = Diagnostic::new(format!("label file {file} not found"));
             let place = node.and_then(|node| node.lookup(&["label_file", &index.to_string()]));

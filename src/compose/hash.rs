@@ -43,6 +43,14 @@ pub fn on_platform<'s>(service: &'s Service, default_platform: Option<&str>) -> 
     }
 }
 
+/// A service as `up` has it when it takes the hash for the label: on its platform, and with its label files named
+/// beside what was read from them, unlike its env files.
+pub fn as_up_has_it(service: &Service, default_platform: Option<&str>) -> Service {
+    let mut service = on_platform(service, default_platform).into_owned();
+    service.label_file.clone_from(&service.label_files_read);
+    service
+}
+
 /// The hash of a network.
 pub fn network(network: &Network) -> String {
     of(network)

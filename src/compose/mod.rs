@@ -44,3 +44,4 @@ pub use interpolate::MAX_EXPANDED_BYTES;
 pub use loader::MAX_LOADS;
 pub use options::LoadOptions;
 pub use project::{Origin, Project, ServiceHashes};
+pub use schema::attributes;

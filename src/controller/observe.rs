@@ -375,7 +375,9 @@ fn settings_to_read(desired: &Desired, container: &Container) -> Option<LiveSett
 }
 
 async fn images(engine: &dyn ReadEngine, desired: &Desired) -> Result<BTreeMap<String, Image>, Failure> {
-    let references: BTreeSet<&str> = desired.services.values().map(|s| s.spec.image.as_str()).collect();
+    let specs = desired.services.values().map(|service| &service.spec);
+    let references: BTreeSet<&str> =
+        specs.flat_map(|spec| spec.mounted_images().chain([spec.image.as_str()])).collect();
     let reads = references.into_iter().map(|reference| async move {
         engine.inspect_image(reference).await.map(|image| Some((reference.to_owned(), image?)))
     });

@@ -11,6 +11,7 @@ use super::files::Files;
 use super::hooks::Hook;
 use super::ids::{ContainerId, Replica, ServiceName};
 use super::live::LiveSettings;
+use super::needs;
 use super::observed::State;
 use super::spec::{ContainerSpec, Endpoint, Resources};
 
@@ -172,7 +173,8 @@ pub struct NewContainer {
 impl NewContainer {
     /// The network that goes into the create call itself.
     pub fn first_network(&self) -> Option<(&String, &Endpoint)> {
-        self.networks.iter().min_by_key(|(name, endpoint)| (-endpoint.priority, *name))
+        let name = needs::first_network(&self.networks)?;
+        self.networks.get_key_value(name)
     }
 }
 

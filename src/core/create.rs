@@ -8,7 +8,7 @@ use super::ids::Revision;
 use super::ids::{ContainerId, Replica, ServiceName};
 use super::labels;
 use super::observed::State;
-use super::spec::{ContainerSpec, Mount};
+use super::spec::{ContainerSpec, Endpoint, Mount};
 use super::view::View;
 
 /// The name that a replica's container has at rest.
@@ -30,19 +30,22 @@ pub fn container(
 ) -> Result<NewContainer, ServiceName> {
     let final_name = name(view.desired, service, replica);
     let mut spec = resolved(&service.spec, view)?;
+    await_links(view, replica, service)?;
     spec.command.clone_from(&service.command);
     spec.mounts.extend(heritage);
-    let mut networks = service.networks.clone();
-    for endpoint in networks.values_mut() {
-        endpoint.aliases.insert(final_name.clone());
-    }
+    spec.links = links(view, service, replica.number);
+    spec.external_links.clear();
+    let networks = service.networks.iter().map(|(network, wanted)| {
+        let endpoint = endpoint(wanted, &final_name, &spec.links);
+        (network.clone(), endpoint)
+    });
     Ok(NewContainer {
         labels: labels(view, service, replica, revision),
+        networks: networks.collect(),
         name: temporary_name.unwrap_or(final_name),
         replica: replica.clone(),
         spec,
         resources: service.resources.clone(),
-        networks,
     })
 }
 
@@ -61,11 +64,58 @@ fn resolved(spec: &ContainerSpec, view: &View<'_>) -> Result<ContainerSpec, Serv
         if let Some(container) = source.strip_prefix("container:") {
             *source = container.to_owned();
         } else {
-            let (service, access) = source.split_once(':').unwrap_or((source, "rw"));
-            *source = format!("{}:{access}", id_of(service)?);
+            *source = match source.split_once(':') {
+                Some((service, access)) => format!("{}:{access}", id_of(service)?),
+                None => id_of(source)?,
+            };
         }
     }
     Ok(spec)
+}
+
+/// A container's place on a network: under its own name as well, and with its links.
+pub fn endpoint(wanted: &Endpoint, container: &str, links: &[String]) -> Endpoint {
+    let mut endpoint = wanted.clone();
+    endpoint.aliases.insert(container.to_owned());
+    endpoint.links = links.to_vec();
+    endpoint
+}
+
+/// A link needs a container to lead to. The first container of a service waits for all of them, as with Compose; one
+/// that is made again must not wait for what may never come.
+fn await_links(view: &View<'_>, replica: &Replica, service: &Service) -> Result<(), ServiceName> {
+    let is_first = view.replicas(replica.service.as_str()).is_none_or(|replicas| replicas.count() == 0);
+    for link in &service.spec.links {
+        let target = link.split(':').next().unwrap_or(link);
+        let Some(linked) = view.desired.services.get(target) else { continue };
+        let there = view.replicas(target).map_or(0, super::view::Replicas::count);
+        let wanted = usize::try_from(linked.replicas).unwrap_or(usize::MAX);
+        if there < wanted.min(if is_first { wanted } else { 1 }) {
+            return Err(ServiceName::from(target));
+        }
+    }
+    Ok(())
+}
+
+/// The links of a service's container: to every container of each linked service, under the three names that
+/// Compose gives it, then to those outside of the stack.
+pub fn links(view: &View<'_>, service: &Service, number: u32) -> Vec<String> {
+    let stack = &view.desired.stack;
+    let mut links = Vec::new();
+    for link in &service.spec.links {
+        let (target, alias) = link.split_once(':').unwrap_or((link, link));
+        for container in view.replicas(target).iter().flat_map(|replicas| replicas.all()) {
+            let name = &container.name;
+            links.push(format!("{name}:{alias}"));
+            links.push(format!("{name}:{target}-{number}"));
+            links.push(format!("{name}:{stack}-{target}-{number}"));
+        }
+    }
+    links.extend(service.spec.external_links.iter().map(|link| {
+        let (target, alias) = link.split_once(':').unwrap_or((link, link));
+        format!("{target}:{alias}")
+    }));
+    links
 }
 
 /// The container that stands for a service whose name space or volumes others share.
@@ -127,4 +177,76 @@ pub fn object_labels(
     put(labels::VERSION, labels::COMPOSE_VERSION);
     put(labels::STACK, desired.stack.as_str());
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::desired::{Origin, Teardown};
+    use crate::core::ids::ImageId;
+    use crate::core::observed::{Container, LiveState, Observed};
+
+    /// A stack `shop` with a service `db` of which one container is there.
+    fn with_db(look: impl FnOnce(&View<'_>)) {
+        let mut desired = Desired::teardown("shop".into(), Origin::default(), Teardown::default());
+        desired.services.insert("db".into(), Service { replicas: 1, ..Service::default() });
+        let pairs = [
+            (labels::PROJECT, "shop"),
+            (labels::SERVICE, "db"),
+            (labels::NUMBER, "1"),
+            (labels::STACK, "shop"),
+        ];
+        let labels = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let id = ContainerId::new("c1");
+        let container = Container {
+            id: id.clone(),
+            name: "shop-db-1".into(),
+            labels,
+            state: State::Running,
+            health: None,
+            created_at: crate::core::time::Timestamp::default(),
+            started_at: None,
+            finished_at: None,
+            exit_code: 0,
+            oom_killed: false,
+            error: String::new(),
+            restart_count: 0,
+            image_id: ImageId::new("sha256:1"),
+            spec: ContainerSpec::default(),
+            resources: crate::core::spec::Resources::default(),
+            networks: BTreeMap::new(),
+            live: LiveState::Unread,
+            stopped_by_hand: false,
+            anonymous: BTreeMap::new(),
+            starting: false,
+            passed: crate::core::hooks::Passed::default(),
+            files: BTreeMap::new(),
+        };
+        let observed = Observed { containers: [(id, container)].into(), ..Observed::default() };
+        look(&View::new(&desired, &observed));
+    }
+
+    #[test]
+    fn volumes_come_from_the_container_that_stands_for_the_service_with_the_access_that_was_asked_for() {
+        let volumes_from =
+            ["db", "db:ro", "container:other", "container:other:ro"].map(str::to_owned).to_vec();
+        let spec = ContainerSpec { volumes_from, ..ContainerSpec::default() };
+        with_db(|view| {
+            let resolved = resolved(&spec, view).unwrap();
+            assert_eq!(resolved.volumes_from, ["c1", "c1:ro", "other", "other:ro"]);
+        });
+    }
+
+    #[test]
+    fn links_lead_to_containers_under_composes_three_names() {
+        let mut service = Service::default();
+        service.spec.links = vec!["db:store".into(), "gone".into()];
+        service.spec.external_links = vec!["other".into(), "another:alias".into()];
+        with_db(|view| {
+            let links = links(view, &service, 2);
+            let expected =
+                ["shop-db-1:store", "shop-db-1:db-2", "shop-db-1:shop-db-2", "other:other", "another:alias"];
+            assert_eq!(links, expected);
+        });
+    }
 }

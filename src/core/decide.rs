@@ -16,7 +16,7 @@ use super::observed::{Container, Network, Observed, State};
 use super::reason::Reason;
 use super::time::Timestamp;
 use super::view::View;
-use super::{create, labels, limits, order, ownership};
+use super::{create, labels, limits, needs, order, ownership};
 
 mod claims;
 mod hooks;
@@ -77,7 +77,7 @@ pub fn decide(view: &View<'_>, memory: &Memory, now: Timestamp) -> Decision {
         planner.wake_at(now.after(limits::LOOK_AGAIN));
         return planner.decision;
     }
-    if desired.images_first && !planner.images() {
+    if desired.images_first && !(planner.is_able() && planner.images()) {
         planner.in_flight();
         return planner.decision;
     }
@@ -127,6 +127,7 @@ impl Planner<'_> {
                 | Reason::RolloutFailed
                 | Reason::VolumeDiffers
                 | Reason::OwnershipMismatch
+                | Reason::Unsupported
         );
         self.decision.waiting.push(Waiting {
             service: service.cloned(),
@@ -217,6 +218,10 @@ impl Planner<'_> {
                 self.wait(None, &network.name, Reason::ExternalMissing, message, None);
                 continue;
             }
+            if !needs::of_network(network).iter().all(|need| need.is_met(&self.observed.engine)) {
+                // Each service that is on it says so.
+                continue;
+            }
             let labels = create::object_labels(
                 self.desired,
                 labels::NETWORK,
@@ -263,6 +268,21 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether the engine can do all that is asked of it; says what it cannot.
+    fn is_able(&mut self) -> bool {
+        let services = self.desired.services.iter().filter(|(_, service)| service.replicas > 0);
+        services.fold(true, |able, (name, service)| self.supports(name, service) && able)
+    }
+
+    /// Whether the engine can do all that this service asks of it; says what it cannot.
+    fn supports(&mut self, name: &ServiceName, service: &Service) -> bool {
+        let unmet = needs::unmet(name.as_str(), service, self.desired, &self.observed.engine);
+        for message in &unmet {
+            self.wait(Some(name), name.as_str(), Reason::Unsupported, message.as_str(), None);
+        }
+        unmet.is_empty()
+    }
+
     /// Whether everything is there that a new container of this service is made from; starts what is missing.
     fn is_prepared(&mut self, name: &ServiceName, service: &Service) -> bool {
         let network_missing = service.networks.keys().any(|network| self.observed.network(network).is_none());
@@ -275,7 +295,8 @@ impl Planner<'_> {
         if !image_here {
             self.image(name, service);
         }
-        image_here && !network_missing && !volume_missing
+        let mounted_here = self.mounted_images(name, service);
+        image_here && mounted_here && !network_missing && !volume_missing
     }
 
     /// What is under way is what everything else waits for.

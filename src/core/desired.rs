@@ -31,9 +31,9 @@ pub struct Desired {
     pub volumes: BTreeMap<String, Volume>,
     /// Remove containers of services that the files no longer know.
     pub prune: bool,
-    /// Nothing is changed before every image that is needed is here: a person who says `apply` hears of an image
-    /// that is nowhere before anything has changed. The daemon does not wait: one service's image is no reason
-    /// to leave another unhealed.
+    /// Nothing is changed before the engine can do all that is asked and every image that is needed is here: a
+    /// person who says `apply` hears of what cannot be before anything has changed. The daemon does not wait: one
+    /// service's trouble is no reason to leave another unhealed.
     pub images_first: bool,
     /// The stack is to go: containers and networks, and of the volumes those named here.
     pub teardown: Option<Teardown>,
@@ -273,6 +273,8 @@ pub struct Network {
     pub internal: bool,
     /// Containers outside of the stack may join.
     pub attachable: bool,
+    /// With IPv4; `None` leaves it to the engine.
+    pub enable_ipv4: Option<bool>,
     /// With IPv6; `None` leaves it to the engine.
     pub enable_ipv6: Option<bool>,
     /// IP address management.

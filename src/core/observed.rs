@@ -69,6 +69,8 @@ pub struct EngineInfo {
     pub windows: bool,
     /// It keeps its images in containerd, whole: with all platforms and attestations.
     pub containerd_images: bool,
+    /// Fields, in Compose's words, that its kernel does not have: it takes them and lets them fall.
+    pub discards: BTreeSet<String>,
 }
 
 /// One container of the stack.
@@ -195,6 +197,8 @@ pub struct Attachment {
     pub endpoint: Endpoint,
     /// Address now; empty while it does not run.
     pub ip_address: String,
+    /// MAC address now, whoever chose it; empty while it does not run.
+    pub mac_address: String,
 }
 
 impl Container {

@@ -47,6 +47,8 @@ pub enum Reason {
     DiskFull,
     /// No permission.
     Denied,
+    /// The engine cannot do what is asked of it.
+    Unsupported,
     /// An external network or volume is not there.
     ExternalMissing,
     /// The software inside does not answer when asked for its settings.

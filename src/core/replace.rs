@@ -78,7 +78,8 @@ impl Strategy {
             return Some(WhyStopFirst::ContainerName(name.clone()));
         }
         let fixed = |endpoint: &super::spec::Endpoint| {
-            endpoint.ipv4_address.clone().or_else(|| endpoint.ipv6_address.clone())
+            let address = endpoint.ipv4_address.as_ref().or(endpoint.ipv6_address.as_ref());
+            address.or(endpoint.mac_address.as_ref()).or(endpoint.link_local_ips.first()).cloned()
         };
         if let Some(address) =
             service.networks.values().find_map(fixed).or_else(|| service.spec.mac_address.clone())

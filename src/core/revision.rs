@@ -11,7 +11,7 @@ use super::observed::{Container, Observed};
 
 /// Version of the way a revision is computed. A container whose revision was computed in another way is judged
 /// by what it is, not by its label, so that an upgrade of the operator replaces nothing.
-const SCHEME: &str = "1-";
+const SCHEME: &str = "2-";
 
 /// The revision of a service: a hash of all that cannot change in place.
 pub fn of(service: &Service) -> Revision {

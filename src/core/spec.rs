@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::devices::{BlockDevices, DeviceRequest};
 use crate::secret::{self, Secret};
 
 /// The part of a container that cannot change while it lives. A change here is a new revision.
@@ -28,18 +29,27 @@ pub struct ContainerSpec {
     /// Environment, env files resolved. Never shown.
     #[serde(with = "secret::exposed", skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, Secret>,
+    /// Variables that are named without a value: those of the image are taken away.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unset: BTreeSet<String>,
     /// The user's own labels (Compose's and the operator's are kept apart).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Annotations, which the runtime is given too.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Published ports.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub ports: BTreeSet<Port>,
-    /// Exposed, unpublished ports, as `80/tcp`.
+    /// Exposed, unpublished ports, as `80`, `80/tcp` or `80-82/tcp`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub expose: BTreeSet<String>,
-    /// Volumes, binds and tmpfs by their path in the container.
+    /// Volumes, binds, images and tmpfs in the long form, by their path in the container.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub mounts: BTreeMap<String, Mount>,
+    /// Temporary file systems in the short form: path and the words of `mount(8)`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tmpfs: BTreeMap<String, String>,
     /// Containers or services whose volumes are mounted too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes_from: Vec<String>,
@@ -121,9 +131,15 @@ pub struct ContainerSpec {
     /// Security options.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub security_opt: Vec<String>,
-    /// Devices, as `host:container:permissions`.
+    /// Devices, as `host:container:permissions`, or by their name in the Container Device Interface.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<String>,
+    /// Devices by what they can do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device_requests: Vec<DeviceRequest>,
+    /// Limits of block devices.
+    #[serde(skip_serializing_if = "BlockDevices::is_empty")]
+    pub blkio_config: BlockDevices,
     /// Device cgroup rules.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub device_cgroup_rules: Vec<String>,
@@ -142,9 +158,12 @@ pub struct ContainerSpec {
     /// Supplementary groups.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub group_add: BTreeSet<String>,
-    /// Legacy links, as `service[:alias]`, and external links.
+    /// Links to services, as `service[:alias]`; of a container to containers, as `container:alias`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<String>,
+    /// Links to containers outside of the stack, as `container[:alias]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external_links: Vec<String>,
     /// Kernel parameters.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
@@ -160,6 +179,12 @@ pub struct ContainerSpec {
     /// Storage driver options.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub storage_opt: BTreeMap<String, String>,
+    /// Usable processors (Windows).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_count: Option<i64>,
+    /// Usable hundredths of a percent of the processors (Windows).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<i64>,
     /// Never kill it when memory runs out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_kill_disable: Option<bool>,
@@ -171,9 +196,22 @@ pub struct ContainerSpec {
     pub mem_swappiness: Option<i64>,
 }
 
+impl ContainerSpec {
+    /// The images that are mounted into it.
+    pub fn mounted_images(&self) -> impl Iterator<Item = &str> {
+        let images = self.mounts.values().filter(|mount| mount.kind == MountKind::Image);
+        images.map(|mount| mount.source.as_str())
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_zero(value: &i64) -> bool {
+    *value == 0
 }
 
 /// A published port.
@@ -364,6 +402,15 @@ pub struct Endpoint {
     /// Driver options.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_opts: BTreeMap<String, String>,
+    /// MAC address that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac_address: Option<String>,
+    /// Who gives the default route: the highest.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gw_priority: i64,
+    /// Links to containers, as `container:alias`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// The network with the highest priority is connected first and gives the default route.
     pub priority: i64,
 }

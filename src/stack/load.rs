@@ -199,7 +199,7 @@ fn load_stack(
     let spec = declared.map_or(&bare, |stack| &stack.manifest.spec);
     let places = Places { project: &project, manifest: declared.map(|stack| stack.document) };
     let mut findings = Findings::default();
-    let desired = compile(places, spec, &mut findings);
+    let desired = compile(places, files, spec, &mut findings);
     validate(places, spec, &desired, &mut findings);
     if !findings.faults.is_empty() {
         return Err(in_order_of_place(findings.faults));

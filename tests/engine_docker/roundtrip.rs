@@ -184,9 +184,12 @@ async fn everything_that_can_be_asked_for_reads_back() {
         ("/data".to_owned(), mount(MountKind::Volume, &volume.name, false, &[])),
         ("/copyless".to_owned(), mount(MountKind::Volume, &volume.name, true, &[("nocopy", "true")])),
         ("/anonymous".to_owned(), mount(MountKind::Volume, "", false, &[])),
-        ("/run".to_owned(), mount(MountKind::Tmpfs, "", false, &[("size", "1m"), ("noexec", "")])),
         ("/scratch".to_owned(), mount(MountKind::Tmpfs, "", false, &[("size", "1048576"), ("mode", "1777")])),
     ]);
+    spec.tmpfs = map(&[("/run", "size=1m,noexec"), ("/bare", "")]);
+    spec.unset = set(&["HOME"]);
+    spec.cpu_count = Some(2);
+    spec.blkio_config.device_read_bps = vec![("/dev/loop0".to_owned(), 1 << 20)];
     let mut new = world.container("all", spec);
     new.resources = Resources {
         nano_cpus: Some(500_000_000),
@@ -199,7 +202,13 @@ async fn everything_that_can_be_asked_for_reads_back() {
         restart: RestartPolicy::OnFailure { max_retries: 3 },
         ..Resources::default()
     };
-    let endpoint = Endpoint { aliases: set(&["web", "www"]), ..Endpoint::default() };
+    let endpoint = Endpoint {
+        aliases: set(&["web", "www"]),
+        links: new.spec.links.clone(),
+        driver_opts: map(&[("org.example.a", "b")]),
+        link_local_ips: words(&["169.254.8.8"]),
+        ..Endpoint::default()
+    };
     new.networks.insert(network.clone(), endpoint.clone());
 
     let (container, expected) = created(&world, &new).await;

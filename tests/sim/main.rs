@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a stage that cannot be set is a failed test")]
 
+mod attributes;
 mod files;
 mod hooks;
 mod images;

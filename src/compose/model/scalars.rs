@@ -85,10 +85,20 @@ pub struct Number(
 );
 
 impl Number {
-    /// Processors as the engine counts them: in 10⁻⁹, as the reference computes it.
+    /// Processors as the engine counts them: in 10⁻⁹.
     pub fn nano(self) -> i64 {
+        self.times(1e9)
+    }
+
+    /// Per cent as the engine counts them: in hundredths.
+    pub fn hundredths(self) -> i64 {
+        self.times(100.0)
+    }
+
+    /// In the short floating point of the reference, so that 0.333 processors are 333000000.
+    fn times(self, factor: f32) -> i64 {
         #[expect(clippy::cast_possible_truncation, reason = "saturates; no host has 9 billion processors")]
-        return (f64::from(self.0) * 1e9) as i64;
+        return (self.0 * factor) as i64;
     }
 }
 

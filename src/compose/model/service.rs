@@ -194,6 +194,9 @@ record! {
         pub post_start: Vec<Hook>,
         /// What runs before the stop.
         pub pre_stop: Vec<Hook>,
+        /// The label files that were read into `labels`, absolute: never printed, but part of the label's hash.
+        #[serde(skip)]
+        pub label_files_read: Vec<String>,
         /// The `x-` attributes: never printed and not part of any hash.
         #[serde(skip_serializing)]
         pub extensions: BTreeMap<String, Json>,

@@ -29,14 +29,15 @@ impl Planner<'_> {
     /// Whether every image is here that a new container will be made from; starts what is missing.
     pub(super) fn images(&mut self) -> bool {
         let view = self.view;
-        let missing: Vec<_> = view
+        let growing: Vec<_> = view
             .services()
             .filter(|(_, service, replicas)| {
-                let grows = replicas.current.len() < usize::try_from(service.replicas).unwrap_or(usize::MAX);
-                grows && !self.has_image(service)
+                replicas.current.len() < usize::try_from(service.replicas).unwrap_or(usize::MAX)
             })
             .map(|(name, service, _)| (name, service))
             .collect();
+        let missing: Vec<_> =
+            growing.iter().copied().filter(|(_, service)| !self.has_image(service)).collect();
         // What cannot be built here at all is heard of before anything is fetched or built.
         let mut sound = true;
         for (name, service) in &missing {
@@ -47,7 +48,27 @@ impl Planner<'_> {
                 self.image(name, service);
             }
         }
+        let mounted = growing.iter().all(|(_, service)| self.missing_mounts(service).next().is_none());
+        if sound && !mounted {
+            for (name, service) in &growing {
+                self.mounted_images(name, service);
+            }
+        }
+        missing.is_empty() && mounted
+    }
+
+    /// Whether the images are here that are mounted into its containers; starts what is missing.
+    pub(super) fn mounted_images(&mut self, name: &ServiceName, service: &Service) -> bool {
+        let missing: Vec<String> = self.missing_mounts(service).map(str::to_owned).collect();
+        for reference in &missing {
+            self.prepare(name, Call::PullImage { reference: reference.clone(), platform: None });
+        }
         missing.is_empty()
+    }
+
+    fn missing_mounts<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s str> {
+        let mounted = service.spec.mounted_images();
+        mounted.filter(|reference| !self.observed.images.contains_key(*reference))
     }
 
     /// Whether the engine can build the image as it is asked for; says why not.
@@ -88,7 +109,11 @@ impl Planner<'_> {
             }
             _ => pull(service),
         };
-        // Services that share an image share the call.
+        self.prepare(name, call);
+    }
+
+    /// Makes an image be here. Services that share an image share the call.
+    fn prepare(&mut self, name: &ServiceName, call: Call) {
         let key = call.key();
         if self.decision.actions.iter().all(|action| action.call.key() != key) {
             self.act(Some(name), call, Cause::Missing, Precondition::None);

@@ -17,6 +17,13 @@ use super::{Planner, target};
 
 impl Planner<'_> {
     pub(super) fn service(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
+        if service.replicas > 0 && !self.supports(name, service) {
+            // What runs stays as it is: nothing that is made now would be what was asked for.
+            for container in replicas.all() {
+                self.heal(name, service, container);
+            }
+            return;
+        }
         let doubles = doubles(replicas);
         for container in &doubles {
             let what = format!("a second container for replica {}", container.number());
@@ -136,8 +143,9 @@ impl Planner<'_> {
                 true
             }
             Err(other) => {
-                let message =
-                    format!("it shares a name space or volumes with {other}, which has no container yet");
+                let message = format!(
+                    "it shares something with {other} or links to it, and {other} has no container yet"
+                );
                 self.wait(Some(name), replica.to_string(), Reason::DependencyNotReady, message, None);
                 false
             }

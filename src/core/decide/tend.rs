@@ -1,6 +1,7 @@
 //! One container that stays: running, with the limits, networks and live settings that it should have.
 
 use super::super::action::{Call, Cause};
+use super::super::create;
 use super::super::desired::Service;
 use super::super::fields::{self, Membership};
 use super::super::ids::ServiceName;
@@ -145,8 +146,9 @@ impl Planner<'_> {
                     if self.observed.network(&network).is_none() {
                         continue;
                     }
-                    let mut endpoint = service.networks.get(&network).cloned().unwrap_or_default();
-                    endpoint.aliases.insert(container.name.clone());
+                    let links = create::links(self.view, service, container.number());
+                    let wanted = service.networks.get(&network).cloned().unwrap_or_default();
+                    let endpoint = create::endpoint(&wanted, &container.name, &links);
                     Call::ConnectNetwork { target: target(container), network, endpoint }
                 }
                 Membership::Different | Membership::Surplus => {

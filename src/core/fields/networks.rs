@@ -2,7 +2,8 @@
 
 use super::FieldChange;
 use crate::core::desired::{Desired, Service};
-use crate::core::observed::{Container, Observed};
+use crate::core::observed::{Attachment, Container, Observed};
+use crate::core::spec::Endpoint;
 use crate::core::{labels, ownership};
 
 /// What is wrong with a container's place on one network.
@@ -42,11 +43,17 @@ pub fn network_changes(
             || fixed(&wanted.ipv6_address, &found.endpoint.ipv6_address);
         // A stopped container shows the endpoint that it will get; one that never ran shows no network id.
         let stale = !alive && !found.network_id.is_empty();
-        if stale || moved || !missing.is_empty() {
+        let other = another(wanted, found);
+        let dead_link = dead_link(service, &found.endpoint.links, observed);
+        if stale || moved || other.is_some() || dead_link.is_some() || !missing.is_empty() {
             let what = if stale {
                 "connected to a network that is gone".to_owned()
             } else if moved {
                 "connected with another address".to_owned()
+            } else if let Some(field) = other {
+                format!("connected with another {field}")
+            } else if let Some(link) = dead_link {
+                format!("connected with a dead link {link}")
             } else {
                 format!("connected without alias {}", missing.join(", "))
             };
@@ -63,10 +70,80 @@ pub fn network_changes(
     changes
 }
 
+/// What else of a place on a network is another than it should be. The MAC address in use is the engine's choice
+/// where none is asked for, and what does not run has none.
+fn another(wanted: &Endpoint, found: &Attachment) -> Option<&'static str> {
+    let endpoint = &found.endpoint;
+    let other_mac =
+        |mac: &String| !found.mac_address.is_empty() && !mac.eq_ignore_ascii_case(&found.mac_address);
+    // An engine may add options of its own.
+    let lacks = |(name, value): (&String, &String)| endpoint.driver_opts.get(name) != Some(value);
+    [
+        ("mac_address", wanted.mac_address.as_ref().is_some_and(other_mac)),
+        ("gw_priority", wanted.gw_priority != endpoint.gw_priority),
+        ("driver_opts", wanted.driver_opts.iter().any(lacks)),
+        (
+            "link_local_ips",
+            !wanted.link_local_ips.is_empty() && wanted.link_local_ips != endpoint.link_local_ips,
+        ),
+    ]
+    .into_iter()
+    .find_map(|(field, differs)| differs.then_some(field))
+}
+
+/// A link of a service that leads to no container of the linked one any more, though it has some.
+pub(super) fn dead_link<'s>(service: &'s Service, found: &[String], observed: &Observed) -> Option<&'s str> {
+    let is_dead = |link: &&String| {
+        let (target, alias) = link.split_once(':').unwrap_or((link, link));
+        let mut targets = observed
+            .containers
+            .values()
+            .filter(|container| container.service() == Some(target) && !container.is_one_off())
+            .peekable();
+        targets.peek().is_some()
+            && !targets.any(|container| found.contains(&format!("{}:{alias}", container.name)))
+    };
+    service.spec.links.iter().find(is_dead).map(String::as_str)
+}
+
 /// A network that others gave a container (a monitoring network, say) is theirs to take away.
 fn is_of_stack(network: &str, desired: &Desired, observed: &Observed) -> bool {
     desired.networks.values().any(|wanted| wanted.name == network)
         || observed.network(network).is_some_and(|real| {
             ownership::has_project(&real.labels, desired) && real.labels.contains_key(labels::NETWORK)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_on_a_network_differs_in_what_was_asked_for_only() {
+        let pairs = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let found = Attachment {
+            mac_address: "02:42:AC:11:00:02".into(),
+            endpoint: Endpoint { driver_opts: pairs(&[("a", "b"), ("engine", "1")]), ..Endpoint::default() },
+            ..Attachment::default()
+        };
+        let mac = |text: &str| Endpoint { mac_address: Some(text.to_owned()), ..Endpoint::default() };
+        for (wanted, expected) in [
+            (Endpoint::default(), None),
+            (mac("02:42:ac:11:00:02"), None),
+            (mac("02:42:ac:11:00:03"), Some("mac_address")),
+            (Endpoint { gw_priority: 1, ..Endpoint::default() }, Some("gw_priority")),
+            (Endpoint { driver_opts: pairs(&[("a", "b")]), ..Endpoint::default() }, None),
+            (Endpoint { driver_opts: pairs(&[("a", "c")]), ..Endpoint::default() }, Some("driver_opts")),
+            (
+                Endpoint { link_local_ips: vec!["169.254.1.1".into()], ..Endpoint::default() },
+                Some("link_local_ips"),
+            ),
+        ] {
+            assert_eq!(another(&wanted, &found), expected, "{wanted:?}");
+        }
+        let stopped = Attachment { mac_address: String::new(), ..found };
+        assert_eq!(another(&mac("02:42:ac:11:00:03"), &stopped), None);
+    }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::FieldChange;
+use super::{FieldChange, networks};
 use crate::core::desired::Service;
+use crate::core::devices::is_cdi;
 use crate::core::observed::{Container, EngineInfo, Image, Observed};
 use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Mount, MountKind, Port};
 use crate::core::{redact, redis};
@@ -46,20 +47,22 @@ pub fn reference_changes(service: &Service, container: &Container, observed: &Ob
         ("ipc", &service.spec.ipc, &container.spec.ipc),
         ("pid", &service.spec.pid, &container.spec.pid),
     ];
-    fields
-        .into_iter()
-        .filter_map(|(field, wanted, found)| {
-            let target = wanted.as_deref()?.strip_prefix("service:")?;
-            let id = found.as_deref().and_then(|mode| mode.strip_prefix("container:"));
-            let holds = id.is_some_and(|id| {
-                observed
-                    .containers
-                    .values()
-                    .any(|other| other.id.as_str() == id && other.service() == Some(target))
-            });
-            (!holds).then(|| FieldChange::new(field, found.clone(), wanted.clone()))
-        })
-        .collect()
+    // On networks of its own they are part of its places there; on the default bridge, of the container.
+    let dead_link = networks::dead_link(service, &container.spec.links, observed)
+        .filter(|_| service.spec.network_mode.is_some())
+        .map(|link| FieldChange::new("links", Some(container.spec.links.join(", ")), Some(link.to_owned())));
+    let shared = fields.into_iter().filter_map(|(field, wanted, found)| {
+        let target = wanted.as_deref()?.strip_prefix("service:")?;
+        let id = found.as_deref().and_then(|mode| mode.strip_prefix("container:"));
+        let holds = id.is_some_and(|id| {
+            observed
+                .containers
+                .values()
+                .any(|other| other.id.as_str() == id && other.service() == Some(target))
+        });
+        (!holds).then(|| FieldChange::new(field, found.clone(), wanted.clone()))
+    });
+    shared.chain(dead_link).collect()
 }
 
 /// What a container is made from when the image adds its defaults, by Docker's rules.
@@ -74,7 +77,7 @@ fn effective(spec: &ContainerSpec, defaults: &ContainerSpec, image_known: bool) 
     whole.working_dir = whole.working_dir.or_else(|| defaults.working_dir.clone());
     whole.stop_signal = whole.stop_signal.or_else(|| defaults.stop_signal.clone());
     whole.healthcheck = healthcheck(whole.healthcheck.as_ref(), defaults.healthcheck.as_ref());
-    for (key, value) in &defaults.environment {
+    for (key, value) in defaults.environment.iter().filter(|(key, _)| !spec.unset.contains(*key)) {
         whole.environment.entry(key.clone()).or_insert_with(|| value.clone());
     }
     for (key, value) in &defaults.labels {
@@ -91,6 +94,7 @@ fn effective(spec: &ContainerSpec, defaults: &ContainerSpec, image_known: bool) 
 fn canonical(mut spec: ContainerSpec, engine: &EngineInfo) -> ContainerSpec {
     spec.command = spec.command.filter(|words| !words.is_empty());
     spec.entrypoint = spec.entrypoint.filter(|words| !words.is_empty());
+    spec.expose = spec.expose.iter().flat_map(|entry| exposed(entry)).collect();
     for port in &spec.ports {
         // A published port is exposed by that.
         spec.expose.remove(&format!("{}/{}", port.target, port.protocol));
@@ -102,6 +106,13 @@ fn canonical(mut spec: ContainerSpec, engine: &EngineInfo) -> ContainerSpec {
     spec.cap_add = spec.cap_add.iter().map(capability).collect();
     spec.cap_drop = spec.cap_drop.iter().map(capability).collect();
     spec.devices = spec.devices.iter().map(|device| full_device(device)).collect();
+    for field in &engine.discards {
+        match field.as_str() {
+            "mem_swappiness" => spec.mem_swappiness = None,
+            "oom_kill_disable" => spec.oom_kill_disable = None,
+            _ => {}
+        }
+    }
     spec.shm_size = spec.shm_size.filter(|size| *size > 0 && *size != DEFAULT_SHM);
     spec.ipc = spec.ipc.filter(|mode| mode != "private");
     spec.runtime = spec.runtime.filter(|runtime| runtime != "runc");
@@ -123,8 +134,23 @@ fn canonical(mut spec: ContainerSpec, engine: &EngineInfo) -> ContainerSpec {
 /// The engine's size of `/dev/shm`.
 const DEFAULT_SHM: i64 = 64 << 20;
 
+/// One entry of `expose` as `port/protocol`; a range is each of its ports.
+fn exposed(entry: &str) -> Vec<String> {
+    let (ports, protocol) = entry.split_once('/').unwrap_or((entry, "tcp"));
+    let range = ports
+        .split_once('-')
+        .and_then(|(first, last)| Some(first.parse::<u16>().ok()?..=last.parse::<u16>().ok()?));
+    match range {
+        Some(range) => range.map(|port| format!("{port}/{protocol}")).collect(),
+        None => vec![format!("{ports}/{protocol}")],
+    }
+}
+
 /// `host[:container[:permissions]]` in full.
 fn full_device(device: &str) -> String {
+    if is_cdi(device) {
+        return device.to_owned();
+    }
     let mut parts = device.split(':');
     let host = parts.next().unwrap_or_default();
     let (container, permissions) = (parts.next().unwrap_or(host), parts.next().unwrap_or("rwm"));
@@ -184,8 +210,11 @@ fn as_found(service: &Service, container: &Container, wanted: &ContainerSpec) ->
     }
     // Links become aliases of the endpoint on user networks; the engine does not show them again.
     spec.links.clone_from(&wanted.links);
+    spec.external_links.clone_from(&wanted.external_links);
     // What is asked for and not shown again.
     spec.platform.clone_from(&wanted.platform);
+    // Only Windows keeps it.
+    spec.cpu_percent = spec.cpu_percent.or(wanted.cpu_percent);
     spec.mac_address.clone_from(&wanted.mac_address);
     spec
 }
@@ -208,7 +237,10 @@ fn shown(spec: &ContainerSpec) -> BTreeMap<String, Field> {
                     fields.insert(format!("{name}.{key}"), Field { value, text: HIDDEN.to_owned() });
                 }
             }
-            ("sysctls" | "ulimits" | "storage_opt", Value::Object(map)) => {
+            (
+                "sysctls" | "ulimits" | "storage_opt" | "annotations" | "tmpfs" | "blkio_config",
+                Value::Object(map),
+            ) => {
                 for (key, value) in map {
                     fields.insert(format!("{name}.{key}"), Field { text: plain(&value), value });
                 }
@@ -219,6 +251,11 @@ fn shown(spec: &ContainerSpec) -> BTreeMap<String, Field> {
             }
             ("entrypoint", value) => {
                 let text = redact::command_line(spec.entrypoint.as_deref().unwrap_or_default());
+                fields.insert(name, Field { value, text });
+            }
+            ("security_opt", value) => {
+                let text =
+                    spec.security_opt.iter().map(|option| security(option)).collect::<Vec<_>>().join(", ");
                 fields.insert(name, Field { value, text });
             }
             ("ports", value) => {
@@ -243,6 +280,11 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// A seccomp profile is pages of JSON.
+fn security(option: &str) -> String {
+    if option.starts_with("seccomp={") { "seccomp=(profile)".to_owned() } else { option.to_owned() }
+}
+
 fn port(port: &Port) -> String {
     let host = if port.host_ip.is_empty() { String::new() } else { format!("{}:", port.host_ip) };
     format!("{host}{}→{}/{}", port.published, port.target, port.protocol)
@@ -256,12 +298,21 @@ fn mount(mount: &Mount) -> Field {
     let source = if anonymous { "" } else { mount.source.as_str() };
     let kind = format!("{:?}", mount.kind).to_lowercase();
     let access = if mount.read_only { "ro" } else { "rw" };
+    // Whether a missing host path is made shows in no container, and no engine on Linux knows a consistency.
+    let options: BTreeMap<&str, &str> = mount
+        .options
+        .iter()
+        .filter(|(key, _)| !matches!(key.as_str(), "create_host_path" | "consistency"))
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
     let text = [kind.as_str(), if anonymous { "(anonymous)" } else { source }, access]
         .into_iter()
         .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .chain(options.iter().map(|(key, value)| format!("{key}={value}")))
         .collect::<Vec<_>>()
         .join(" ");
-    Field { value: serde_json::json!([kind, source, access]), text }
+    Field { value: serde_json::json!([kind, source, access, options]), text }
 }
 
 #[cfg(test)]

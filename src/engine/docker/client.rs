@@ -1,5 +1,6 @@
 //! Calls: each within a limit, each failure with its kind, and what must be known of the engine to make them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum};
 
 use super::{Docker, classify};
 use crate::core::failure::Failure;
+use crate::core::needs::ApiVersion;
 use crate::core::observed::EngineInfo;
 
 /// A read answers from the daemon's memory; half a minute means that it hangs or that its disk does.
@@ -18,20 +20,6 @@ pub(super) const WRITE: Duration = Duration::from_mins(1);
 
 /// What the daemon adds to the grace of a stop: the kill, and its own book-keeping.
 pub(super) const AFTER_GRACE: Duration = Duration::from_secs(30);
-
-/// A version of the engine's API, such as 1.41.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ApiVersion(u32, u32);
-
-impl ApiVersion {
-    /// Takes all networks in the create call, and MAC addresses by network (Docker 25).
-    pub(super) const MANY_NETWORKS: Self = Self(1, 44);
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (major, minor) = text.split_once('.')?;
-        Some(Self(major.parse().ok()?, minor.parse().ok()?))
-    }
-}
 
 /// What the engine fills in by itself where nothing is asked, and what it can do.
 #[derive(Clone, Debug)]
@@ -55,6 +43,7 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn new(api_version: String, info: SystemInfo) -> Self {
         let v2 = info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_2);
+        let discards = discarded(v2, info.oom_kill_disable);
         Self {
             api: ApiVersion::parse(&api_version).unwrap_or(ApiVersion(1, 0)),
             machine: info.name.unwrap_or_default(),
@@ -75,9 +64,16 @@ impl Facts {
                     .flatten()
                     .flatten()
                     .any(|word| word.starts_with("io.containerd.snapshotter")),
+                discards,
             },
         }
     }
+}
+
+/// What the engine takes and lets fall with a warning, as far as it tells beforehand.
+fn discarded(cgroup_v2: bool, oom_kill_disable: Option<bool>) -> BTreeSet<String> {
+    let lacks = [("mem_swappiness", cgroup_v2), ("oom_kill_disable", oom_kill_disable == Some(false))];
+    lacks.into_iter().filter(|(_, lacks)| *lacks).map(|(field, _)| field.to_owned()).collect()
 }
 
 impl Docker {

@@ -1,21 +1,21 @@
 //! A new container: the body of the create call, as Compose would send it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, DeviceRequest, EndpointSettings, HealthConfig, HostConfig,
-    HostConfigCgroupnsModeEnum, HostConfigIsolationEnum, HostConfigLogConfig, NetworkingConfig,
-    ResourcesUlimits,
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum,
+    HostConfigIsolationEnum, HostConfigLogConfig, NetworkingConfig, ResourcesUlimits,
 };
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use serde_json::Value;
 
-use super::client::{ApiVersion, READ, WRITE, in_path, with_body};
+use super::client::{READ, WRITE, in_path, with_body};
 use super::networks::{self, hashed};
-use super::{Docker, classify, limits, mounts, ports};
+use super::{Docker, classify, containers, devices, limits, mounts, ports};
 use crate::core::action::NewContainer;
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::ContainerId;
+use crate::core::needs::{self, ApiVersion};
 use crate::core::spec::{ContainerSpec, Endpoint, Healthcheck};
 
 /// The security option that the engine does not know by name: Compose turns it into two empty lists.
@@ -23,7 +23,14 @@ pub(super) const UNCONFINED_PATHS: &str = "systempaths=unconfined";
 
 pub(super) async fn create(docker: &Docker, new: &NewContainer) -> Result<ContainerId, Failure> {
     let call = format!("create container {}", new.name);
-    let api = docker.facts().await?.api;
+    let facts = docker.facts().await?;
+    let needs = needs::of_container(&new.spec, &new.networks);
+    if let Some(need) = needs.iter().find(|need| !need.is_met(&facts.info)) {
+        // Judged long before; an engine may have been exchanged since.
+        let message = need.sentence(&format!("container {}", new.name), &facts.info);
+        return Err(Failure::new(FailureKind::Invalid, call, message));
+    }
+    let api = facts.api;
     let body = body(new, api).map_err(|message| Failure::new(FailureKind::Invalid, &call, message))?;
     let mut options = CreateContainerOptionsBuilder::new().name(&new.name);
     if let Some(platform) = &new.spec.platform {
@@ -37,7 +44,17 @@ pub(super) async fn create(docker: &Docker, new: &NewContainer) -> Result<Contai
         })
         .await?;
     match created {
-        Ok(answer) => Ok(ContainerId::new(answer.id)),
+        Ok(answer) => {
+            let id = ContainerId::new(answer.id);
+            match discarded(&answer.warnings) {
+                Some(warning) => {
+                    // A container that is not what was asked for is none that anybody wants.
+                    containers::remove(docker, &id).await?;
+                    Err(Failure::new(FailureKind::Invalid, call, warning))
+                }
+                None => Ok(id),
+            }
+        }
         Err(error) => {
             let failure = docker.failure(&call, &error);
             match failure.kind {
@@ -46,6 +63,13 @@ pub(super) async fn create(docker: &Docker, new: &NewContainer) -> Result<Contai
             }
         }
     }
+}
+
+/// What the engine took and let fall, in its own words; it calls that a warning. What has an effect on Windows only
+/// was told of when the files were read.
+fn discarded(warnings: &[String]) -> Option<&str> {
+    let warnings = warnings.iter().map(|warning| warning.trim());
+    warnings.into_iter().find(|warning| warning.contains("discarded") && !warning.contains("CPU percent"))
 }
 
 /// The container that an earlier call made, whose answer was lost: of this name, with just these labels,
@@ -69,11 +93,6 @@ async fn existing(docker: &Docker, new: &NewContainer) -> Result<Option<Containe
 
 fn body(new: &NewContainer, api: ApiVersion) -> Result<Value, String> {
     let spec = &new.spec;
-    if api < ApiVersion::MANY_NETWORKS
-        && spec.healthcheck.as_ref().is_some_and(|check| check.start_interval > 0)
-    {
-        return Err("a health check's start_interval needs Docker 25 or newer".to_owned());
-    }
     let body = ContainerCreateBody {
         hostname: spec.hostname.clone(),
         domainname: spec.domainname.clone(),
@@ -83,7 +102,7 @@ fn body(new: &NewContainer, api: ApiVersion) -> Result<Value, String> {
         exposed_ports: Some(ports::exposed(&spec.ports, &spec.expose)),
         tty: Some(spec.tty),
         open_stdin: Some(spec.stdin_open),
-        env: Some(spec.environment.iter().map(|(key, value)| format!("{key}={}", value.expose())).collect()),
+        env: Some(environment(spec)),
         cmd: spec.command.clone(),
         healthcheck: spec.healthcheck.as_ref().map(health),
         image: Some(spec.image.clone()),
@@ -97,11 +116,26 @@ fn body(new: &NewContainer, api: ApiVersion) -> Result<Value, String> {
         ..ContainerCreateBody::default()
     };
     let mut body = serde_json::to_value(body).map_err(|error| error.to_string())?;
-    if let (Some(address), Some(fields)) = (&spec.mac_address, body.as_object_mut()) {
-        // Where it stood before Docker 25; newer engines take it from the network (see `networking`).
+    if let (Some(address), Some(fields)) = (container_mac_address(new, api), body.as_object_mut()) {
         fields.insert("MacAddress".to_owned(), address.as_str().into());
     }
     Ok(body)
+}
+
+/// The MAC address of the container, where the engine has none by network (before Docker 25), or where there is no
+/// network to give it to.
+fn container_mac_address(new: &NewContainer, api: ApiVersion) -> Option<&String> {
+    let first = new.first_network().map(|(_, endpoint)| endpoint);
+    match first {
+        Some(_) if api >= ApiVersion::MANY_NETWORKS => None,
+        Some(endpoint) => endpoint.mac_address.as_ref().or(new.spec.mac_address.as_ref()),
+        None => new.spec.mac_address.as_ref(),
+    }
+}
+
+fn environment(spec: &ContainerSpec) -> Vec<String> {
+    let given = spec.environment.iter().map(|(key, value)| format!("{key}={}", value.expose()));
+    given.chain(spec.unset.iter().cloned()).collect()
 }
 
 fn health(check: &Healthcheck) -> HealthConfig {
@@ -121,12 +155,9 @@ fn networking(new: &NewContainer, api: ApiVersion) -> NetworkingConfig {
     let first = new.first_network();
     let endpoint = |(name, endpoint): (&String, &Endpoint)| {
         let is_first = first.is_some_and(|(first, _)| first == name);
-        let settings = EndpointSettings {
-            links: (!new.spec.links.is_empty()).then(|| new.spec.links.clone()),
-            mac_address: new.spec.mac_address.clone().filter(|_| many && is_first),
-            ..networks::settings(endpoint)
-        };
-        (name.clone(), settings)
+        let of_container = new.spec.mac_address.as_ref().filter(|_| is_first);
+        let mac_address = endpoint.mac_address.as_ref().or(of_container).filter(|_| many).cloned();
+        (name.clone(), EndpointSettings { mac_address, ..networks::settings(endpoint) })
     };
     let endpoints: HashMap<_, _> = if many {
         new.networks.iter().map(endpoint).collect()
@@ -154,14 +185,17 @@ fn host_config(new: &NewContainer) -> Result<HostConfig, String> {
         init: spec.init,
         privileged: Some(spec.privileged),
         readonly_rootfs: Some(spec.read_only),
-        cap_add: Some(spec.cap_add.iter().cloned().collect()),
-        cap_drop: Some(spec.cap_drop.iter().cloned().collect()),
+        annotations: (!spec.annotations.is_empty()).then(|| hashed(&spec.annotations)),
+        cap_add: Some(capabilities(&spec.cap_add)),
+        cap_drop: Some(capabilities(&spec.cap_drop)),
         dns: Some(spec.dns.clone()),
         dns_options: Some(spec.dns_opt.clone()),
         dns_search: Some(spec.dns_search.clone()),
         extra_hosts: Some(spec.extra_hosts.iter().cloned().collect()),
         group_add: Some(spec.group_add.iter().cloned().collect()),
         links: (!spec.links.is_empty()).then(|| spec.links.clone()),
+        cpu_count: spec.cpu_count,
+        cpu_percent: spec.cpu_percent,
         sysctls: Some(hashed(&spec.sysctls)),
         shm_size: spec.shm_size,
         storage_opt: Some(hashed(&spec.storage_opt)),
@@ -174,7 +208,7 @@ fn host_config(new: &NewContainer) -> Result<HostConfig, String> {
         let driver = (!logging.driver.is_empty()).then(|| logging.driver.clone());
         host.log_config = Some(HostConfigLogConfig { typ: driver, config: Some(hashed(&logging.options)) });
     }
-    devices(spec, &mut host);
+    devices::write(spec, &mut host)?;
     security(spec, &mut host);
     host.ulimits = Some(
         spec.ulimits
@@ -187,6 +221,7 @@ fn host_config(new: &NewContainer) -> Result<HostConfig, String> {
             .collect(),
     );
     mounts::write(&spec.mounts, &mut host)?;
+    host.tmpfs = Some(hashed(&spec.tmpfs));
     limits::write(&new.resources, &mut host)?;
     Ok(host)
 }
@@ -196,31 +231,14 @@ fn without_prefix(from: &str) -> String {
     from.strip_prefix("container:").unwrap_or(from).to_owned()
 }
 
-fn devices(spec: &ContainerSpec, host: &mut HostConfig) {
-    let (named, mapped): (Vec<_>, Vec<_>) = spec.devices.iter().partition(|device| is_cdi(device));
-    let mapping = |device: &&String| {
-        let mut parts = device.splitn(3, ':');
-        let path = parts.next().unwrap_or_default();
-        DeviceMapping {
-            path_on_host: Some(path.to_owned()),
-            path_in_container: Some(parts.next().unwrap_or(path).to_owned()),
-            cgroup_permissions: Some(parts.next().unwrap_or("rwm").to_owned()),
-        }
-    };
-    host.devices = Some(mapped.iter().map(mapping).collect());
-    host.device_cgroup_rules = Some(spec.device_cgroup_rules.clone());
-    if !named.is_empty() {
-        host.device_requests = Some(vec![DeviceRequest {
-            driver: Some("cdi".to_owned()),
-            device_ids: Some(named.into_iter().cloned().collect()),
-            ..DeviceRequest::default()
-        }]);
-    }
-}
-
-/// A device by its name in the Container Device Interface, as `vendor.com/gpu=0`.
-fn is_cdi(device: &str) -> bool {
-    !device.starts_with('/') && device.contains('=')
+/// In the spelling that the docker command gives them, sorted and once each.
+fn capabilities(names: &BTreeSet<String>) -> Vec<String> {
+    let spelt = names.iter().map(|name| match name.trim().to_ascii_uppercase() {
+        all if all == "ALL" => all,
+        name if name.starts_with("CAP_") => name,
+        name => format!("CAP_{name}"),
+    });
+    spelt.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn security(spec: &ContainerSpec, host: &mut HostConfig) {
@@ -280,42 +298,46 @@ mod tests {
 
     #[test]
     fn a_mac_address_stands_where_each_engine_looks_for_it() {
-        let spec =
-            ContainerSpec { mac_address: Some("02:00:00:00:00:01".to_owned()), ..ContainerSpec::default() };
-        let on = |api| {
-            let body = body(&new(spec.clone()), api).unwrap();
+        let address = || Some("02:00:00:00:00:01".to_owned());
+        let of_service = new(ContainerSpec { mac_address: address(), ..ContainerSpec::default() });
+        let mut of_network = new(ContainerSpec::default());
+        of_network.networks.get_mut("shop_b").unwrap().mac_address = address();
+        let on = |new: &NewContainer, api| {
+            let body = body(new, api).unwrap();
             let endpoint = body["NetworkingConfig"]["EndpointsConfig"]["shop_b"]["MacAddress"].clone();
             (body["MacAddress"].clone(), endpoint)
         };
         let address = Value::from("02:00:00:00:00:01");
-        assert_eq!(on(old()), (address.clone(), Value::Null));
-        assert_eq!(on(ApiVersion::MANY_NETWORKS), (address.clone(), address));
+        for new in [&of_service, &of_network] {
+            assert_eq!(on(new, old()), (address.clone(), Value::Null));
+            assert_eq!(on(new, ApiVersion::MANY_NETWORKS), (Value::Null, address.clone()));
+        }
+        let alone = NewContainer { networks: BTreeMap::new(), ..of_service };
+        assert_eq!(body(&alone, ApiVersion::MANY_NETWORKS).unwrap()["MacAddress"], address);
     }
 
     #[test]
-    fn a_start_interval_needs_an_engine_that_has_it() {
-        let healthcheck = Some(Healthcheck { start_interval: 5, ..Healthcheck::default() });
-        let new = new(ContainerSpec { healthcheck, ..ContainerSpec::default() });
-        assert!(body(&new, old()).unwrap_err().contains("start_interval"));
-        assert_eq!(body(&new, ApiVersion::MANY_NETWORKS).unwrap()["Healthcheck"]["StartInterval"], 5);
+    fn what_the_engine_lets_fall_is_heard() {
+        let warnings =
+            ["linux does not support CPU percent. Percent discarded.", "Memory limited without swap."];
+        assert_eq!(discarded(&warnings.map(str::to_owned)), None);
+        let warning = "Your kernel does not support Block I/O weight. Weight discarded. ".to_owned();
+        assert_eq!(
+            discarded(&[warning]),
+            Some("Your kernel does not support Block I/O weight. Weight discarded.")
+        );
     }
 
     #[test]
-    fn devices_go_where_their_kind_goes() {
-        let devices = ["/dev/fuse", "/dev/a:/dev/b", "/dev/c:/dev/d:r", "vendor.com/gpu=0"];
-        let spec = ContainerSpec { devices: devices.map(str::to_owned).to_vec(), ..ContainerSpec::default() };
-        let body = body(&new(spec), old()).unwrap();
-        let host = &body["HostConfig"];
-        let mapped: Vec<_> = host["Devices"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|device| {
-                let part = |name: &str| device[name].as_str().unwrap().to_owned();
-                format!("{} {} {}", part("PathOnHost"), part("PathInContainer"), part("CgroupPermissions"))
-            })
-            .collect();
-        assert_eq!(mapped, ["/dev/fuse /dev/fuse rwm", "/dev/a /dev/b rwm", "/dev/c /dev/d r"]);
-        assert_eq!(host["DeviceRequests"][0]["DeviceIDs"], serde_json::json!(["vendor.com/gpu=0"]));
+    fn capabilities_are_spelt_as_the_docker_command_spells_them() {
+        let names = ["net_admin", "CAP_NET_ADMIN", "ALL", "chown"].map(str::to_owned).into();
+        assert_eq!(capabilities(&names), ["ALL", "CAP_CHOWN", "CAP_NET_ADMIN"]);
+    }
+
+    #[test]
+    fn a_variable_without_a_value_goes_as_its_name() {
+        let unset = ["HOME".to_owned()].into();
+        let spec = ContainerSpec { unset, ..ContainerSpec::default() };
+        assert_eq!(body(&new(spec), old()).unwrap()["Env"], serde_json::json!(["HOME"]));
     }
 }

@@ -123,6 +123,7 @@ fn attachments(
                 endpoint: networks::endpoint(&settings, id),
                 network_id: settings.network_id.unwrap_or_default(),
                 ip_address: settings.ip_address.unwrap_or_default(),
+                mac_address: settings.mac_address.unwrap_or_default(),
             };
             (name, attachment)
         })

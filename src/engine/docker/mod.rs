@@ -27,6 +27,7 @@ mod containers;
 mod context;
 mod create;
 mod credentials;
+mod devices;
 mod dial;
 mod events;
 mod exec;

@@ -1,10 +1,9 @@
-//! Mounts, in both directions. The engine has four places for them (`Binds`, `Mounts`, `Tmpfs`, `Volumes`);
-//! which one is used follows Compose, what is read back does not depend on it.
+//! Mounts, in both directions. The engine has three places for them (`Binds`, `Mounts`, `Volumes`); which one is
+//! used follows Compose, what is read back does not depend on it. The short form of a tmpfs has a place of its own.
 //!
 //! The options of a [`Mount`]: of a bind `propagation`, `recursive`, `selinux`, `consistency`,
 //! `create_host_path`; of a volume `nocopy`, `subpath`, `label.KEY`, `selinux`; of an image `subpath`; of a
-//! tmpfs those of `mount(8)`, a size in bytes or with a unit, a mode in octal. A switch has the value `true`
-//! or `false`, a flag of `mount(8)` (`noexec`) the empty one.
+//! tmpfs `size` in bytes and `mode` in octal. A switch has the value `true` or `false`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,12 +22,9 @@ const PROPAGATIONS: &[&str] = &["private", "rprivate", "shared", "rshared", "sla
 
 /// Puts the mounts where Compose puts them.
 pub(super) fn write(mounts: &BTreeMap<String, Mount>, host: &mut HostConfig) -> Result<(), String> {
-    let (mut binds, mut list, mut tmpfs) = (Vec::new(), Vec::new(), HashMap::new());
+    let (mut binds, mut list) = (Vec::new(), Vec::new());
     for (target, mount) in mounts {
         match mount.kind {
-            MountKind::Tmpfs if !is_sized_by_number(mount) => {
-                tmpfs.insert(target.clone(), tmpfs_options(mount));
-            }
             MountKind::Bind if !bind_needs_mount(mount) => binds.push(bind(target, mount)),
             // One that is taken over from another container stays out of `Binds`, as with Compose.
             MountKind::Volume if !volume_name(&mount.source).is_empty() && !volume_needs_mount(mount) => {
@@ -39,7 +35,6 @@ pub(super) fn write(mounts: &BTreeMap<String, Mount>, host: &mut HostConfig) -> 
     }
     host.binds = Some(binds);
     host.mounts = Some(list);
-    host.tmpfs = Some(tmpfs);
     Ok(())
 }
 
@@ -55,13 +50,6 @@ fn volume_needs_mount(mount: &Mount) -> bool {
         || mount.options.keys().any(|key| key == "subpath" || key.starts_with("label."))
 }
 
-/// Compose's long form, which gives a number of bytes and a mode; its short form passes `mount(8)`'s words.
-fn is_sized_by_number(mount: &Mount) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    !mount.options.is_empty()
-        && mount.options.iter().all(|(key, value)| (key == "size" || key == "mode") && digits(value))
-}
-
 fn has(mount: &Mount, key: &str, value: &str) -> bool {
     mount.options.get(key).is_some_and(|found| found == value)
 }
@@ -69,16 +57,10 @@ fn has(mount: &Mount, key: &str, value: &str) -> bool {
 /// `source:target:rw,z`.
 fn bind(target: &str, mount: &Mount) -> String {
     let mut options = vec![if mount.read_only { "ro" } else { "rw" }];
-    options.extend(mount.options.get("selinux").map(String::as_str));
+    options.extend(
+        ["selinux", "propagation"].iter().filter_map(|key| mount.options.get(*key)).map(String::as_str),
+    );
     format!("{}:{target}:{}", mount.source, options.join(","))
-}
-
-fn tmpfs_options(mount: &Mount) -> String {
-    let word = |(key, value): (&String, &String)| {
-        if value.is_empty() { key.clone() } else { format!("{key}={value}") }
-    };
-    let read_only = mount.read_only.then(|| "ro".to_owned());
-    read_only.into_iter().chain(mount.options.iter().map(word)).collect::<Vec<_>>().join(",")
 }
 
 fn entry(target: &str, mount: &Mount) -> Result<models::Mount, String> {
@@ -151,13 +133,10 @@ fn kind(kind: MountKind) -> MountType {
     }
 }
 
-/// Gathers the mounts from all four places, by their path in the container.
+/// Gathers the mounts from all three places, by their path in the container.
 pub(super) fn read(host: &HostConfig, volumes: &[String]) -> BTreeMap<String, Mount> {
     let mut mounts: BTreeMap<String, Mount> =
         volumes.iter().map(|target| (target.clone(), anonymous())).collect();
-    for (target, options) in host.tmpfs.iter().flatten() {
-        mounts.insert(target.clone(), read_tmpfs(options));
-    }
     mounts.extend(host.binds.iter().flatten().filter_map(|bind| read_bind(bind)));
     mounts.extend(host.mounts.iter().flatten().filter_map(read_entry));
     mounts
@@ -203,20 +182,6 @@ fn read_bind(text: &str) -> Option<(String, Mount)> {
         mount.options.insert(key.to_owned(), value.to_owned());
     }
     Some((target.to_owned(), mount))
-}
-
-fn read_tmpfs(options: &str) -> Mount {
-    let mut mount =
-        Mount { kind: MountKind::Tmpfs, source: String::new(), read_only: false, options: BTreeMap::new() };
-    for word in options.split(',').filter(|word| !word.is_empty() && *word != "rw") {
-        let (key, value) = word.split_once('=').unwrap_or((word, ""));
-        if key == "ro" {
-            mount.read_only = true;
-        } else {
-            mount.options.insert(key.to_owned(), value.to_owned());
-        }
-    }
-    mount
 }
 
 fn read_entry(entry: &models::Mount) -> Option<(String, Mount)> {
@@ -286,7 +251,6 @@ mod tests {
                 mount(Volume, "shop_data", false, &[("nocopy", "true"), ("subpath", "a"), ("label.k", "v")]),
             ),
             ("/anonymous", mount(Volume, "", false, &[])),
-            ("/short", mount(Tmpfs, "", true, &[("size", "64m"), ("noexec", "")])),
             ("/long", mount(Tmpfs, "", false, &[("size", "1048576"), ("mode", "1777")])),
             ("/empty", mount(Tmpfs, "", false, &[])),
             ("/image", mount(Image, "busybox", false, &[("subpath", "bin")])),
@@ -300,9 +264,6 @@ mod tests {
         let mut binds = host.binds.unwrap();
         binds.sort();
         assert_eq!(binds, ["/host:/bind:ro,z", "shop_data:/named:ro"]);
-        let tmpfs = host.tmpfs.unwrap();
-        assert_eq!(tmpfs["/short"], "ro,noexec,size=64m");
-        assert_eq!(tmpfs.len(), 2);
     }
 
     #[test]

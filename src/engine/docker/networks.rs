@@ -76,6 +76,7 @@ fn request(network: &desired::Network, labels: &BTreeMap<String, String>) -> Net
         driver: some_text(&network.driver),
         internal: Some(network.internal),
         attachable: Some(network.attachable),
+        enable_ipv4: network.enable_ipv4,
         enable_ipv6: network.enable_ipv6,
         ipam: ipam(&network.ipam),
         options: Some(hashed(&network.driver_opts)),
@@ -172,12 +173,16 @@ pub(super) fn settings(endpoint: &Endpoint) -> EndpointSettings {
             link_local_ips: (!endpoint.link_local_ips.is_empty()).then(|| endpoint.link_local_ips.clone()),
         }),
         driver_opts: (!endpoint.driver_opts.is_empty()).then(|| hashed(&endpoint.driver_opts)),
+        links: (!endpoint.links.is_empty()).then(|| endpoint.links.clone()),
+        mac_address: endpoint.mac_address.clone(),
+        gw_priority: (endpoint.gw_priority != 0).then_some(endpoint.gw_priority),
         ..EndpointSettings::default()
     }
 }
 
-/// An endpoint as it was asked for. The engine adds the container's short id to the aliases; nobody asked for
-/// it. It may add the host name too: that stays, for it is often a name that was asked for.
+/// An endpoint as it was asked for, but for its MAC address: only the one in use is shown. The engine adds the
+/// container's short id to the aliases; nobody asked for it. It may add the host name too: that stays, for it is
+/// often a name that was asked for.
 pub(super) fn endpoint(settings: &EndpointSettings, id: &ContainerId) -> Endpoint {
     let ipam = settings.ipam_config.clone().unwrap_or_default();
     let aliases = settings.aliases.iter().flatten().filter(|alias| *alias != id.short());
@@ -188,6 +193,9 @@ pub(super) fn endpoint(settings: &EndpointSettings, id: &ContainerId) -> Endpoin
         ipv6_address: text(ipam.ipv6_address),
         link_local_ips: ipam.link_local_ips.unwrap_or_default(),
         driver_opts: settings.driver_opts.clone().unwrap_or_default().into_iter().collect(),
+        mac_address: None,
+        gw_priority: settings.gw_priority.unwrap_or(0),
+        links: settings.links.clone().unwrap_or_default(),
         priority: 0,
     }
 }

@@ -5,16 +5,16 @@
 //! it was made from. Three things are never given back: the platform, the MAC address that was asked for
 //! (only the one in use), and whether a bind may create its host path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::models::{
-    ContainerConfig, DeviceMapping, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum,
-    HostConfigLogConfig, NetworkSettings,
+    ContainerConfig, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
+    NetworkSettings,
 };
 
 use super::client::Facts;
 use super::create::UNCONFINED_PATHS;
-use super::{mounts, ports};
+use super::{devices, mounts, ports};
 use crate::core::ids::ContainerId;
 use crate::core::labels;
 use crate::core::spec::{ContainerSpec, Healthcheck, Logging};
@@ -39,10 +39,13 @@ pub(super) fn read(
         command: config.cmd.clone().filter(|words| !words.is_empty()),
         entrypoint: config.entrypoint.clone(),
         environment: environment(config.env.as_deref().unwrap_or_default()),
+        unset: unset(config.env.as_deref().unwrap_or_default()),
         labels: own_labels(config.labels.iter().flatten()),
         ports: published,
         expose,
         mounts: mounts::read(host, config.volumes.as_deref().unwrap_or_default()),
+        tmpfs: sorted(host.tmpfs.iter().flatten()),
+        annotations: sorted(host.annotations.iter().flatten()),
         healthcheck: config.healthcheck.as_ref().and_then(healthcheck),
         user: text(config.user.as_ref()),
         working_dir: text(config.working_dir.as_ref()),
@@ -59,6 +62,7 @@ pub(super) fn read(
     name_spaces(host, facts, &mut spec);
     rights(host, &mut spec);
     surroundings(host, facts, &mut spec);
+    devices::read(host, &mut spec);
     spec
 }
 
@@ -96,11 +100,6 @@ fn rights(host: &HostConfig, spec: &mut ContainerSpec) {
     if !spec.privileged && empty(host.masked_paths.as_ref()) && empty(host.readonly_paths.as_ref()) {
         spec.security_opt.push(UNCONFINED_PATHS.to_owned());
     }
-    spec.devices = host.devices.iter().flatten().map(device).collect();
-    let cdi =
-        host.device_requests.iter().flatten().filter(|request| request.driver.as_deref() == Some("cdi"));
-    spec.devices.extend(cdi.flat_map(|request| request.device_ids.clone().unwrap_or_default()));
-    spec.device_cgroup_rules = host.device_cgroup_rules.clone().unwrap_or_default();
     spec.group_add = host.group_add.iter().flatten().cloned().collect();
 }
 
@@ -118,6 +117,8 @@ fn surroundings(host: &HostConfig, facts: &Facts, spec: &mut ContainerSpec) {
     spec.oom_kill_disable = host.oom_kill_disable.filter(|disabled| *disabled);
     spec.oom_score_adj = host.oom_score_adj.filter(|score| *score != 0);
     spec.mem_swappiness = host.memory_swappiness.filter(|value| *value >= 0);
+    spec.cpu_count = host.cpu_count.filter(|count| *count != 0);
+    spec.cpu_percent = host.cpu_percent.filter(|percent| *percent != 0);
     spec.ulimits = host
         .ulimits
         .iter()
@@ -147,10 +148,15 @@ fn hostname(id: &ContainerId, config: &ContainerConfig, host: &HostConfig, facts
     (!by_engine).then_some(name)
 }
 
-/// The environment. An entry without `=` takes a variable of the image away: there is no value to show.
+/// The variables with a value.
 pub(super) fn environment(entries: &[String]) -> BTreeMap<String, Secret> {
     let pairs = entries.iter().filter_map(|entry| entry.split_once('='));
     pairs.map(|(key, value)| (key.to_owned(), Secret::new(value))).collect()
+}
+
+/// The names without a value: what the image says of them is taken away.
+fn unset(entries: &[String]) -> BTreeSet<String> {
+    entries.iter().filter(|entry| !entry.contains('=')).cloned().collect()
 }
 
 /// Labels without Compose's and ours.
@@ -184,16 +190,6 @@ fn read_logging(logging: &HostConfigLogConfig, facts: &Facts) -> Option<Logging>
 fn capability(name: &str) -> String {
     let upper = name.to_uppercase();
     upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
-}
-
-fn device(device: &DeviceMapping) -> String {
-    let part = |part: &Option<String>| part.clone().unwrap_or_default();
-    format!(
-        "{}:{}:{}",
-        part(&device.path_on_host),
-        part(&device.path_in_container),
-        part(&device.cgroup_permissions)
-    )
 }
 
 /// Links stand with the network; those of the default bridge as `/target:/own name/alias`.
@@ -233,6 +229,7 @@ mod tests {
         let read = environment(&entries);
         let shown: Vec<_> = read.iter().map(|(key, value)| (key.as_str(), value.expose())).collect();
         assert_eq!(shown, [("A", "1"), ("C", ""), ("D", "x=y")]);
+        assert_eq!(unset(&entries).into_iter().collect::<Vec<_>>(), ["B"]);
     }
 
     #[test]

@@ -6,27 +6,25 @@ use crate::core::action::NewContainer;
 use crate::core::failure::FailureKind;
 use crate::core::ids::{ContainerId, ImageId};
 use crate::core::labels;
+use crate::core::needs::{self, ApiVersion};
 use crate::core::observed::{Attachment, Container, Image, LiveState, State};
 use crate::core::spec::{ContainerSpec, Endpoint, Healthcheck, Resources};
 
 use super::containers::SimContainer;
-use super::health::START_INTERVAL_SINCE;
 use super::networks::{PREDEFINED, shown};
 use super::refusal::Refusal;
 use super::resources;
 use super::world::World;
 
-/// The first API version whose create call takes several networks.
-const SEVERAL_NETWORKS_SINCE: (u32, u32) = (1, 44);
-
 impl World {
     /// Makes a container. Missing named volumes are made, as Docker does; a missing network is only found
     /// missing at the start, as with Docker. What is wrong is found in Docker's order.
     pub fn create_container(&mut self, new: &NewContainer) -> Result<ContainerId, Refusal> {
-        if self.api() < START_INTERVAL_SINCE
-            && new.spec.healthcheck.as_ref().is_some_and(|check| check.start_interval > 0)
+        if let Some(need) =
+            needs::of_container(&new.spec, &new.networks).iter().find(|need| !need.is_met(&self.info))
         {
-            return Err(Refusal::invalid("a health check's start_interval needs Docker 25 or newer"));
+            let owner = format!("container {}", new.name);
+            return Err(Refusal::invalid(need.sentence(&owner, &self.info)));
         }
         let limits = resources::created(&new.resources, self.info.cpus)?;
         let image = self.image(&new.spec.image).cloned().ok_or_else(|| {
@@ -129,7 +127,7 @@ impl World {
         let attach = |(name, endpoint): (&String, &Endpoint)| {
             (name.clone(), Attachment { endpoint: shown(endpoint), ..Attachment::default() })
         };
-        if self.api() >= SEVERAL_NETWORKS_SINCE {
+        if self.api() >= ApiVersion::MANY_NETWORKS {
             new.networks.iter().map(attach).collect()
         } else {
             new.first_network().into_iter().map(attach).collect()

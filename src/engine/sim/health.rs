@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::core::ids::ContainerId;
+use crate::core::needs::ApiVersion;
 use crate::core::observed::{Health, State};
 use crate::core::spec::Healthcheck;
 
@@ -15,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// Docker's time between checks in the start period.
 const START_INTERVAL: Duration = Duration::from_secs(5);
 /// The first API version of engines that check more often in the start period.
-pub(super) const START_INTERVAL_SINCE: (u32, u32) = (1, 44);
+const START_INTERVAL_SINCE: ApiVersion = ApiVersion(1, 44);
 /// Docker's number of failures in a row that make a container unhealthy.
 const RETRIES: i64 = 3;
 

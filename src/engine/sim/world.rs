@@ -1,10 +1,11 @@
 //! A whole simulated engine as one value: what there is, what time it is, and what happens next by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::ids::ContainerId;
+use crate::core::needs::ApiVersion;
 use crate::core::observed::EngineInfo;
 use crate::core::time::Timestamp;
 use crate::engine::EngineEvent;
@@ -66,6 +67,7 @@ impl World {
                 log_driver: String::new(),
                 windows: false,
                 containerd_images: true,
+                discards: BTreeSet::new(),
             },
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
@@ -88,10 +90,9 @@ impl World {
         &self.info
     }
 
-    /// Its API version as numbers.
-    pub(super) fn api(&self) -> (u32, u32) {
-        let mut parts = self.info.api_version.split('.').map(|part| part.parse().unwrap_or(0));
-        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    /// Its API version; the oldest where it does not say.
+    pub(super) fn api(&self) -> ApiVersion {
+        ApiVersion::parse(&self.info.api_version).unwrap_or(ApiVersion(0, 0))
     }
 
     /// Makes it present itself like this: an older API, a smaller machine.

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 pub(super) fn config_hash(source: Source<'_>) -> ConfigHash {
     let project = source.places.project;
     let platform = project.environment.get("DOCKER_DEFAULT_PLATFORM").map(String::as_str);
-    let mut service = hash::on_platform(source.service, platform).into_owned();
+    let mut service = hash::as_up_has_it(source.service, platform);
     let mark = mark_not_in(&hash::service_text(&service));
     let mut shared: Vec<String> = Vec::new();
     let mut place_of = |name: &str| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Source;
-use super::mounts;
+use super::{devices, mounts, security};
 use crate::compose::model;
 use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Port};
 use crate::secret::Secret;
@@ -17,10 +17,13 @@ pub(super) fn container(source: Source<'_>, findings: &mut Findings) -> Containe
         command: service.command.0.clone(),
         entrypoint: service.entrypoint.0.clone(),
         environment: environment(service),
+        unset: unset(service),
+        annotations: service.annotations.clone(),
         labels: service.labels.clone(),
         ports: ports(source, findings),
-        expose: service.expose.iter().flat_map(|ports| exposed(ports)).collect(),
+        expose: service.expose.iter().cloned().collect(),
         mounts: mounts::mounts(source, findings),
+        tmpfs: service.tmpfs.iter().map(|entry| mounts::tmpfs(entry)).collect(),
         volumes_from: service.volumes_from.clone(),
         healthcheck: service.healthcheck.as_ref().map(healthcheck),
         user: said(&service.user),
@@ -42,6 +45,11 @@ pub(super) fn container(source: Source<'_>, findings: &mut Findings) -> Containe
         oom_kill_disable: service.oom_kill_disable.then_some(true),
         oom_score_adj: some(service.oom_score_adj),
         mem_swappiness: some(service.mem_swappiness.0),
+        cpu_count: some(service.cpu_count),
+        cpu_percent: devices::cpu_percent(service),
+        device_requests: devices::requests(service),
+        blkio_config: devices::block_devices(service),
+        security_opt: security::options(source, findings),
         ..isolation(service)
     }
 }
@@ -61,15 +69,15 @@ fn isolation(service: &model::Service) -> ContainerSpec {
         read_only: service.read_only,
         cap_add: service.cap_add.iter().cloned().collect(),
         cap_drop: service.cap_drop.iter().cloned().collect(),
-        security_opt: service.security_opt.clone(),
-        devices: service.devices.iter().map(device).collect(),
+        devices: service.devices.iter().map(devices::device).collect(),
         device_cgroup_rules: service.device_cgroup_rules.clone(),
         dns: service.dns.clone(),
         dns_opt: service.dns_opt.clone(),
         dns_search: service.dns_search.clone(),
         extra_hosts: extra_hosts(&service.extra_hosts),
         group_add: service.group_add.iter().cloned().collect(),
-        links: service.links.iter().chain(&service.external_links).cloned().collect(),
+        links: service.links.clone(),
+        external_links: service.external_links.clone(),
         sysctls: service.sysctls.clone(),
         ..ContainerSpec::default()
     }
@@ -83,11 +91,10 @@ pub(super) fn image(source: Source<'_>) -> String {
     }
 }
 
-/// The platform of the image; what is built follows `DOCKER_DEFAULT_PLATFORM`, as with Compose.
+/// The platform of the image: its own, else `DOCKER_DEFAULT_PLATFORM`, as with Compose.
 pub(super) fn platform(source: Source<'_>) -> Option<String> {
     let default = source.places.project.environment.get("DOCKER_DEFAULT_PLATFORM");
-    said(&source.service.platform)
-        .or_else(|| source.service.build.as_ref().and_then(|_| default.and_then(|platform| said(platform))))
+    said(&source.service.platform).or_else(|| default.and_then(|platform| said(platform)))
 }
 
 /// The platform that the image is pulled for: `DOCKER_DEFAULT_PLATFORM` counts for every image here.
@@ -111,12 +118,18 @@ pub(super) fn some(number: i64) -> Option<i64> {
     (number != 0).then_some(number)
 }
 
-/// A name without a value is not passed on: nothing in the caller's environment has it.
+/// The variables with a value.
 fn environment(service: &model::Service) -> BTreeMap<String, Secret> {
     let given = |(name, value): (&String, &Option<String>)| {
         value.as_ref().map(|value| (name.clone(), Secret::new(value.as_str())))
     };
     service.environment.iter().filter_map(given).collect()
+}
+
+/// The names without a value, which nothing in the caller's environment has: those of the image are taken away.
+fn unset(service: &model::Service) -> BTreeSet<String> {
+    let nameless = |(name, value): (&String, &Option<String>)| value.is_none().then(|| name.clone());
+    service.environment.iter().filter_map(nameless).collect()
 }
 
 fn ports(source: Source<'_>, findings: &mut Findings) -> BTreeSet<Port> {
@@ -141,18 +154,6 @@ fn ports(source: Source<'_>, findings: &mut Findings) -> BTreeSet<Port> {
     ports
 }
 
-/// One entry of `expose` as `port/protocol`; a range is each of its ports.
-fn exposed(entry: &str) -> Vec<String> {
-    let (ports, protocol) = entry.split_once('/').unwrap_or((entry, "tcp"));
-    let range = ports
-        .split_once('-')
-        .and_then(|(first, last)| Some(first.parse::<u16>().ok()?..=last.parse::<u16>().ok()?));
-    match range {
-        Some(range) => range.map(|port| format!("{port}/{protocol}")).collect(),
-        None => vec![format!("{ports}/{protocol}")],
-    }
-}
-
 fn healthcheck(check: &model::Healthcheck) -> Healthcheck {
     let nanoseconds = |duration: Option<model::Duration>| duration.map_or(0, |duration| duration.nanoseconds);
     Healthcheck {
@@ -165,12 +166,6 @@ fn healthcheck(check: &model::Healthcheck) -> Healthcheck {
     }
 }
 
-fn device(device: &model::DeviceMapping) -> String {
-    let permissions = if device.permissions.is_empty() { "rwm" } else { &device.permissions };
-    let target = if device.target.is_empty() { &device.source } else { &device.target };
-    format!("{}:{target}:{permissions}", device.source)
-}
-
 fn logging(logging: &model::Logging) -> Logging {
     Logging { driver: logging.driver.clone(), options: logging.options.clone() }
 }
@@ -178,13 +173,6 @@ fn logging(logging: &model::Logging) -> Logging {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn exposed_ports_have_a_protocol_and_ranges_are_each_of_their_ports() {
-        assert_eq!(exposed("80"), ["80/tcp"]);
-        assert_eq!(exposed("53/udp"), ["53/udp"]);
-        assert_eq!(exposed("8000-8002"), ["8000/tcp", "8001/tcp", "8002/tcp"]);
-    }
 
     #[test]
     fn a_switched_off_health_check_is_none_not_the_images() {

@@ -6,6 +6,7 @@
 mod build;
 mod config_hash;
 mod container;
+mod devices;
 mod files;
 mod hooks;
 mod mounts;
@@ -13,6 +14,7 @@ mod networks;
 mod redis;
 mod refused;
 mod resources;
+mod security;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use super::faults::{Findings, Places};
 use super::manifest::{ServiceOverlay, Spec};
+use crate::compose::FileView;
 use crate::compose::model;
 use crate::core::desired::{Condition, Dependency, Desired, ImageSource, Origin, PullPolicy, Service};
 use crate::core::ids::{ServiceName, StackName};
@@ -28,6 +31,7 @@ use crate::core::ids::{ServiceName, StackName};
 #[derive(Clone, Copy)]
 struct Source<'a> {
     places: Places<'a>,
+    files: &'a dyn FileView,
     name: &'a str,
     service: &'a model::Service,
     overlay: &'a ServiceOverlay,
@@ -35,13 +39,18 @@ struct Source<'a> {
 
 /// Makes the desired state. What is wrong goes to `findings`; with faults in it, the result is only fit for
 /// finding more of them.
-pub(super) fn compile(places: Places<'_>, spec: &Spec, findings: &mut Findings) -> Desired {
+pub(super) fn compile(
+    places: Places<'_>,
+    files: &dyn FileView,
+    spec: &Spec,
+    findings: &mut Findings,
+) -> Desired {
     let project = places.project;
     let no_overlay = ServiceOverlay::default();
     let mut services = BTreeMap::new();
     for (name, service) in &project.model.services {
         let overlay = spec.services.get(name).unwrap_or(&no_overlay);
-        let source = Source { places, name, service, overlay };
+        let source = Source { places, files, name, service, overlay };
         services.insert(ServiceName::from(name.as_str()), compile_service(source, findings));
     }
     Desired {
@@ -85,7 +94,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         files: files::files(source, findings),
         hooks: hooks::hooks(source, findings),
         resources: resources::resources(source, findings),
-        networks: networks::endpoints(source),
+        networks: networks::endpoints(source, findings),
         live,
         depends_on: depends_on(source, findings),
         config_hash: config_hash::config_hash(source),

@@ -2,7 +2,7 @@
 //!
 //! A mount's `options` are in Compose's words: `create_host_path` (`false` where a missing host path is refused),
 //! `propagation`, `selinux`, `recursive` of a bind; `nocopy`, `subpath`, `label.KEY` of a volume; `subpath` of an
-//! image; of a tmpfs the words of `mount(8)` as written, flags with an empty value; `consistency` of any.
+//! image; of a tmpfs its `size` in bytes and its `mode` in octal; `consistency` of any.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,6 @@ pub(super) fn mounts(source: Source<'_>, findings: &mut Findings) -> BTreeMap<St
             mounts.insert(target(&mount.target), compiled);
         }
     }
-    mounts.extend(source.service.tmpfs.iter().map(|entry| tmpfs(entry)));
     let model = &source.places.project.model;
     for config in &source.service.configs {
         if let Some(mount) = file(source, "config", config, model.configs.get(&config.source), findings) {
@@ -85,10 +84,12 @@ fn volume(source: Source<'_>, index: usize, mount: &model::Mount, findings: &mut
         (MountKind::Tmpfs, _) => String::new(),
         _ => mount.source.clone(),
     };
-    Some(Mount { kind, source: origin, read_only: mount.read_only, options: options(mount) })
+    Some(Mount { kind, source: origin, read_only: mount.read_only, options: options(mount, kind) })
 }
 
-fn options(mount: &model::Mount) -> BTreeMap<String, String> {
+/// The options of its kind; those of others have no effect. Labels for `SELinux` and propagation reach a volume too:
+/// it may be mounted as a bind is.
+fn options(mount: &model::Mount, kind: MountKind) -> BTreeMap<String, String> {
     let mut options = BTreeMap::new();
     let mut set = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -96,43 +97,35 @@ fn options(mount: &model::Mount) -> BTreeMap<String, String> {
         }
     };
     set("consistency", &mount.consistency);
-    if let Some(bind) = &mount.bind {
-        set("create_host_path", if bind.create_host_path { "" } else { "false" });
+    if let Some(bind) = mount.bind.as_ref().filter(|_| matches!(kind, MountKind::Bind | MountKind::Volume)) {
         set("propagation", &bind.propagation);
         set("selinux", &bind.selinux);
-        set("recursive", &bind.recursive);
+        if kind == MountKind::Bind {
+            set("create_host_path", if bind.create_host_path { "" } else { "false" });
+            set("recursive", &bind.recursive);
+        }
     }
-    if let Some(volume) = &mount.volume {
+    if let Some(volume) = mount.volume.as_ref().filter(|_| kind == MountKind::Volume) {
         set("nocopy", if volume.nocopy { "true" } else { "" });
         set("subpath", &volume.subpath);
         for (key, value) in &volume.labels {
             set(&format!("label.{key}"), value);
         }
     }
-    if let Some(tmpfs) = &mount.tmpfs {
+    if let Some(tmpfs) = mount.tmpfs.as_ref().filter(|_| kind == MountKind::Tmpfs) {
         set("size", &if tmpfs.size.0 == 0 { String::new() } else { tmpfs.size.0.to_string() });
         set("mode", &if tmpfs.mode == 0 { String::new() } else { format!("{:o}", tmpfs.mode) });
     }
-    if let Some(image) = &mount.image {
+    if let Some(image) = mount.image.as_ref().filter(|_| kind == MountKind::Image) {
         set("subpath", &image.subpath);
     }
     options
 }
 
-/// `/run:size=64m,noexec,ro`.
-fn tmpfs(entry: &str) -> (String, Mount) {
-    let (path, options) = entry.split_once(':').unwrap_or((entry, ""));
-    let mut mount =
-        Mount { kind: MountKind::Tmpfs, source: String::new(), read_only: false, options: BTreeMap::new() };
-    for word in options.split(',').filter(|word| !word.is_empty() && *word != "rw") {
-        if word == "ro" {
-            mount.read_only = true;
-        } else {
-            let (name, value) = word.split_once('=').unwrap_or((word, ""));
-            mount.options.insert(name.to_owned(), value.to_owned());
-        }
-    }
-    (target(path), mount)
+/// The path and the words of `/run:size=64m,noexec`.
+pub(super) fn tmpfs(entry: &str) -> (String, String) {
+    let (path, words) = entry.split_once(':').unwrap_or((entry, ""));
+    (path.to_owned(), words.to_owned())
 }
 
 /// A config or secret: its file, mounted read-only.
@@ -206,11 +199,11 @@ mod tests {
         let words = |options: &BTreeMap<String, String>| {
             options.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
         };
-        assert_eq!(words(&options(&long)), ["mode=1777", "size=67108864"]);
-        let (path, mount) = tmpfs("/run/:size=64m,noexec,ro");
-        assert_eq!((path.as_str(), mount.read_only), ("/run", true));
-        assert_eq!(words(&mount.options), ["noexec=", "size=64m"]);
-        assert!(tmpfs("/run").1.options.is_empty());
+        assert_eq!(words(&options(&long, MountKind::Tmpfs)), ["mode=1777", "size=67108864"]);
+        assert!(options(&long, MountKind::Volume).is_empty());
+        let split = |entry| tmpfs(entry);
+        assert_eq!(split("/run/:size=64m,noexec,ro"), ("/run/".to_owned(), "size=64m,noexec,ro".to_owned()));
+        assert_eq!(split("/run"), ("/run".to_owned(), String::new()));
     }
 
     #[test]
@@ -219,9 +212,10 @@ mod tests {
             bind: Some(model::BindOptions { create_host_path, ..model::BindOptions::default() }),
             ..model::Mount::default()
         };
-        assert!(options(&bind(true)).is_empty());
-        assert_eq!(options(&bind(false)).get("create_host_path").map(String::as_str), Some("false"));
-        assert!(options(&model::Mount::default()).is_empty());
+        let options = |mount| super::options(&mount, MountKind::Bind);
+        assert!(options(bind(true)).is_empty());
+        assert_eq!(options(bind(false)).get("create_host_path").map(String::as_str), Some("false"));
+        assert!(options(model::Mount::default()).is_empty());
     }
 
     #[test]

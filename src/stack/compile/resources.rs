@@ -47,7 +47,7 @@ fn deployed(deploy: &model::Resources, resources: &mut Resources) {
     if let Some(limits) = &deploy.limits {
         resources.nano_cpus = some(limits.cpus.nano()).or(resources.nano_cpus);
         resources.memory = some(limits.memory.0).or(resources.memory);
-        resources.pids_limit = some(limits.pids).or(resources.pids_limit);
+        resources.pids_limit = Some(limits.pids).filter(|pids| *pids > 0).or(resources.pids_limit);
     }
     if let Some(reservations) = &deploy.reservations {
         resources.memory_reservation = some(reservations.memory.0).or(resources.memory_reservation);
