@@ -85,7 +85,7 @@ fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diag
 }
 
 fn no_manifest_in(directory: &Path) -> Diagnostic {
-    Diagnostic::in_file(directory, 0, "the directory has no manifest").help(
+    Diagnostic::in_file(directory, "the directory has no manifest").help(
         "a manifest is a .yaml or .yml file with `kind: Stack`; for Compose files, name the file itself",
     )
 }
@@ -112,7 +112,7 @@ fn in_file(path: &Path, files: &Watched<'_>) -> Result<Option<Vec<(PathBuf, Node
         Ok(bytes) => bytes,
         Err(error) => return Err(vec![unreadable(&shown, &error)]),
     };
-    let documents = yaml::parse(&shown, &bytes).map_err(|fault| vec![fault])?;
+    let documents = yaml::parse(&shown, &bytes).map_err(|found| found.faults)?;
     let (manifests, others): (Vec<_>, Vec<_>) =
         documents.into_iter().filter(|document| !document.is_null()).partition(is_manifest);
     if manifests.is_empty() {
@@ -126,10 +126,10 @@ fn in_file(path: &Path, files: &Watched<'_>) -> Result<Option<Vec<(PathBuf, Node
 }
 
 fn unreadable(shown: &Path, error: &FileError) -> Diagnostic {
-    let fault = Diagnostic::in_file(shown, 0, format!("the file cannot be read: {error}"));
+    let fault = Diagnostic::in_file(shown, format!("the file cannot be read: {error}"));
     match error {
         FileError::Missing => fault.help("check the path given with -f"),
-        _ => fault,
+        other => fault.help(other.way_out()),
     }
 }
 
