@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::files;
 use super::screen::Screen;
 use crate::compose::errors::{Diagnostic, Diagnostics};
+use crate::compose::yaml::Span;
 use crate::stack::{Loaded, Stack};
 
 /// What `operator validate --help` says.
@@ -77,11 +78,21 @@ fn as_json(loaded: &Loaded) -> Json {
 }
 
 fn finding(finding: &Diagnostic) -> Json {
+    let place = |span: &Span| {
+        json!({"file": span.source.path.display().to_string(), "line": span.line, "column": span.column})
+    };
+    let end = finding.span.as_ref().map(|span| {
+        let (line, column) = span.end();
+        json!({"line": line, "column": column})
+    });
+    let through = finding.trail().iter().map(|(span, how)| json!({"how": how, "at": place(span)}));
     json!({
         "message": finding.message,
         "help": finding.help,
         "file": finding.path().map(|path| path.display().to_string()),
         "line": finding.line(),
         "column": finding.column(),
+        "end": end,
+        "through": through.collect::<Vec<_>>(),
     })
 }

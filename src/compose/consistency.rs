@@ -118,7 +118,7 @@ impl Context<'_> {
             let Some(target) = value.strip_prefix("service:") else { continue };
             let (problem, help) = match self.model.services.get(target) {
                 None if self.incomplete => continue,
-                None => ("unknown", self.services_like(target)),
+                None => ("unknown", self.services_like(target, name)),
                 Some(other) if other.build.is_none() => {
                     ("non-buildable", format!("give `{target}` a `build`, or name its image: docker-image://…"))
                 }
@@ -132,10 +132,10 @@ impl Context<'_> {
         }
     }
 
-    /// The services that may be meant by a name.
-    fn services_like(&self, wanted: &str) -> String {
+    /// The services that another one may mean by a name.
+    fn services_like(&self, wanted: &str, by: &str) -> String {
         let names = self.model.services.keys().chain(self.disabled.keys());
-        nearest_or_all(wanted, names.map(String::as_str), "services there are")
+        nearest_or_all(wanted, names.map(String::as_str).filter(|name| *name != by))
     }
 
     fn check_healthcheck(&self, name: &str, service: &Service, faults: &mut Faults) {

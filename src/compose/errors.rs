@@ -4,6 +4,7 @@
 //! carries all that were found; its `Display` draws code frames. The values in env files are never
 //! shown, as that is where secrets are kept: frames of them have stars instead.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -173,6 +174,7 @@ impl Diagnostic {
     pub fn headline(&self) -> String {
         match (&self.span, &self.file) {
             (Some(span), _) => format!("{span}: {}", self.message),
+            (None, Some(file)) if self.message.contains(&*file.to_string_lossy()) => self.message.clone(),
             (None, Some(file)) => format!("{}: {}", file.display(), self.message),
             (None, None) => self.message.clone(),
         }
@@ -288,18 +290,18 @@ impl Faults {
     /// All of them, by file and place; nothing when there is none.
     pub(crate) fn told(&mut self) -> Result<(), Diagnostics> {
         let mut kept: Vec<(usize, Diagnostic)> = Vec::new();
+        let mut told = BTreeSet::new();
         for (stage, fault) in std::mem::take(&mut self.found) {
-            let follows = |(earlier, first): &(usize, Diagnostic)| {
-                first.headline() == fault.headline() || (*earlier < stage && same_place(first, &fault))
-            };
-            if !kept.iter().any(follows) {
+            let follows =
+                |(earlier, first): &(usize, Diagnostic)| *earlier < stage && same_place(first, &fault);
+            if told.insert(fault.headline()) && !kept.iter().any(follows) {
                 kept.push((stage, fault));
             }
         }
         let mut faults: Vec<Diagnostic> = kept.into_iter().map(|(_, fault)| fault).collect();
         faults.sort_by(|a, b| {
-            let place = |fault: &Diagnostic| (fault.path().map(Path::to_owned), fault.line(), fault.column());
-            place(a).cmp(&place(b))
+            let place = |fault: &Diagnostic| (fault.line(), fault.column());
+            a.path().cmp(&b.path()).then(place(a).cmp(&place(b)))
         });
         if self.more {
             let message = format!("there are more than {MAX_FAULTS} faults");
@@ -326,23 +328,19 @@ pub(crate) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) ->
 }
 
 /// The way out of a name that is not there: the one that was meant, or all there are.
-pub(crate) fn nearest_or_all<'n>(
-    wanted: &str,
-    names: impl Iterator<Item = &'n str> + Clone,
-    what: &str,
-) -> String {
+pub(crate) fn nearest_or_all<'n>(wanted: &str, names: impl Iterator<Item = &'n str> + Clone) -> String {
     const MOST: usize = 20;
     if let Some(name) = nearest(wanted, names.clone()) {
         return format!("did you mean `{name}`?");
     }
     let mut all: Vec<&str> = names.take(MOST + 1).collect();
-    if all.is_empty() {
-        return format!("{what}: none");
+    if let Some(beyond) = all.get_mut(MOST) {
+        *beyond = "…";
     }
-    if all.len() > MOST {
-        all[MOST] = "…";
+    match all.as_slice() {
+        [] => format!("define `{wanted}`: there is no other"),
+        all => format!("define `{wanted}`, or name one of these: {}", all.join(", ")),
     }
-    format!("{what}: {}", all.join(", "))
 }
 
 /// True when one place is within the other.

@@ -94,10 +94,6 @@ fn extend(
     };
     let about = |fault: Diagnostic| fault.about(format!("services.{name}.extends"));
     let (target, file) = parse_reference(&reference, name).map_err(about)?;
-    let here = (source.file.clone(), name.to_owned());
-    if chain.contains(&here) {
-        return Err(about(circular(loader, chain, &here, &reference)));
-    }
     if chain.len() == MAX_CHAIN {
         let message = format!("services extend each other over more than {MAX_CHAIN} steps");
         return Err(about(
@@ -105,7 +101,7 @@ fn extend(
                 .help("write the attributes that they share in one service, and extend that"),
         ));
     }
-    chain.push(here);
+    chain.push((source.file.clone(), name.to_owned()));
     let foreign;
     let mut before = loader.faults.len();
     let base_source = match file {
@@ -120,6 +116,10 @@ fn extend(
     let target_name = target.as_text().unwrap_or_default();
     if !base_source.services.contains(target_name) {
         return Err(about(not_found(loader, name, &target, source, base_source)));
+    }
+    let next = (base_source.file.clone(), target_name.to_owned());
+    if chain.contains(&next) {
+        return Err(about(circular(loader, chain, &next, &target)));
     }
     before = loader.faults.len();
     let extended = extend(loader, target_name, base_source, scope, chain);
@@ -220,14 +220,14 @@ fn not_found(
     );
     let fault = Diagnostic::at(&target.span, message);
     let known: Vec<&str> = base.services.keys().filter(|key| *key != name || base.foreign).collect();
-    fault.help(nearest_or_all(wanted, known.into_iter(), "services there are"))
+    fault.help(nearest_or_all(wanted, known.into_iter()))
 }
 
 fn circular(
     loader: &Loader<'_>,
     chain: &[(PathBuf, String)],
     again: &(PathBuf, String),
-    reference: &Node,
+    target: &Node,
 ) -> Diagnostic {
     let steps: Vec<String> = chain
         .iter()
@@ -235,6 +235,5 @@ fn circular(
         .map(|(file, name)| format!("{name} in {}", loader.files.display(file).display()))
         .collect();
     let message = format!("Circular reference: {}", steps.join(" extends "));
-    let place = reference.get("service").unwrap_or(reference);
-    Diagnostic::at(&place.span, message).help("let one of these services stand by itself")
+    Diagnostic::at(&target.span, message).help("let one of these services stand by itself")
 }

@@ -28,8 +28,8 @@ pub const MAX_LOADS: usize = 2_000;
 pub const MAX_INCLUDE_DEPTH: usize = 64;
 
 /// The most values that are gone through for a project: those of the tree again for each document that is
-/// laid over it. A thousand files over one of a thousand services would take minutes.
-pub const MAX_VISITS: usize = 10_000_000;
+/// laid over it. A thousand files over one of five thousand services would take minutes.
+pub const MAX_VISITS: usize = 1_000_000;
 
 /// The most bytes of env and label files that are read for the services of a project, each use counted:
 /// thousands of services may share one file.
@@ -87,6 +87,10 @@ impl<'a> Loader<'a> {
     /// error is that there is no such file, or that there were too many.
     pub(crate) fn documents(&mut self, path: &Path) -> Result<Vec<Node>> {
         self.loads += 1;
+        if self.loads > MAX_LOADS + 1 {
+            // Told already.
+            return Ok(Vec::new());
+        }
         if self.loads > MAX_LOADS {
             let message = format!("more than {MAX_LOADS} files are loaded");
             return Err(Diagnostic::in_file(&self.files.display(path), message)

@@ -60,7 +60,11 @@ fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diag
             }
             Some(found)
         } else {
-            in_file(&path, files)?
+            match in_file(&path, files) {
+                // The loader of Compose files tells what else is wrong with one.
+                Err(_) if is_broken_compose(&path, files) => None,
+                found => found?,
+            }
         };
         match found {
             Some(found) => {
@@ -112,7 +116,10 @@ fn in_file(path: &Path, files: &Watched<'_>) -> Result<Option<Vec<(PathBuf, Node
         Ok(bytes) => bytes,
         Err(error) => return Err(vec![unreadable(&shown, &error)]),
     };
-    let documents = yaml::parse(&shown, &bytes).map_err(|found| found.faults)?;
+    let yaml::Parsed { documents, faults, .. } = yaml::read(&shown, &bytes);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
     let (manifests, others): (Vec<_>, Vec<_>) =
         documents.into_iter().filter(|document| !document.is_null()).partition(is_manifest);
     if manifests.is_empty() {
@@ -123,6 +130,15 @@ fn in_file(path: &Path, files: &Watched<'_>) -> Result<Option<Vec<(PathBuf, Node
         return Err(vec![fault.help("add `apiVersion: compose-operator/v1` and `kind: Stack`, or move it")]);
     }
     Ok(Some(manifests.into_iter().map(|document| (path.to_owned(), document)).collect()))
+}
+
+/// True for a file that is no sound YAML and has nothing of a manifest in what can be read of it.
+fn is_broken_compose(path: &Path, files: &Watched<'_>) -> bool {
+    files.read(path).is_ok_and(|bytes| {
+        let parsed = yaml::read(&files.display(path), &bytes);
+        parsed.documents.iter().any(|document| document.as_mapping().is_some())
+            && !parsed.documents.iter().any(is_manifest)
+    })
 }
 
 fn unreadable(shown: &Path, error: &FileError) -> Diagnostic {

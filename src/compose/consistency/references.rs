@@ -55,6 +55,18 @@ fn references(service: &Service) -> Vec<(&'static str, &str, Vec<String>)> {
     found
 }
 
+/// A long circle by its beginning and its end.
+fn shortened<'n>(names: &[&'n str]) -> Vec<&'n str> {
+    const MOST: usize = 20;
+    match names {
+        [first @ .., before_last, last] if names.len() > MOST => {
+            let beginning = first.get(..MOST - 3).unwrap_or_default();
+            beginning.iter().copied().chain(["…", before_last, last]).collect()
+        }
+        all => all.to_vec(),
+    }
+}
+
 impl Context<'_> {
     pub(super) fn check_dependencies(&self, name: &str, service: &Service, earlier: &Faults, faults: &mut Faults) {
         for (target, dependency) in &service.depends_on {
@@ -77,7 +89,7 @@ impl Context<'_> {
                     "none of its profiles is enabled; use `--profile {}`, or set `required: false`",
                     service.profiles.join("` or `--profile ")
                 )),
-                None => fault.help(self.services_like(target)),
+                None => fault.help(self.services_like(target, name)),
             });
         }
     }
@@ -103,7 +115,11 @@ impl Context<'_> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("define it at the top level, under `{section}`"),
             };
-            faults.push(self.fault_at_key(&steps, message).help(help));
+            // A key is the name itself; `source:` is not.
+            let at_key = steps.last() == Some(&key);
+            let fault =
+                if at_key { self.fault_at_key(&steps, message) } else { self.fault(&steps, message) };
+            faults.push(fault.help(help));
         }
     }
 
@@ -129,7 +145,7 @@ impl Context<'_> {
                     let mut names: Vec<&str> =
                         chain.iter().map(|(name, _)| *name).skip_while(|name| *name != next).collect();
                     names.push(next);
-                    let message = format!("dependency cycle detected: {}", names.join(" -> "));
+                    let message = format!("dependency cycle detected: {}", shortened(&names).join(" -> "));
                     let fault = self.fault_at_key(&["services", name, "depends_on", next], message);
                     faults.push(fault.help("remove one of these dependencies"));
                     finished.extend(chain.iter().map(|(name, _)| *name));

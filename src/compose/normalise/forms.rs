@@ -98,6 +98,30 @@ fn service(node: &mut Node, name: &str, ports: &mut usize, faults: &mut Faults) 
     if let Some(published) = service.get_mut("ports") {
         spell_ports(published, name, ports, faults);
     }
+    if let Some(exposed) = service.get_mut("expose").and_then(Node::as_sequence_mut) {
+        count_exposed(exposed, name, ports, faults);
+    }
+}
+
+/// Exposed ranges stay as they are written here, and are spelled out for the engine.
+fn count_exposed(items: &mut Vec<Node>, service: &str, count: &mut usize, faults: &mut Faults) {
+    let ports = |item: &Node| {
+        let text = item.scalar_text().unwrap_or_default();
+        let range = text.split('/').next().and_then(|range| range.split_once('-'));
+        let ends = range.and_then(|(first, last)| Some((first.parse::<u16>().ok()?, last.parse().ok()?)));
+        ends.map_or(1, |(first, last): (u16, u16)| usize::from(last.saturating_sub(first)) + 1)
+    };
+    for at in 0..items.len() {
+        *count = count.saturating_add(ports(&items[at]));
+        if *count > MAX_PORTS {
+            let path = format!("services.{service}.expose");
+            let message = format!("{path}: the project exposes more than {MAX_PORTS} ports");
+            let fault = Diagnostic::at(&items[at].span, message).about(path);
+            faults.push(fault.help("name the ports that are used: services reach each other without `expose`"));
+            items.truncate(at);
+            return;
+        }
+    }
 }
 
 type Spell = fn(&mut Node, &str) -> Result<()>;
@@ -315,7 +339,13 @@ fn spell_port(item: &Node, path: &str) -> Result<Vec<Node>> {
         return Ok(vec![item.clone()]);
     };
     let ports = parse_ports(spec).map_err(|reason| {
-        Diagnostic::invalid(item, path, &reason).help("a port is written as [[IP:]HOST:]CONTAINER[/PROTOCOL]")
+        let help = if reason.starts_with("invalid proto") && !spec.is_empty() {
+            "the protocol is one of tcp, udp and sctp"
+        } else {
+            "a port is written as [[IP:]HOST:]CONTAINER[/PROTOCOL]"
+        };
+        let reason = if spec.is_empty() { "no port specified" } else { reason.as_str() };
+        Diagnostic::invalid(item, path, reason).help(help)
     })?;
     let spelled = ports.into_iter().map(|port| {
         let text = |text: &str| Node::text(text, &item.span);

@@ -145,10 +145,15 @@ fn check_object(node: &mut Node, object: &Object, path: &At<'_>, report: &mut Re
                 report.refuse(&inner, fault.help(meant(key, object)))
             }
         };
-        report.lost_section |= !sound && path.is_root();
+        // A key that is unlike any section was none.
+        report.lost_section |= !sound && path.is_root() && (object.field(key).is_some() || is_near(key, object));
         sound
     });
     true
+}
+
+fn is_near(key: &str, object: &Object) -> bool {
+    nearest(key, object.fields.iter().map(|(name, _)| *name)).is_some()
 }
 
 /// The attribute that was meant, or all there are.
@@ -250,7 +255,11 @@ fn check_scalar(node: &mut Node, shape: &Shape, path: &At<'_>, report: &mut Repo
         Ok(None) => {}
         Err(reason) => {
             let fault = Diagnostic::invalid(node, &path.to_string(), &reason);
-            let fault = fault.label(format!("expected {}", described(shape)));
+            let label = match shape {
+                Shape::Matching(..) => "not one of these".to_owned(),
+                shape => format!("expected {}", described(shape)),
+            };
+            let fault = fault.label(label);
             return report.refuse(path, fault.help(way_out(node, shape)));
         }
     }

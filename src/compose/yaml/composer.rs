@@ -334,18 +334,18 @@ fn duplicate(key: &str, again: &Span, first: &Span) -> Diagnostic {
 
 /// What follows `<<`: a mapping or a list of mappings.
 fn merge_sources(node: Node, key: &Span) -> Result<Vec<Node>> {
-    let refused = |span: &Span| {
+    let refused = |other: &Node| {
         Diagnostic::at(key, "map merge requires map or sequence of maps as the value")
-            .second(span, "this is neither")
+            .second(&other.span, format!("this is {}", other.kind().described()))
             .help("name a mapping after `<<`, as `<<: *defaults` with `x-defaults: &defaults {…}` above")
     };
     match node.value {
         Value::Mapping(_) => Ok(vec![node]),
         Value::Sequence(items) => match items.iter().find(|item| item.as_mapping().is_none()) {
-            Some(other) => Err(refused(&other.span)),
+            Some(other) => Err(refused(other)),
             None => Ok(items),
         },
-        _ => Err(refused(&node.span)),
+        _ => Err(refused(&node)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use compose_operator::compose::{self, LoadOptions, MemoryFiles};
+use loader_alone::compose::{self, LoadOptions, MemoryFiles};
 use libfuzzer_sys::fuzz_target;
 
 const COMPOSE: &str = "

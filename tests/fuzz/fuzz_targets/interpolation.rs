@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use compose_operator::compose::{self, LoadOptions, MemoryFiles};
+use loader_alone::compose::{self, LoadOptions, MemoryFiles};
 use libfuzzer_sys::fuzz_target;
 
 /// The text after its variables are expanded, with these in `.env`.

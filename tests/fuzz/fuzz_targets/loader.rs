@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use compose_operator::compose::{self, LoadOptions, MemoryFiles};
+use loader_alone::compose::{self, LoadOptions, MemoryFiles};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
