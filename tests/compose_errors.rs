@@ -15,7 +15,9 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use compose_operator::compose::errors::Diagnostic;
-use compose_operator::compose::{self, Diagnostics, DiskFiles, LoadOptions, MAX_FAULTS, MAX_SHOWN, MemoryFiles};
+use compose_operator::compose::{
+    self, Diagnostics, DiskFiles, LoadOptions, MAX_FAULTS, MAX_SHOWN, MemoryFiles,
+};
 use insta::assert_snapshot;
 
 /// The cases whose fault is on the command line, where there is no file to point at.
@@ -65,7 +67,8 @@ fn complaint(fault: &Diagnostic, without_a_file: bool) -> Option<String> {
     }
     let frame = fault.frame(false);
     let arrow = format!("--> {}:{line}:{column}", path.display());
-    (!frame.contains(&arrow) || !frame.contains('^') || frame.contains('\u{1b}')).then(|| "no frame".to_owned())
+    (!frame.contains(&arrow) || !frame.contains('^') || frame.contains('\u{1b}'))
+        .then(|| "no frame".to_owned())
 }
 
 /// What `operator` says of a case, with its exit code.
@@ -110,7 +113,8 @@ fn a_dozen_of_them_as_a_person_sees_them() {
 
 fn faults(files: &[(&str, &str)]) -> Diagnostics {
     let options = LoadOptions { working_dir: "/p".into(), ..LoadOptions::default() };
-    let view = files.iter().fold(MemoryFiles::new(), |view, (name, text)| view.with(format!("/p/{name}"), *text));
+    let view =
+        files.iter().fold(MemoryFiles::new(), |view, (name, text)| view.with(format!("/p/{name}"), *text));
     compose::load(&options, &view).map(|project| project.printed()).unwrap_err()
 }
 
@@ -219,7 +223,8 @@ fn interpolation_points_into_texts_of_any_style() {
         ("a: \"${A:?\\x41}\"", (1, 4)),
     ] {
         let indented = text.replace('\n', "\n  ");
-        let found = faults(&[("compose.yaml", &format!("x-a:\n  {indented}\nservices: {{a: {{image: x}}}}\n"))]);
+        let found =
+            faults(&[("compose.yaml", &format!("x-a:\n  {indented}\nservices: {{a: {{image: x}}}}\n"))]);
         let first = &found.faults[0];
         assert_eq!((first.line(), first.column()), (Some(place.0 + 1), Some(place.1 + 2)), "{text}\n{found}");
     }

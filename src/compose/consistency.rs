@@ -119,9 +119,10 @@ impl Context<'_> {
             let (problem, help) = match self.model.services.get(target) {
                 None if self.incomplete => continue,
                 None => ("unknown", self.services_like(target, name)),
-                Some(other) if other.build.is_none() => {
-                    ("non-buildable", format!("give `{target}` a `build`, or name its image: docker-image://…"))
-                }
+                Some(other) if other.build.is_none() => (
+                    "non-buildable",
+                    format!("give `{target}` a `build`, or name its image: docker-image://…"),
+                ),
                 Some(_) => continue,
             };
             let message = format!(
@@ -209,8 +210,8 @@ impl Context<'_> {
     fn check_mounts(&self, name: &str, service: &Service, faults: &mut Faults) {
         let mut seen: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
         let temporary = service.tmpfs.iter().enumerate();
-        let temporary = temporary
-            .map(|(index, mount)| (mount.split(':').next().unwrap_or_default(), ("tmpfs", index)));
+        let temporary =
+            temporary.map(|(index, mount)| (mount.split(':').next().unwrap_or_default(), ("tmpfs", index)));
         let volumes = service.volumes.iter().enumerate();
         let volumes = volumes.map(|(index, mount)| (mount.target.as_str(), ("volumes", index)));
         for (target, place @ (attribute, index)) in temporary.chain(volumes) {
@@ -224,7 +225,10 @@ impl Context<'_> {
             faults.push(
                 self.fault(&["services", name, attribute, &index.to_string()], message)
                     .label("mounted over the other one")
-                    .second(self.place(&["services", name, first, &position.to_string()]), "first mounted here")
+                    .second(
+                        self.place(&["services", name, first, &position.to_string()]),
+                        "first mounted here",
+                    )
                     .help("remove one of the two, or give it a target of its own"),
             );
         }

@@ -66,7 +66,7 @@ fn text(path: &Path, bytes: &[u8]) -> Result<String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let sound = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let line = sound.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = sound.split(|byte| *byte == b'\n').count();
         let start = sound.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let before = String::from_utf8_lossy(sound.get(start..).unwrap_or_default()).into_owned();
         let shown = format!("{before}\u{fffd}");
@@ -94,7 +94,12 @@ fn hidden(path: &Path, line: &str, number: usize, part: Range<usize>) -> Span {
     }
     bytes.start = bytes.start.min(bytes.end);
     let column = line.get(..part.start).unwrap_or_default().chars().count() + 1;
-    Span { source: Arc::new(Source { path: path.to_owned(), text: shown, first_line: number }), bytes, line: number, column }
+    Span {
+        source: Arc::new(Source { path: path.to_owned(), text: shown, first_line: number }),
+        bytes,
+        line: number,
+        column,
+    }
 }
 
 struct Reader<'a> {
@@ -340,7 +345,10 @@ mod tests {
     fn faults_have_a_line_and_no_content() {
         for text in ["A=1\nB=\"s3cret\n", "\ns3cret value\n=x", "A=1\n%s3cret=1", "A=1\nB=${s3cret"] {
             let faults = read(text).unwrap_err();
-            assert!(faults.faults.iter().all(|fault| fault.line().is_some() && fault.help.is_some()), "{text:?}");
+            assert!(
+                faults.faults.iter().all(|fault| fault.line().is_some() && fault.help.is_some()),
+                "{text:?}"
+            );
             assert!(!faults.to_string().contains("s3cret"), "{text:?}: {faults}");
         }
     }
@@ -348,9 +356,20 @@ mod tests {
     #[test]
     fn all_faulty_lines_are_told_with_stars_for_their_values() {
         let faults = read("A B=1\nC=${D?}x\nE=fine\nF=\"no end\n").unwrap_err();
-        let lines: Vec<&str> = faults.faults.iter().filter_map(|fault| fault.span.as_ref()?.source.text.lines().last()).collect();
+        let lines: Vec<&str> = faults
+            .faults
+            .iter()
+            .filter_map(|fault| fault.span.as_ref()?.source.text.lines().last())
+            .collect();
         assert_eq!(lines, ["A B=*", "C=$*****", "F=\"** ***"]);
-        assert_eq!(faults.headlines().lines().map(|line| line.split(' ').next().unwrap_or_default()).collect::<Vec<_>>(), [".env:1:2:", ".env:2:3:", ".env:4:3:"]);
+        assert_eq!(
+            faults
+                .headlines()
+                .lines()
+                .map(|line| line.split(' ').next().unwrap_or_default())
+                .collect::<Vec<_>>(),
+            [".env:1:2:", ".env:2:3:", ".env:4:3:"]
+        );
     }
 
     #[test]

@@ -211,8 +211,7 @@ fn not_found(
     base: &ServiceSource,
 ) -> Diagnostic {
     let shown = |file: &Path| loader.files.display(file).display().to_string();
-    let place =
-        if base.file == source.file { String::new() } else { format!(" in {}", shown(&base.file)) };
+    let place = if base.file == source.file { String::new() } else { format!(" in {}", shown(&base.file)) };
     let wanted = target.as_text().unwrap_or_default();
     let message = format!(
         "cannot extend service \"{name}\" in {}: service \"{wanted}\" not found{place}",

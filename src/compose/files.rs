@@ -7,8 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::errors::{Diagnostic, Result};
 
-/// The largest file that is read. It is above the bound for YAML, as env files and label files
-/// may be generated, and small enough to hold a few at once.
+/// The largest file that is read: the bound for YAML, which env files and label files stay below by far,
+/// and small enough to hold a few at once.
 pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Where files come from. Paths are absolute and clean.

@@ -80,7 +80,12 @@ impl<'s> Piece<'s> {
         let place = frame_range(span);
         let (line_start, line_end) = line_around(text, place.start);
         if line_end - line_start <= MAX_PIECE {
-            return Self { text: &text[line_start..line_end], start: line_start, line: span.line, is_cut: false };
+            return Self {
+                text: &text[line_start..line_end],
+                start: line_start,
+                line: span.line,
+                is_cut: false,
+            };
         }
         let start = floor(text, place.start.saturating_sub(BEFORE)).max(line_start);
         let end = floor(text, place.start + BEHIND).min(line_end);
@@ -107,12 +112,7 @@ impl<'s> Piece<'s> {
         within(place.start)..within(place.end)
     }
 
-    fn draw<'g>(
-        &'g self,
-        group: Group<'g>,
-        span: &Span,
-        annotations: Vec<Annotation<'g>>,
-    ) -> Group<'g> {
+    fn draw<'g>(&'g self, group: Group<'g>, span: &Span, annotations: Vec<Annotation<'g>>) -> Group<'g> {
         let path = span.source.path.display().to_string();
         let snippet = Snippet::source(self.text).line_start(self.line).annotations(annotations);
         if self.is_cut {

@@ -109,7 +109,11 @@ fn find(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Vec<Pat
             let error = loader.files.read(&path).err().unwrap_or(FileError::Missing);
             let fault = loader.files.refusal(&path, "included file", &error).asked_for_at(&node.span);
             let is_missing = error == FileError::Missing;
-            return Err(if is_missing { fault.help("correct the path; only local files can be included") } else { fault });
+            return Err(if is_missing {
+                fault.help("correct the path; only local files can be included")
+            } else {
+                fault
+            });
         }
         found.push(path);
     }
@@ -137,14 +141,15 @@ fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<
     };
     let mut environment = scope.environment.clone();
     let paths_of_env_files: Vec<PathBuf> = env_files.iter().map(|(path, _)| path.clone()).collect();
-    let found = read_variables(&paths_of_env_files, &scope.environment, &mut loader.files, &mut loader.interpolator)
-        .map_err(|mut found| {
-            // Told as one: without its variables, the file makes no sense.
-            let place = env_files.first().map_or(&entry.node, |(_, node)| node);
-            let first = found.faults.remove(0).asked_for_at(&place.span);
-            loader.faults.extend(found.faults);
-            first
-        })?;
+    let found =
+        read_variables(&paths_of_env_files, &scope.environment, &mut loader.files, &mut loader.interpolator)
+            .map_err(|mut found| {
+                // Told as one: without its variables, the file makes no sense.
+                let place = env_files.first().map_or(&entry.node, |(_, node)| node);
+                let first = found.faults.remove(0).asked_for_at(&place.span);
+                loader.faults.extend(found.faults);
+                first
+            })?;
     for (name, value) in found {
         environment.entry(name).or_insert(value);
     }

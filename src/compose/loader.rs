@@ -33,7 +33,7 @@ pub const MAX_VISITS: usize = 1_000_000;
 
 /// The most bytes of env and label files that are read for the services of a project, each use counted:
 /// thousands of services may share one file.
-pub const MAX_SERVICE_FILE_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_SERVICE_FILE_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the files of one place share.
 #[derive(Clone, Debug)]
@@ -128,7 +128,11 @@ impl<'a> Loader<'a> {
         set_defaults(&mut tree);
         validate(&tree, &mut self.faults);
         let home = self.home.clone();
-        paths::resolve(&mut tree, Base { directory: &scope.directory, home: home.as_deref() }, &mut self.faults);
+        paths::resolve(
+            &mut tree,
+            Base { directory: &scope.directory, home: home.as_deref() },
+            &mut self.faults,
+        );
         Some(tree)
     }
 
@@ -232,7 +236,8 @@ impl<'a> Loader<'a> {
         let before = self.service_file_bytes;
         self.service_file_bytes = before.saturating_add(bytes);
         if self.service_file_bytes > MAX_SERVICE_FILE_BYTES && before <= MAX_SERVICE_FILE_BYTES {
-            let message = format!("the services read more than {MAX_SERVICE_FILE_BYTES} bytes of env and label files");
+            let message =
+                format!("the services read more than {MAX_SERVICE_FILE_BYTES} bytes of env and label files");
             let fault = Diagnostic::new(message).help("give each service only the variables that it uses");
             self.faults.push(place.map_or(fault.clone(), |place| fault.or_at(place)));
         }
@@ -276,7 +281,11 @@ fn check_keys(node: &mut Node, path: &At<'_>, faults: &mut Faults) {
 }
 
 /// A mapping under a key. What is something else is refused and taken out.
-pub(crate) fn section<'n>(node: &'n mut Node, key: &str, faults: &mut Faults) -> Option<&'n mut yaml::Mapping> {
+pub(crate) fn section<'n>(
+    node: &'n mut Node,
+    key: &str,
+    faults: &mut Faults,
+) -> Option<&'n mut yaml::Mapping> {
     let section = node.get_mut(key)?;
     if section.kind() != Kind::Mapping {
         faults.push(

@@ -140,7 +140,6 @@ fn compare_hashes(case: &Path, project: &Project, outcome: &mut Outcome) {
     }
 }
 
-
 /// How many agree, of how many.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Count {

@@ -13,7 +13,7 @@ const CPU_SECONDS: u32 = 20;
 /// What a run may map, in KiB. Every port twice, as an unoptimised build holds them, is the most of all.
 const ADDRESS_SPACE_KIB: u32 = 1_500_000;
 /// A machine that is busy with other things gives a process little of its processor.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 fn place(files: &[(&str, String)]) -> TempDir {
     let dir = tempfile::tempdir().expect("a directory");
@@ -80,7 +80,11 @@ fn aliases_that_multiply_are_refused() {
         n => format!("x-m{n}: &m{n} {{a: *m{0}, b: *m{0}, <<: [*m{0}, *m{0}]}}", n - 1),
     });
     refused("merge keys that multiply", &compose(merges), "once its aliases are followed");
-    let list = format!("x-m: &m {{{}}}\nx-n: {{<<: [{}]}}\n", lines(1_000, |n| format!("k{n}: v,")), "*m, ".repeat(240));
+    let list = format!(
+        "x-m: &m {{{}}}\nx-n: {{<<: [{}]}}\n",
+        lines(1_000, |n| format!("k{n}: v,")),
+        "*m, ".repeat(240)
+    );
     refused("a list of merge keys", &compose(list), "once its aliases are followed");
     refused("a merge key of itself", &compose("x-a: &a {<<: *a}\nservices: {a: {image: x}}\n"), "cycle");
     refused("an alias of itself", &compose("x-a: &a [*a]\nservices: {a: {image: x}}\n"), "cycle");
@@ -93,11 +97,12 @@ fn depth_and_size_are_bounded() {
     }
     refused("blocks", &compose(lines(1_300, |n| format!("{}k:", " ".repeat(n)))), "nested more than");
     refused("a hundred megabytes", &compose("a".repeat(100 * MEBI)), "larger than");
-    refused("two megabytes", &compose(format!("x-a: {}\n", "a".repeat(2 * MEBI))), "larger than");
+    refused("five megabytes", &compose(format!("x-a: {}\n", "a".repeat(5 * MEBI))), "larger than");
     loads("a giant text", &service(&format!("command: ['{}']", "x".repeat(MEBI - 100))));
     refused("a giant key", &compose(format!("? {}\n: 1\n", "k".repeat(MEBI - 100))), "a key is longer than");
-    let keys: String = (0..40).map(|n| format!("{0}? {1}\n{0}:\n", " ".repeat(n + 1), "k".repeat(4_000))).collect();
-    let below = lines(20_000, |n| format!("{}k{n}: $$", " ".repeat(41)));
+    let long = "k".repeat(4_000);
+    let keys = lines(40, |n| format!("{0}? {long}\n{0}:", " ".repeat(n + 1)));
+    let below = lines(14_000, |n| format!("{}k{n}: $$", " ".repeat(41)));
     loads("long paths", &compose(format!("x-a:\n{keys}{below}services: {{a: {{image: x}}}}\n")));
 }
 
@@ -132,8 +137,12 @@ fn variables_that_multiply_are_refused() {
     let nested = format!("{}{}", "${A:-".repeat(10_000), "}".repeat(10_000));
     refused("defaults in defaults", &text(&nested), "nested more than 32");
     refused("braces that stay open", &text(&"${A:-".repeat(150_000)), "invalid interpolation");
-    loads("many defaults in a long line", &text(&format!("{}{}", "${A:-}".repeat(80_000), "x".repeat(400_000))));
-    let doubling = lines(64, |n| if n == 0 { "A0=xxxxxxxx".to_owned() } else { format!("A{n}=$A{0}$A{0}", n - 1) });
+    loads(
+        "many defaults in a long line",
+        &text(&format!("{}{}", "${A:-}".repeat(80_000), "x".repeat(400_000))),
+    );
+    let doubling =
+        lines(64, |n| if n == 0 { "A0=xxxxxxxx".to_owned() } else { format!("A{n}=$A{0}$A{0}", n - 1) });
     let files = [service("command: $A63"), vec![(".env", doubling)]].concat();
     refused("variables that double", &files, "expand to more than");
     loads("variables of each other", &[text("$A"), vec![(".env", "A=$B$B\nB=$A$A\n".to_owned())]].concat());
@@ -147,16 +156,25 @@ fn env_files_are_bounded_and_have_to_be_files() {
     refused("an env file of faults", &with("A B=1\n".repeat(600_000)), "a variable name contains a space");
     for path in ["/dev/zero", "/tmp", "fifo", "loop"] {
         let dir = place(&service(&format!("env_file: {path}")));
-        let made = std::process::Command::new("mkfifo").arg(dir.path().join("fifo")).status().expect("mkfifo");
+        let made =
+            std::process::Command::new("mkfifo").arg(dir.path().join("fifo")).status().expect("mkfifo");
         assert!(made.success());
         std::os::unix::fs::symlink("loop", dir.path().join("loop")).expect("a link");
         let (code, said) = validate(dir.path(), &[]);
         assert_eq!(code, Some(2), "{path}: {said}");
-        assert!(said.contains("env file cannot be read") && said.contains("compose.yaml:1:"), "{path}: {said}");
+        assert!(
+            said.contains("env file cannot be read") && said.contains("compose.yaml:1:"),
+            "{path}: {said}"
+        );
     }
-    let services = format!("services:\n{}", lines(5_000, |n| format!("  s{n}: {{image: x, env_file: f.env}}")));
+    let services =
+        format!("services:\n{}", lines(5_000, |n| format!("  s{n}: {{image: x, env_file: f.env}}")));
     let files = |text: String| [compose(services.as_str()), vec![("f.env", text)]].concat();
-    refused("a large env file for each of many", &files("A=1\n".repeat(500_000)), "bytes of env and label files");
+    refused(
+        "a large env file for each of many",
+        &files("A=1\n".repeat(500_000)),
+        "bytes of env and label files",
+    );
 }
 
 #[test]
@@ -165,23 +183,38 @@ fn files_that_lead_to_each_other_are_refused() {
         (0..3_000).map(|n| (format!("f{n}.yaml"), step(n + 1))).collect()
     };
     let run = |what: &str, first: &str, files: Vec<(String, String)>, words: &str| {
-        let mut all: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+        let mut all: Vec<(&str, String)> =
+            files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
         all.push(("compose.yaml", first.to_owned()));
         refused(what, &all, words);
     };
-    run("a chain of includes", "include: [f0.yaml]\n", chain(&|n| format!("include: [f{n}.yaml]\n")), "include each other over more than");
+    run(
+        "a chain of includes",
+        "include: [f0.yaml]\n",
+        chain(&|n| format!("include: [f{n}.yaml]\n")),
+        "include each other over more than",
+    );
     let twice = |n: usize| format!("include: [f{n}.yaml, f{n}.yaml]\n");
     let mut doubling: Vec<(String, String)> = (0..30).map(|n| (format!("f{n}.yaml"), twice(n + 1))).collect();
     doubling.push(("f30.yaml".to_owned(), "services: {a: {image: x}}\n".to_owned()));
     run("includes that double", &twice(0), doubling, "files are loaded");
-    let extending = |n: usize| format!("services: {{a: {{image: x, extends: {{file: f{n}.yaml, service: a}}}}}}\n");
+    let extending =
+        |n: usize| format!("services: {{a: {{image: x, extends: {{file: f{n}.yaml, service: a}}}}}}\n");
     run("a chain of extended files", &extending(0), chain(&extending), "extend each other over more than");
     let large = lines(5_000, |n| format!("  s{n}: {{image: x}}"));
     let large = vec![("f0.yaml".to_owned(), format!("services:\n{large}"))];
-    run("a large file again and again", &format!("include: [{}]\n", "f0.yaml, ".repeat(1_900)), large, "values");
+    run(
+        "a large file again and again",
+        &format!("include: [{}]\n", "f0.yaml, ".repeat(1_900)),
+        large,
+        "values",
+    );
     refused(
         "a chain of extended services",
-        &compose(format!("services:\n{}  s5000: {{image: x}}\n", lines(5_000, |n| format!("  s{n}: {{extends: s{}}}", n + 1)))),
+        &compose(format!(
+            "services:\n{}  s5000: {{image: x}}\n",
+            lines(5_000, |n| format!("  s{n}: {{extends: s{}}}", n + 1))
+        )),
         "extend each other over more than",
     );
 }
@@ -190,7 +223,9 @@ fn files_that_lead_to_each_other_are_refused() {
 fn circles_of_dependencies_are_refused() {
     let circle = lines(5_000, |n| format!("  s{n}: {{image: x, depends_on: [s{}]}}", (n + 1) % 5_000));
     refused("a large circle", &compose(format!("services:\n{circle}")), "dependency cycle");
-    for (a, b) in [("volumes_from: [b]", "volumes_from: [a]"), ("network_mode: 'service:b'", "pid: 'service:a'")] {
+    for (a, b) in
+        [("volumes_from: [b]", "volumes_from: [a]"), ("network_mode: 'service:b'", "pid: 'service:a'")]
+    {
         let text = format!("services: {{a: {{image: x, {a}}}, b: {{image: x, {b}}}}}\n");
         refused(a, &compose(text), "dependency cycle");
     }
@@ -213,7 +248,10 @@ fn thousands_of_files_are_refused_and_hundreds_are_not() {
 #[test]
 fn many_services_load_and_many_faults_end() {
     let anchors = lines(10_000, |n| format!("  s{n}: {{<<: *d, image: x}}"));
-    loads("ten thousand services of one anchor", &compose(format!("x-d: &d {{restart: always}}\nservices:\n{anchors}")));
+    loads(
+        "ten thousand services of one anchor",
+        &compose(format!("x-d: &d {{restart: always}}\nservices:\n{anchors}")),
+    );
     let unknown = lines(10_000, |n| format!("  s{n}: {{image: x, networks: [n{n}]}}"));
     refused("a network for each", &compose(format!("services:\n{unknown}")), "undefined network");
     let line = (0..30_000).map(|n| format!("s{n}: {{imag: x}}")).collect::<Vec<_>>().join(", ");

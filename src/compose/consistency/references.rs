@@ -68,7 +68,13 @@ fn shortened<'n>(names: &[&'n str]) -> Vec<&'n str> {
 }
 
 impl Context<'_> {
-    pub(super) fn check_dependencies(&self, name: &str, service: &Service, earlier: &Faults, faults: &mut Faults) {
+    pub(super) fn check_dependencies(
+        &self,
+        name: &str,
+        service: &Service,
+        earlier: &Faults,
+        faults: &mut Faults,
+    ) {
         for (target, dependency) in &service.depends_on {
             let disabled = self.disabled.get(target);
             if self.model.services.contains_key(target) || (disabled.is_some() && !dependency.required.0) {
@@ -117,8 +123,7 @@ impl Context<'_> {
             };
             // A key is the name itself; `source:` is not.
             let at_key = steps.last() == Some(&key);
-            let fault =
-                if at_key { self.fault_at_key(&steps, message) } else { self.fault(&steps, message) };
+            let fault = if at_key { self.fault_at_key(&steps, message) } else { self.fault(&steps, message) };
             faults.push(fault.help(help));
         }
     }

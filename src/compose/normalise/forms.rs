@@ -117,7 +117,8 @@ fn count_exposed(items: &mut Vec<Node>, service: &str, count: &mut usize, faults
             let path = format!("services.{service}.expose");
             let message = format!("{path}: the project exposes more than {MAX_PORTS} ports");
             let fault = Diagnostic::at(&items[at].span, message).about(path);
-            faults.push(fault.help("name the ports that are used: services reach each other without `expose`"));
+            faults
+                .push(fault.help("name the ports that are used: services reach each other without `expose`"));
             items.truncate(at);
             return;
         }

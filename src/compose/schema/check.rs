@@ -146,7 +146,8 @@ fn check_object(node: &mut Node, object: &Object, path: &At<'_>, report: &mut Re
             }
         };
         // A key that is unlike any section was none.
-        report.lost_section |= !sound && path.is_root() && (object.field(key).is_some() || is_near(key, object));
+        report.lost_section |=
+            !sound && path.is_root() && (object.field(key).is_some() || is_near(key, object));
         sound
     });
     true
@@ -178,8 +179,11 @@ fn check_pairs(node: &mut Node, labels: bool, path: &At<'_>, report: &mut Report
                     let path = path.index(index);
                     let fault = wrong_kind(item, &path, "a string");
                     // `- KEY: value` is the usual slip.
-                    let fault =
-                        if item.as_mapping().is_some() { fault.help("write `- KEY=value`, or leave the dashes out") } else { fault };
+                    let fault = if item.as_mapping().is_some() {
+                        fault.help("write `- KEY=value`, or leave the dashes out")
+                    } else {
+                        fault
+                    };
                     report.refuse(&path, fault);
                     continue;
                 };
@@ -269,7 +273,10 @@ fn check_scalar(node: &mut Node, shape: &Shape, path: &At<'_>, report: &mut Repo
 /// What to write instead of a scalar that cannot be read.
 fn way_out(node: &Node, shape: &Shape) -> String {
     if let Some(written) = node.spelling.as_deref().filter(|_| node.is_expanded()) {
-        return format!("look at the values of the variables in {written}: it has to be {}", described(shape));
+        return format!(
+            "look at the values of the variables in {written}: it has to be {}",
+            described(shape)
+        );
     }
     match shape {
         Shape::OneOf(words) => match nearest(node.as_text().unwrap_or_default(), words.iter().copied()) {

@@ -12,9 +12,9 @@ use super::scalar::resolve_plain;
 use super::syntax;
 use crate::compose::errors::{Diagnostic, Diagnostics, MAX_FAULTS, Result};
 
-/// The largest input. Real Compose files are a few kilobytes, the largest generated ones known
-/// some hundred; beyond a mebibyte something else was handed in.
-pub const MAX_INPUT_BYTES: usize = 1024 * 1024;
+/// The largest input. Real Compose files are a few kilobytes, and one of five thousand services, as a
+/// program may write it, two mebibytes; beyond twice that something else was handed in.
+pub const MAX_INPUT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The deepest nesting after aliases are followed. The specification itself goes down about a dozen levels;
 /// the bound keeps every later walk over the tree within a small stack.
@@ -46,8 +46,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
 
 /// Reads all documents of a text, past what is wrong with single values.
 pub(crate) fn read(path: &Path, bytes: &[u8]) -> Parsed {
-    let refused =
-        |fault| Parsed { documents: Vec::new(), faults: vec![fault], complete: false };
+    let refused = |fault| Parsed { documents: Vec::new(), faults: vec![fault], complete: false };
     if bytes.len() > MAX_INPUT_BYTES {
         let message = format!("the file is larger than {MAX_INPUT_BYTES} bytes");
         return refused(Diagnostic::in_file(path, message).help("split it, and `include` the parts"));
@@ -264,10 +263,8 @@ impl<'a> Composer<'a> {
                     Vec::new()
                 });
                 merges = Some((key.node.span, sources));
-            } else {
-                if let Err(fault) = insert(&mut mapping, &key.node, value.node) {
-                    self.tell(fault);
-                }
+            } else if let Err(fault) = insert(&mut mapping, &key.node, value.node) {
+                self.tell(fault);
             }
         }
         for source in merges.into_iter().flat_map(|(_, sources)| sources) {

@@ -21,7 +21,11 @@ fn utf8<'b>(path: &Path, bytes: &'b [u8]) -> Result<Cow<'b, str>> {
     std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|error| {
         let (sound, rest) = bytes.split_at(error.valid_up_to());
         let wrong = rest.first().copied().unwrap_or_default();
-        unreadable(path, &String::from_utf8_lossy(sound), &format!("the byte 0x{wrong:02X} is not UTF-8 text"))
+        unreadable(
+            path,
+            &String::from_utf8_lossy(sound),
+            &format!("the byte 0x{wrong:02X} is not UTF-8 text"),
+        )
     })
 }
 
@@ -31,7 +35,9 @@ fn utf16(path: &Path, bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'sta
     for letter in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))) {
         match letter {
             Ok(letter) => text.push(letter),
-            Err(_) => return Err(unreadable(path, &text, "a surrogate stands alone: this is not UTF-16 text")),
+            Err(_) => {
+                return Err(unreadable(path, &text, "a surrogate stands alone: this is not UTF-16 text"));
+            }
         }
     }
     if odd.is_empty() {
@@ -63,7 +69,8 @@ mod tests {
 
     #[test]
     fn utf_8_and_utf_16_are_read() {
-        for bytes in [&b"a\xc3\xa9"[..], b"\xef\xbb\xbfa\xc3\xa9", b"\xff\xfea\0\xe9\0", b"\xfe\xff\0a\0\xe9"] {
+        for bytes in [&b"a\xc3\xa9"[..], b"\xef\xbb\xbfa\xc3\xa9", b"\xff\xfea\0\xe9\0", b"\xfe\xff\0a\0\xe9"]
+        {
             assert_eq!(decoded(bytes).unwrap(), "aé");
         }
     }

@@ -10,7 +10,7 @@ mod node;
 mod scalar;
 mod syntax;
 
-pub(crate) use composer::{Parsed, read};
 pub use composer::{MAX_DEPTH, MAX_INPUT_BYTES, MAX_NODES, parse};
+pub(crate) use composer::{Parsed, read};
 pub use node::{Entry, Kind, Mapping, Node, Source, Span, Value};
 pub use scalar::{format_float, resolve_plain};

@@ -103,9 +103,8 @@ fn unknown_anchor(place: &Span) -> Diagnostic {
     let fault = Diagnostic::at(&place, format!("unknown anchor `{name}`"));
     match near {
         Some((_, known)) => fault.help(format!("did you mean `*{known}`?")),
-        None => fault.help(format!(
-            "mark a value above with `&{name}`, or put a text that begins with `*` in quotes"
-        )),
+        None => fault
+            .help(format!("mark a value above with `&{name}`, or put a text that begins with `*` in quotes")),
     }
 }
 
