@@ -33,6 +33,9 @@ pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diag
         chain: Vec::new(),
     };
     let tree = loader.load_tree(&setup.files, &scope);
+    if loader.faults.is_full() {
+        loader.faults.told()?;
+    }
     let is_empty = |tree: &Node| tree.as_mapping().is_some_and(Mapping::is_empty);
     let Some(mut tree) = tree.filter(|tree| !loader.faults.is_empty() || !is_empty(tree)) else {
         if loader.faults.is_empty() {
@@ -70,8 +73,8 @@ fn project_name(loader: &mut Loader<'_>, options: &LoadOptions, setup: &Setup) -
     }
     let mut written = None;
     for path in &setup.files {
-        // What is wrong with the files is told when they are loaded.
-        for document in loader.documents(path).unwrap_or_default() {
+        let documents = loader.documents(path);
+        for document in loader.take_in(documents).into_iter().flatten() {
             let name = document.get("name").and_then(|node| Some((node.scalar_text()?, node.span.clone())));
             written = name.filter(|(text, _)| !text.is_empty()).or(written);
         }

@@ -229,15 +229,12 @@ impl Diagnostics {
 pub(crate) struct Faults {
     found: Vec<(usize, Diagnostic)>,
     stage: usize,
-    more: bool,
 }
 
 impl Faults {
     /// Adds one.
     pub(crate) fn push(&mut self, fault: Diagnostic) {
-        if self.is_full() {
-            self.more = true;
-        } else {
+        if !self.is_full() {
             self.found.push((self.stage, fault));
         }
     }
@@ -289,6 +286,7 @@ impl Faults {
 
     /// All of them, by file and place; nothing when there is none.
     pub(crate) fn told(&mut self) -> Result<(), Diagnostics> {
+        let is_full = self.is_full();
         let mut kept: Vec<(usize, Diagnostic)> = Vec::new();
         let mut told = BTreeSet::new();
         for (stage, fault) in std::mem::take(&mut self.found) {
@@ -303,8 +301,9 @@ impl Faults {
             let place = |fault: &Diagnostic| (fault.line(), fault.column());
             a.path().cmp(&b.path()).then(place(a).cmp(&place(b)))
         });
-        if self.more {
-            let message = format!("there are more than {MAX_FAULTS} faults");
+        if is_full {
+            faults.truncate(MAX_FAULTS - 1);
+            let message = format!("there are {MAX_FAULTS} faults or more");
             faults.push(Diagnostic::new(message).help("mend these first"));
         }
         if faults.is_empty() { Ok(()) } else { Err(Diagnostics { faults }) }

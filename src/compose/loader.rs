@@ -113,6 +113,9 @@ impl<'a> Loader<'a> {
     pub(crate) fn load_tree(&mut self, paths: &[PathBuf], scope: &Scope) -> Option<Node> {
         let mut tree: Option<Node> = None;
         for path in paths {
+            if self.visits > MAX_VISITS {
+                return None;
+            }
             let mut scope = scope.clone();
             scope.chain.push(path.clone());
             let documents = self.documents(path);

@@ -108,6 +108,9 @@ fn check_map(node: &mut Node, shape: &Shape, names: bool, path: &At<'_>, report:
         return report.refuse(path, wrong_kind(node, path, "a mapping"));
     };
     mapping.entries.retain(|key, entry| {
+        if report.faults.is_full() {
+            return false;
+        }
         if names && !is_name(key) {
             let message = format!("{path} additional properties '{key}' not allowed");
             let fault = Diagnostic::at(&entry.key_span, message)
