@@ -209,6 +209,69 @@ fn files_that_are_not_there_are_named() {
     assert_snapshot!("missing-in-directory", place.run("validate -f empty").seen());
 }
 
+/// Every file below a directory with its content.
+fn contents(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.extend(contents(&entry));
+        } else {
+            found.push((entry.clone(), fs::read(&entry).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_cannot_be_read_changes_nothing_and_needs_no_docker() {
+    use std::os::unix::fs::PermissionsExt;
+    let broken = "services:\n  api: {imagee: x}\n";
+    let place = Place::new(&[
+        ("sound/compose.yaml", COMPOSE),
+        ("sound/manifests/fair.yaml", MANIFEST),
+        ("broken/compose.yaml", broken),
+        ("broken/manifests/fair.yaml", MANIFEST),
+    ]);
+    let shop = place.dir.path().join("shop");
+    let before = contents(&shop);
+    for directory in ["sound", "sound/manifests", "broken", "broken/manifests"] {
+        fs::set_permissions(shop.join(directory), fs::Permissions::from_mode(0o555)).unwrap();
+    }
+    let nowhere = "-H unix:///nowhere/docker.sock";
+    for (line, code) in [
+        ("validate sound/manifests", 0),
+        ("validate -f sound/manifests", 0),
+        ("validate sound/manifests/fair.yaml", 0),
+        ("validate sound/compose.yaml", 0),
+        ("config -f sound/compose.yaml -q", 0),
+        ("validate broken/manifests", 2),
+        ("validate -f broken/compose.yaml -o json", 2),
+        ("config -f broken/compose.yaml", 2),
+        ("apply -f broken/compose.yaml", 2),
+        ("apply -f broken/manifests", 2),
+        ("diff -f broken/manifests", 2),
+        // It is there, a regular file, and reading fails, whoever reads.
+        ("validate /proc/self/mem", 2),
+        ("apply -f /proc/self/mem", 2),
+        ("validate /dev/null", 2),
+        ("validate gone", 2),
+        ("apply -f gone.yaml", 2),
+        // Sound, and no engine to ask.
+        ("apply -f sound/manifests", 2),
+        ("diff -f sound/manifests", 2),
+    ] {
+        let ran = place.run(&format!("{line} {nowhere}"));
+        assert_eq!(ran.code, Some(code), "{line}\n{}", ran.seen());
+        assert!(code == 0 || line.contains("json") || !ran.err.is_empty(), "{line}\n{}", ran.seen());
+    }
+    for directory in ["sound", "sound/manifests", "broken", "broken/manifests"] {
+        fs::set_permissions(shop.join(directory), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    assert_eq!(contents(&shop), before);
+    assert_snapshot!("validate-unreadable", place.run("validate /proc/self/mem").seen());
+}
+
 #[test]
 fn a_pipe_sees_no_colours_unless_it_is_asked_for_them() {
     let place = Place::new(&[("compose.yaml", "services: {a: {imag: x}}")]);

@@ -1,6 +1,11 @@
 //! No input makes the loader panic, overflow the stack or run away.
 
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "compose_robustness/bounds.rs"]
+mod bounds;
+#[path = "compose_corpus/case.rs"]
+mod case;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -147,4 +152,61 @@ proptest! {
         };
         load(&files);
     }
+}
+
+/// What is printed as JSON, loaded as a Compose file. `None` when it is refused.
+fn again(printed: &serde_json::Value) -> Result<serde_json::Value, String> {
+    let files = MemoryFiles::new().with("/p/printed.json", printed.to_string());
+    let options =
+        LoadOptions { files: vec!["/p/printed.json".into()], profiles: vec!["*".to_owned()], ..options() };
+    compose::load(&options, &files).map(|project| project.printed()).map_err(|faults| faults.headlines())
+}
+
+/// What does not come back as it was printed. Each was tried: the reference does not take its own output
+/// back either, or prints it otherwise.
+fn comes_back_otherwise(printed: &serde_json::Value) -> bool {
+    let services = printed["services"].as_object().into_iter().flat_map(|services| services.values());
+    has_dollar_in_key(printed)
+        || services.into_iter().any(|service| {
+            // A dependency of a profile that is not enabled is printed without its service, a model never.
+            let there = |name: &String| printed["services"].get(name).is_some();
+            let targets = service["depends_on"].as_object();
+            let devices = service["blkio_config"].as_object().into_iter().flatten();
+            let ulimits = service["ulimits"].as_object().into_iter().flatten();
+            targets.is_some_and(|targets| !targets.keys().all(there))
+                || service.get("models").is_some()
+                || devices.into_iter().any(|(_, value)| value.is_array())
+                || ulimits
+                    .into_iter()
+                    .any(|(_, limit)| limit.as_object().is_some_and(serde_json::Map::is_empty))
+        })
+}
+
+/// Dollars are doubled in keys as well, where nothing makes one of two again.
+fn has_dollar_in_key(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Object(entries) => {
+            entries.iter().any(|(key, value)| key.contains('$') || has_dollar_in_key(value))
+        }
+        serde_json::Value::Array(items) => items.iter().any(has_dollar_in_key),
+        _ => false,
+    }
+}
+
+#[test]
+fn what_is_printed_loads_again_and_prints_the_same() {
+    let mut complaints = Vec::new();
+    for case in case::cases() {
+        let Ok(project) = compose::load(&case::options(&case), &compose::DiskFiles) else { continue };
+        let printed = project.printed();
+        if comes_back_otherwise(&printed) {
+            continue;
+        }
+        match again(&printed) {
+            Ok(second) if second == printed => {}
+            Ok(second) => complaints.push(format!("{}:\n{printed}\n{second}", case::name(&case))),
+            Err(refusal) => complaints.push(format!("{}: {refusal}", case::name(&case))),
+        }
+    }
+    assert!(complaints.is_empty(), "{} cases\n{}", complaints.len(), complaints.join("\n"));
 }

@@ -1,6 +1,14 @@
 //! The pages, held against what they tell about.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
+#[path = "compose_corpus/case.rs"]
+mod case;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -156,6 +164,22 @@ fn yaml_files(directories: &[PathBuf]) -> Vec<(PathBuf, String)> {
         }
     }
     found
+}
+
+#[test]
+fn the_readme_tells_how_many_cases_agree_with_compose() {
+    let mut table = case::Table::default();
+    for case in case::cases() {
+        table.add(&case::name(&case), &case::run(&case));
+    }
+    let mut text = page("README.md");
+    let (told, counted) = (section(&text, "corpus").trim().to_owned(), table.markdown().trim().to_owned());
+    if std::env::var_os("UPDATE_README").is_some() && told != counted {
+        text = text.replace(&told, &counted);
+        fs::write(root().join("README.md"), text).unwrap();
+        return;
+    }
+    assert_eq!(told, counted, "UPDATE_README=1 cargo test --test docs writes it anew");
 }
 
 #[test]

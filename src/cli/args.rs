@@ -159,7 +159,7 @@ pub enum Command {
     Config(config::ConfigArgs),
     /// Check the files without touching any engine
     #[command(long_about = validate::LONG, after_help = validate::EXAMPLES)]
-    Validate,
+    Validate(validate::ValidateArgs),
     /// Write a manifest for what is there already
     #[command(long_about = init::LONG)]
     Init(init::InitArgs),

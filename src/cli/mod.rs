@@ -72,7 +72,7 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(args, cli, screen),
         Command::Down(args) => down::run(args, cli, screen),
         Command::Config(args) => config::run(args, cli, screen),
-        Command::Validate => validate::run(cli, screen),
+        Command::Validate(args) => validate::run(args, cli, screen),
         Command::Init(args) => init::run(args, cli, screen),
         Command::Schema => schema::run(screen),
         Command::Completion(args) => completion::run(args, screen),

@@ -1,5 +1,8 @@
 //! `operator validate`: are the files sound?
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::args::{Cli, Format};
@@ -7,6 +10,7 @@ use super::exit::Exit;
 use super::files;
 use super::screen::Screen;
 use crate::compose::errors::{Diagnostic, Diagnostics};
+use crate::compose::yaml::Span;
 use crate::stack::{Loaded, Stack};
 
 /// What `operator validate --help` says.
@@ -19,13 +23,23 @@ Exit code 0: sound; 2: not.";
 pub const EXAMPLES: &str = "\
 Examples:
   operator validate                       the nearest stack
-  operator validate -f manifests/         all manifests of a directory
-  operator validate -f compose.yaml       a Compose file on its own
+  operator validate manifests/            all manifests of a directory
+  operator validate compose.yaml          a Compose file on its own
   operator validate -o json | jq .faults  for a program";
 
+/// Arguments of `validate`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ValidateArgs {
+    /// What to check, as with --file
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
 /// Loads everything and says what is wrong.
-pub fn run(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
-    let loaded = files::load(&cli.files)?;
+pub fn run(args: &ValidateArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let mut named = cli.files.clone();
+    named.files.extend(args.paths.iter().cloned());
+    let loaded = files::load(&named)?;
     match cli.output.format {
         Format::Json => {
             let exit = if loaded.faults.is_empty() { Exit::Ok } else { Exit::Error };
@@ -77,11 +91,19 @@ fn as_json(loaded: &Loaded) -> Json {
 }
 
 fn finding(finding: &Diagnostic) -> Json {
+    let place = |span: &Span| json!({"file": span.source.path.display().to_string(), "line": span.line, "column": span.column});
+    let end = finding.span.as_ref().map(|span| {
+        let (line, column) = span.end();
+        json!({"line": line, "column": column})
+    });
+    let through = finding.trail().iter().map(|(span, how)| json!({"how": how, "at": place(span)}));
     json!({
         "message": finding.message,
         "help": finding.help,
         "file": finding.path().map(|path| path.display().to_string()),
         "line": finding.line(),
         "column": finding.column(),
+        "end": end,
+        "through": through.collect::<Vec<_>>(),
     })
 }

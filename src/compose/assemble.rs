@@ -1,9 +1,11 @@
 //! The whole way from options to a project.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use super::at::At;
 use super::consistency::Context;
 use super::defaults::normalise;
 use super::environment::{resolve_env_files, resolve_label_files};
@@ -16,27 +18,35 @@ use super::options::LoadOptions;
 use super::profiles;
 use super::project::{Project, ServiceHashes};
 use super::setup::{self, Setup, normalised_name};
-use super::yaml::{Mapping, Node};
+use super::yaml::{Mapping, Node, Source, Span};
 
 /// Loads a project.
 pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diagnostics> {
     let home = options.environment.get("HOME").cloned();
     let mut loader = Loader::new(Recorder::new(files), home);
     let mut setup = setup::find(options, &mut loader.files, &mut loader.interpolator, &mut loader.warnings)?;
-    let name = project_name(&mut loader, options, &setup)?;
+    let name = project_name(&mut loader, options, &setup);
     setup.environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
     let scope = Scope {
         directory: setup.directory.clone(),
         environment: setup.environment.clone(),
         chain: Vec::new(),
     };
-    let tree = loader.load_tree(&setup.files, &scope)?;
-    let Some(mut tree) = tree.filter(|tree| !tree.as_mapping().is_some_and(Mapping::is_empty)) else {
-        let first = setup.files.first().map(|path| loader.files.display(path)).unwrap_or_default();
-        let fault = Diagnostic::in_file(&first, 0, "empty compose file");
-        return Err(fault.help("write at least `services: {}`").into());
+    let tree = loader.load_tree(&setup.files, &scope);
+    if loader.faults.is_full() {
+        loader.faults.told()?;
+    }
+    let is_empty = |tree: &Node| tree.as_mapping().is_some_and(Mapping::is_empty);
+    let Some(mut tree) = tree.filter(|tree| !loader.faults.is_empty() || !is_empty(tree)) else {
+        if loader.faults.is_empty() {
+            loader.faults.push(empty(&loader, &setup));
+        }
+        loader.faults.told()?;
+        return Err(Diagnostic::new("nothing was loaded").into());
     };
-    normalise(&mut tree, &name, &|variable| setup.environment.get(variable).cloned())?;
+    loader.faults.next_stage();
+    let lookup = |variable: &str| setup.environment.get(variable).cloned();
+    normalise(&mut tree, &name, &lookup, &mut loader.faults);
     let place = tree.get("name").map_or_else(|| tree.span.clone(), |node| node.span.clone());
     if let Some(mapping) = tree.as_mapping_mut() {
         mapping.set("name", Node::text(name.clone(), &place));
@@ -44,46 +54,71 @@ pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diag
     finish(loader, setup, name, tree)
 }
 
-/// The name: given from outside, or of the last file that has one, or of the directory.
-fn project_name(loader: &mut Loader<'_>, options: &LoadOptions, setup: &Setup) -> Result<String> {
-    if let Some(name) = setup::given_name(options, &setup.environment)? {
-        return Ok(name);
+/// The fault of files without anything in them.
+fn empty(loader: &Loader<'_>, setup: &Setup) -> Diagnostic {
+    let path = setup.files.first().map(|path| loader.files.display(path)).unwrap_or_default();
+    let source = Source { path, text: String::new(), first_line: 1 };
+    Diagnostic::at(&Span::start_of(&Arc::new(source)), "empty compose file")
+        .help("write at least a service: `services: {NAME: {image: IMAGE}}`")
+}
+
+/// The name: given from outside, or of the last file that has one, or of the directory. When it is no
+/// good, the rest is loaded under another.
+fn project_name(loader: &mut Loader<'_>, options: &LoadOptions, setup: &Setup) -> String {
+    let given = setup::given_name(options, &setup.environment);
+    match loader.faults.keep(given) {
+        Some(Some(name)) => return name,
+        Some(None) => {}
+        None => return NAMELESS.to_owned(),
     }
     let mut written = None;
     for path in &setup.files {
-        for document in loader.documents(path)? {
+        let documents = loader.documents(path);
+        for document in loader.take_in(documents).into_iter().flatten() {
             let name = document.get("name").and_then(|node| Some((node.scalar_text()?, node.span.clone())));
             written = name.filter(|(text, _)| !text.is_empty()).or(written);
         }
     }
-    let name = match written {
+    let (name, place) = match written {
         Some((text, span)) => {
             let lookup = |variable: &str| setup.environment.get(variable).cloned();
             let mut node = Node::text(text, &span);
-            loader.interpolator.expand_tree(&mut node, &lookup, "name")?;
-            node.as_text().unwrap_or_default().to_owned()
+            let path = At::ROOT.key("name");
+            loader.interpolator.expand_tree(&mut node, &lookup, &path, &mut loader.faults);
+            (node.as_text().unwrap_or_default().to_owned(), Some(span))
         }
         None => {
-            setup.directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+            let name = setup.directory.file_name().map(|name| name.to_string_lossy().into_owned());
+            (name.unwrap_or_default(), None)
         }
     };
     let name = normalised_name(&name);
     if name.is_empty() {
-        return Err(
-            Diagnostic::new("project name must not be empty").help("set `name` at the top of the file")
-        );
+        let fault = Diagnostic::new("project name must not be empty")
+            .help("set `name` at the top of the file; it begins with a letter or digit");
+        loader.faults.push(place.map_or(fault.clone(), |place| fault.or_at(&place)));
+        return NAMELESS.to_owned();
     }
-    Ok(name)
+    name
 }
+
+/// What a project is called while its name is at fault.
+const NAMELESS: &str = "project";
 
 /// From the normalised tree to the project.
 fn finish(mut loader: Loader<'_>, setup: Setup, name: String, tree: Node) -> Result<Project, Diagnostics> {
-    let mut model = typed(&tree)?;
+    let mut model = match typed(&tree) {
+        Ok(model) => model,
+        Err(fault) => {
+            // What is wrong already may well be why.
+            loader.faults.told()?;
+            return Err(fault.into());
+        }
+    };
     let disabled = profiles::disable(&mut model, &setup.profiles);
-    let faults = Context { model: &model, disabled: &disabled, tree: &tree }.check();
-    if !faults.is_empty() {
-        return Err(Diagnostics { faults });
-    }
+    loader.faults.next_stage();
+    let incomplete = loader.incomplete;
+    Context { model: &model, disabled: &disabled, tree: &tree, incomplete }.check(&mut loader.faults);
     for service in model.services.values_mut() {
         if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
             deploy.replicas = Some(scale);
@@ -91,10 +126,11 @@ fn finish(mut loader: Loader<'_>, setup: Setup, name: String, tree: Node) -> Res
     }
     let mut service_hashes = BTreeMap::new();
     for (key, service) in &mut model.services {
-        let hashes =
-            resolve_files(&mut loader, service, tree.lookup(&["services", key]), &setup.environment)?;
+        let node = tree.lookup(&["services", key]);
+        let hashes = resolve_files(&mut loader, service, node, &setup.environment);
         service_hashes.insert(key.clone(), hashes);
     }
+    loader.faults.told()?;
     profiles::prune(&mut model);
     let canonical = canonical_json(&name, &model)?;
     let Loader { files, interpolator, warnings, .. } = loader;
@@ -129,13 +165,13 @@ fn resolve_files(
     service: &mut Service,
     node: Option<&Node>,
     environment: &BTreeMap<String, String>,
-) -> Result<ServiceHashes> {
-    resolve_label_files(loader, service, node)?;
+) -> ServiceHashes {
+    resolve_label_files(loader, service, node);
     let platform = environment.get("DOCKER_DEFAULT_PLATFORM").map(String::as_str);
     let declared = hash::service(&hash::on_platform(service, platform));
-    resolve_env_files(loader, service, node, environment)?;
+    resolve_env_files(loader, service, node, environment);
     let resolved = hash::service(&hash::as_up_has_it(service, platform));
-    Ok(ServiceHashes { declared, resolved })
+    ServiceHashes { declared, resolved }
 }
 
 /// The typed model of a tree.

@@ -1,11 +1,14 @@
 //! What no single attribute shows: references to what is not there, values that exclude each other,
 //! dependencies in a circle.
 
+mod references;
+
 use std::collections::BTreeMap;
 
-use super::errors::{Diagnostic, Result};
+use self::references::Names;
+use super::errors::{Diagnostic, Faults, nearest_or_all};
 use super::model::{Model, Service};
-use super::yaml::Node;
+use super::yaml::{Node, Span};
 
 /// What a check looks at.
 pub(crate) struct Context<'a> {
@@ -15,293 +18,231 @@ pub(crate) struct Context<'a> {
     pub(crate) disabled: &'a BTreeMap<String, Service>,
     /// The tree, for places.
     pub(crate) tree: &'a Node,
+    /// True when something could not be taken in: what nobody defines may be in there.
+    pub(crate) incomplete: bool,
 }
 
 impl Context<'_> {
+    /// The place of a path, or of the nearest above that has one.
+    fn place(&self, path: &[&str]) -> &Span {
+        let found = (0..=path.len()).rev().find_map(|depth| self.tree.lookup(&path[..depth]));
+        &found.unwrap_or(self.tree).span
+    }
+
     /// A fault at the place of a path.
     fn fault(&self, path: &[&str], message: String) -> Diagnostic {
-        let mut depth = path.len();
-        loop {
-            if let Some(node) = self.tree.lookup(&path[..depth]) {
-                return Diagnostic::at(&node.span, message);
-            }
-            depth -= 1;
+        let about: Vec<&str> = path.iter().take(3).copied().collect();
+        Diagnostic::at(self.place(path), message).about(about.join("."))
+    }
+
+    /// A fault at a key; at the value where the key is not the file's own.
+    fn fault_at_key(&self, path: &[&str], message: String) -> Diagnostic {
+        let fault = self.fault(path, message);
+        match self.tree.lookup_key(path).filter(|key| !key.bytes.is_empty()) {
+            Some(key) => fault.moved_to(key),
+            None => fault,
         }
     }
 
     /// Checks everything; gathers the faults of all services.
-    pub(crate) fn check(&self) -> Vec<Diagnostic> {
-        let mut faults = Vec::new();
+    pub(crate) fn check(&self, faults: &mut Faults) {
+        let mut all = Faults::default();
+        let names = Names::of(self.model);
         for (name, service) in &self.model.services {
-            let checks: [&dyn Fn() -> Result<()>; 7] = [
-                &|| self.check_source(name, service),
-                &|| self.check_healthcheck(name, service),
-                &|| self.check_dependencies(name, service),
-                &|| self.check_references(name, service),
-                &|| self.check_agreement(name, service),
-                &|| self.check_mounts(name, service),
-                &|| self.check_watch(name, service),
-            ];
-            faults.extend(checks.iter().filter_map(|check| check().err()));
+            let broken = self.incomplete || faults.any_about(&format!("services.{name}"));
+            self.check_source(name, service, broken, &mut all);
+            self.check_healthcheck(name, service, &mut all);
+            self.check_dependencies(name, service, faults, &mut all);
+            self.check_references(name, service, &names, faults, &mut all);
+            self.check_agreement(name, service, &mut all);
+            self.check_mounts(name, service, &mut all);
+            self.check_watch(name, service, &mut all);
         }
         for (name, secret) in &self.model.secrets {
             if !secret.external
                 && secret.file.is_empty()
                 && secret.environment.is_empty()
                 && secret.content.is_empty()
+                && !faults.any_about(&format!("secrets.{name}"))
             {
                 let message = format!("secret \"{name}\" must declare either `file` or `environment`");
-                faults.push(self.fault(&["secrets", name], message));
+                let fault = self.fault_at_key(&["secrets", name], message);
+                all.push(fault.help("say where it comes from: `file: PATH` or `environment: VARIABLE`"));
             }
         }
-        if faults.is_empty()
-            && let Some(fault) = self.find_cycle()
-        {
-            faults.push(fault);
-        }
-        faults
+        self.check_cycles(&mut all);
+        faults.keep(all.told());
     }
 
-    fn check_source(&self, name: &str, service: &Service) -> Result<()> {
+    fn check_source(&self, name: &str, service: &Service, broken: bool, faults: &mut Faults) {
         if let Some(build) = &service.build {
             if !build.dockerfile.is_empty() && !build.dockerfile_inline.is_empty() {
                 let message = format!(
                     "service \"{name}\" declares mutually exclusive dockerfile and dockerfile_inline"
                 );
-                return Err(self.fault(&["services", name, "build", "dockerfile_inline"], message));
+                let path = ["services", name, "build", "dockerfile_inline"];
+                faults.push(self.fault_at_key(&path, message).help("keep one of the two"));
             }
-            self.check_contexts(name, &build.additional_contexts)?;
+            self.check_contexts(name, &build.additional_contexts, faults);
             if !service.platform.is_empty()
                 && !build.platforms.is_empty()
                 && !build.platforms.contains(&service.platform)
             {
                 let message =
                     format!("service \"{name}\": build.platforms must include the platform of the service");
-                return Err(self.fault(&["services", name, "build", "platforms"], message));
+                faults.push(
+                    self.fault(&["services", name, "build", "platforms"], message)
+                        .second(self.place(&["services", name, "platform"]), "the platform")
+                        .help(format!("add `{}` to the list", service.platform)),
+                );
             }
         }
-        if service.image.is_empty() && service.build.is_none() && service.provider.is_none() {
+        if service.image.is_empty() && service.build.is_none() && service.provider.is_none() && !broken {
             let message = format!("service \"{name}\" has neither an image nor a build context specified");
-            return Err(self
-                .fault(&["services", name], message)
-                .help("add an attribute: `image` or `build`"));
+            let fault = self.fault_at_key(&["services", name], message);
+            faults.push(fault.help("add an attribute: `image` or `build`"));
         }
         if !service.network_mode.is_empty() && !service.networks.is_empty() {
             let message =
                 format!("service \"{name}\" declares mutually exclusive `network_mode` and `networks`");
-            return Err(self.fault(&["services", name, "network_mode"], message).help("keep one of the two"));
+            let fault = self.fault_at_key(&["services", name, "network_mode"], message);
+            let networks = self.tree.lookup_key(&["services", name, "networks"]);
+            let networks = networks.unwrap_or_else(|| self.place(&["services", name, "networks"]));
+            faults.push(fault.second(networks, "the other one").help("keep one of the two"));
         }
-        Ok(())
     }
 
     /// A context that is a service has to be built itself.
-    fn check_contexts(&self, name: &str, contexts: &BTreeMap<String, String>) -> Result<()> {
+    fn check_contexts(&self, name: &str, contexts: &BTreeMap<String, String>, faults: &mut Faults) {
         for (key, value) in contexts {
             let Some(target) = value.strip_prefix("service:") else { continue };
-            let problem = match self.model.services.get(target) {
-                None => "unknown",
-                Some(other) if other.build.is_none() => "non-buildable",
+            let (problem, help) = match self.model.services.get(target) {
+                None if self.incomplete => continue,
+                None => ("unknown", self.services_like(target, name)),
+                Some(other) if other.build.is_none() => (
+                    "non-buildable",
+                    format!("give `{target}` a `build`, or name its image: docker-image://…"),
+                ),
                 Some(_) => continue,
             };
             let message = format!(
                 "service \"{name}\" declares {problem} service \"{target}\" as additional contexts {key}"
             );
-            return Err(self.fault(&["services", name, "build", "additional_contexts", key], message));
+            let path = ["services", name, "build", "additional_contexts", key];
+            faults.push(self.fault(&path, message).help(help));
         }
-        Ok(())
     }
 
-    fn check_healthcheck(&self, name: &str, service: &Service) -> Result<()> {
+    /// The services that another one may mean by a name.
+    fn services_like(&self, wanted: &str, by: &str) -> String {
+        let names = self.model.services.keys().chain(self.disabled.keys());
+        nearest_or_all(wanted, names.map(String::as_str).filter(|name| *name != by))
+    }
+
+    fn check_healthcheck(&self, name: &str, service: &Service, faults: &mut Faults) {
         let first = service.healthcheck.as_ref().and_then(|check| check.test.first());
-        match first.map(String::as_str) {
-            None | Some("NONE" | "CMD" | "CMD-SHELL") => Ok(()),
-            Some(_) => {
-                let message = "healthcheck.test must start either by \"CMD\", \"CMD-SHELL\" or \"NONE\"";
-                Err(self
-                    .fault(&["services", name, "healthcheck", "test"], format!("services.{name}: {message}"))
-                    .help("write [\"CMD\", …] or a plain string"))
-            }
-        }
-    }
-
-    fn check_dependencies(&self, name: &str, service: &Service) -> Result<()> {
-        for (target, dependency) in &service.depends_on {
-            let disabled = self.disabled.contains_key(target);
-            if self.model.services.contains_key(target) || (disabled && !dependency.required.0) {
-                continue;
-            }
-            let message = format!("service \"{name}\" depends on undefined service \"{target}\"");
-            let fault = self.fault(&["services", name, "depends_on", target], message);
-            return Err(if disabled {
-                fault.help(format!("none of its profiles is enabled: {target}"))
-            } else {
-                with_nearest(fault, target, self.model.services.keys())
-            });
-        }
-        Ok(())
-    }
-
-    fn check_references(&self, name: &str, service: &Service) -> Result<()> {
-        let model = self.model;
-        let undefined = |kind: &str, attribute: &str, key: &str| {
-            let message = format!("service \"{name}\" refers to undefined {kind} {key}");
-            self.fault(&["services", name, attribute], message)
-                .help(format!("define it at the top level, under `{kind}s`"))
-        };
-        if let Some(key) = service.networks.keys().find(|key| !model.networks.contains_key(*key)) {
-            let fault = undefined("network", "networks", key);
-            return Err(with_nearest(fault, key, model.networks.keys()));
-        }
-        for mount in
-            service.volumes.iter().filter(|mount| mount.r#type == "volume" && !mount.source.is_empty())
-        {
-            if !model.volumes.contains_key(&mount.source) {
-                let fault = undefined("volume", "volumes", &mount.source);
-                return Err(with_nearest(fault, &mount.source, model.volumes.keys()));
-            }
-        }
-        let build_secrets = service.build.iter().flat_map(|build| &build.secrets);
-        for reference in service.secrets.iter().chain(build_secrets) {
-            if !model.secrets.contains_key(&reference.source) {
-                let fault = undefined("secret", "secrets", &reference.source);
-                return Err(with_nearest(fault, &reference.source, model.secrets.keys()));
-            }
-        }
-        for reference in &service.configs {
-            if !model.configs.contains_key(&reference.source) {
-                let fault = undefined("config", "configs", &reference.source);
-                return Err(with_nearest(fault, &reference.source, model.configs.keys()));
-            }
-        }
-        match service.models.keys().find(|key| !model.models.contains_key(*key)) {
-            Some(key) => Err(undefined("model", "models", key)),
-            None => Ok(()),
+        if let Some(first) = first.filter(|first| !matches!(first.as_str(), "NONE" | "CMD" | "CMD-SHELL")) {
+            let message = format!(
+                "services.{name}: healthcheck.test must start either by \"CMD\", \"CMD-SHELL\" or \"NONE\""
+            );
+            let fault = self.fault(&["services", name, "healthcheck", "test", "0"], message);
+            faults.push(fault.help(format!("write [\"CMD\", \"{first}\", …], or one string for a shell")));
         }
     }
 
     /// Attributes that say the same have to agree.
-    fn check_agreement(&self, name: &str, service: &Service) -> Result<()> {
-        let Some(deploy) = &service.deploy else {
-            return self.check_container_name(name, service, service.scale);
-        };
+    fn check_agreement(&self, name: &str, service: &Service, faults: &mut Faults) {
+        let replicas = service.deploy.as_ref().and_then(|deploy| deploy.replicas);
+        self.check_container_name(name, service, service.scale.or(replicas), faults);
+        let Some(deploy) = &service.deploy else { return };
         let differ = |ours: i64, theirs: i64| ours != 0 && theirs != 0 && ours != theirs;
-        let distinct = |attribute: &str, other: &str| {
+        let scales = match (service.scale, replicas) {
+            (Some(scale), Some(replicas)) => scale != replicas,
+            _ => false,
+        };
+        let mut distinct = vec![("scale", &["replicas"][..], scales)];
+        if let Some(limits) = &deploy.resources.limits {
+            let cpus = limits.cpus.0 != 0.0 && service.cpus.0 != 0.0 && limits.cpus != service.cpus;
+            distinct.extend([
+                ("cpus", &["resources", "limits", "cpus"][..], cpus),
+                (
+                    "mem_limit",
+                    &["resources", "limits", "memory"],
+                    differ(service.mem_limit.0, limits.memory.0),
+                ),
+                ("pids_limit", &["resources", "limits", "pids"], differ(service.pids_limit, limits.pids)),
+            ]);
+        }
+        if let Some(reservations) = &deploy.resources.reservations {
+            let memory = differ(service.mem_reservation.0, reservations.memory.0);
+            distinct.push(("mem_reservation", &["resources", "reservations", "memory"], memory));
+        }
+        for (attribute, path, _) in distinct.into_iter().filter(|(.., differs)| *differs) {
+            let other = format!("deploy.{}", path.join("."));
             let message =
                 format!("services.{name}: can't set distinct values on '{attribute}' and '{other}'");
-            Err(self.fault(&["services", name, attribute], message).help("keep one of the two"))
-        };
-        if let (Some(scale), Some(replicas)) = (service.scale, deploy.replicas)
-            && scale != replicas
-        {
-            return distinct("scale", "deploy.replicas");
+            let second = self.place(&[&["services", name, "deploy"], path].concat());
+            faults.push(
+                self.fault(&["services", name, attribute], message)
+                    .second(second, "the other value")
+                    .help("keep one of the two"),
+            );
         }
-        if let Some(limits) = &deploy.resources.limits {
-            if limits.cpus.0 != 0.0 && service.cpus.0 != 0.0 && limits.cpus != service.cpus {
-                return distinct("cpus", "deploy.resources.limits.cpus");
-            }
-            if differ(service.mem_limit.0, limits.memory.0) {
-                return distinct("mem_limit", "deploy.resources.limits.memory");
-            }
-            if differ(service.pids_limit, limits.pids) {
-                return distinct("pids_limit", "deploy.resources.limits.pids");
-            }
-        }
-        if let Some(reservations) = &deploy.resources.reservations
-            && differ(service.mem_reservation.0, reservations.memory.0)
-        {
-            return distinct("mem_reservation", "deploy.resources.reservations.memory");
-        }
-        self.check_container_name(name, service, service.scale.or(deploy.replicas))
     }
 
-    fn check_container_name(&self, name: &str, service: &Service, scale: Option<i64>) -> Result<()> {
+    fn check_container_name(&self, name: &str, service: &Service, scale: Option<i64>, faults: &mut Faults) {
         if service.container_name.is_empty() || scale.is_none_or(|scale| scale <= 1) {
-            return Ok(());
+            return;
         }
         let message = format!(
             "services.{name}: container_name and more than one container: a container name must be unique"
         );
-        Err(self.fault(&["services", name, "container_name"], message).help("remove `container_name`"))
+        let scale = self.tree.lookup(&["services", name, "scale"]);
+        let replicas = self.tree.lookup(&["services", name, "deploy", "replicas"]);
+        let mut fault = self.fault(&["services", name, "container_name"], message);
+        if let Some(number) = scale.or(replicas) {
+            fault = fault.second(&number.span, "more than one");
+        }
+        faults.push(fault.help("remove `container_name`"));
     }
 
     /// Two mounts cannot be at the same place.
-    fn check_mounts(&self, name: &str, service: &Service) -> Result<()> {
-        let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+    fn check_mounts(&self, name: &str, service: &Service, faults: &mut Faults) {
+        let mut seen: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+        let temporary = service.tmpfs.iter().enumerate();
         let temporary =
-            service.tmpfs.iter().enumerate().map(|(index, mount)| {
-                (mount.split(':').next().unwrap_or_default(), format!("tmpfs[{index}]"))
-            });
-        let volumes = service
-            .volumes
-            .iter()
-            .enumerate()
-            .map(|(index, mount)| (mount.target.as_str(), format!("volumes[{index}]")));
-        for (target, place) in temporary.chain(volumes) {
-            if let Some(first) = seen.get(target) {
-                let message = format!("services.{name}.{place}: target {target} already mounted as {first}");
-                return Err(self.fault(&["services", name, "volumes"], message));
-            }
-            seen.insert(target, place);
+            temporary.map(|(index, mount)| (mount.split(':').next().unwrap_or_default(), ("tmpfs", index)));
+        let volumes = service.volumes.iter().enumerate();
+        let volumes = volumes.map(|(index, mount)| (mount.target.as_str(), ("volumes", index)));
+        for (target, place @ (attribute, index)) in temporary.chain(volumes) {
+            let Some((first, position)) = seen.get(target).copied() else {
+                seen.insert(target, place);
+                continue;
+            };
+            let message = format!(
+                "services.{name}.{attribute}[{index}]: target {target} already mounted as {first}[{position}]"
+            );
+            faults.push(
+                self.fault(&["services", name, attribute, &index.to_string()], message)
+                    .label("mounted over the other one")
+                    .second(
+                        self.place(&["services", name, first, &position.to_string()]),
+                        "first mounted here",
+                    )
+                    .help("remove one of the two, or give it a target of its own"),
+            );
         }
-        Ok(())
     }
 
-    fn check_watch(&self, name: &str, service: &Service) -> Result<()> {
-        for watch in service.develop.iter().flat_map(|develop| &develop.watch) {
+    fn check_watch(&self, name: &str, service: &Service, faults: &mut Faults) {
+        let watches = service.develop.iter().flat_map(|develop| &develop.watch);
+        for (index, watch) in watches.enumerate() {
             if watch.action != "rebuild" && watch.action != "restart" && watch.target.is_empty() {
                 let message =
                     format!("services.{name}.develop.watch: target is required for non-rebuild actions");
-                return Err(self
-                    .fault(&["services", name, "develop", "watch"], message)
-                    .help("add an attribute: `target`"));
+                let path = ["services", name, "develop", "watch", &index.to_string(), "action"];
+                faults.push(self.fault(&path, message).help("add an attribute: `target`"));
             }
         }
-        Ok(())
-    }
-
-    fn find_cycle(&self) -> Option<Diagnostic> {
-        let mut finished = std::collections::BTreeSet::new();
-        for start in self.model.services.keys() {
-            // Iterative: the chain may be as long as there are services.
-            let mut chain: Vec<(&str, Vec<&str>)> = vec![(start, self.targets(start))];
-            while let Some((name, targets)) = chain.last_mut() {
-                let Some(next) = targets.pop() else {
-                    finished.insert(*name);
-                    chain.pop();
-                    continue;
-                };
-                if let Some(position) = chain.iter().position(|(name, _)| *name == next) {
-                    let mut names: Vec<&str> = chain[position..].iter().map(|(name, _)| *name).collect();
-                    names.push(next);
-                    let message = format!("dependency cycle detected: {}", names.join(" -> "));
-                    return Some(
-                        self.fault(&["services", next, "depends_on"], message)
-                            .help("remove one of these dependencies"),
-                    );
-                }
-                if !finished.contains(next) {
-                    chain.push((next, self.targets(next)));
-                }
-            }
-        }
-        None
-    }
-
-    fn targets(&self, name: &str) -> Vec<&str> {
-        let targets =
-            self.model.services.get(name).map(|service| service.depends_on.keys().map(String::as_str));
-        targets.into_iter().flatten().collect()
-    }
-}
-
-/// Adds the name that was meant, when there is one like it.
-fn with_nearest<'n>(fault: Diagnostic, wanted: &str, names: impl Iterator<Item = &'n String>) -> Diagnostic {
-    let nearest = names
-        .map(|name| (strsim::damerau_levenshtein(name, wanted), name))
-        .min()
-        .filter(|(distance, name)| *distance <= 1.max(name.len() / 3));
-    match nearest {
-        Some((_, name)) => fault.help(format!("there is one of a similar name: {name}")),
-        None => fault,
     }
 }

@@ -1,6 +1,6 @@
 //! What follows from what was written: default values, implicit dependencies, networks and names.
 
-use super::errors::Result;
+use super::errors::Faults;
 use super::normalise::extra_hosts;
 use super::normalise::volumes::clean_target;
 use super::yaml::{Mapping, Node, Span, Value};
@@ -57,7 +57,8 @@ pub(crate) fn normalise(
     tree: &mut Node,
     project: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<()> {
+    faults: &mut Faults,
+) {
     let uses_default = attach_default_network(tree);
     let span = tree.span.clone();
     if uses_default && let Some(mapping) = tree.as_mapping_mut() {
@@ -72,11 +73,10 @@ pub(crate) fn normalise(
     }
     if let Some(services) = tree.get_mut("services").and_then(Node::as_mapping_mut) {
         for (name, service) in services.iter_mut() {
-            normalise_service(service, name, lookup)?;
+            normalise_service(service, name, lookup, faults);
         }
     }
     name_resources(tree, project);
-    Ok(())
 }
 
 /// Services without networks are on `default`; true when any is.
@@ -103,15 +103,20 @@ fn attach_default_network(tree: &mut Node) -> bool {
     used
 }
 
-fn normalise_service(node: &mut Node, name: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<()> {
+fn normalise_service(
+    node: &mut Node,
+    name: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Faults,
+) {
     for (path, label) in
         [(&["extra_hosts"][..], "extra_hosts"), (&["build", "extra_hosts"], "build.extra_hosts")]
     {
         if let Some(hosts) = path.iter().try_fold(&mut *node, |node, step| node.get_mut(step)) {
-            extra_hosts(hosts, &format!("services.{name}.{label}"))?;
+            extra_hosts(hosts, &format!("services.{name}.{label}"), faults);
         }
     }
-    let Some(service) = node.as_mapping_mut() else { return Ok(()) };
+    let Some(service) = node.as_mapping_mut() else { return };
     if let Some(policy) = service.get_mut("pull_policy")
         && policy.as_text() == Some("if_not_present")
     {
@@ -135,7 +140,6 @@ fn normalise_service(node: &mut Node, name: &str, lookup: &dyn Fn(&str) -> Optio
         }
     }
     imply_dependencies(service);
-    Ok(())
 }
 
 /// Names without a value take that of the environment; the others stay without, or are dropped.

@@ -1,66 +1,112 @@
 //! Env files: `KEY=value` lines with quotes, comments and variables, and the raw form that takes
 //! values as they are.
 //!
-//! Messages carry the line and never the content: this is where secrets are kept.
+//! Messages show the names and never the values: this is where secrets are kept.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::errors::{Diagnostic, Result};
-use super::interpolate::{Interpolator, Lookup};
+use super::errors::{Diagnostic, Diagnostics, Faults, Result};
+use super::interpolate::{Interpolator, Lookup, Reason};
+use super::yaml::{Source, Span};
 
 /// The variables of a file, by name.
 pub(crate) type Variables = BTreeMap<String, String>;
 
 /// Reads the usual syntax into what was found before. Variables are looked up outside first, then
-/// in what was found.
+/// in what was found. `path` is the one that messages show.
 pub(crate) fn parse(
     path: &Path,
     bytes: &[u8],
     lookup: Lookup<'_>,
     interpolator: &mut Interpolator,
     found: &mut Variables,
-) -> Result<()> {
+) -> Result<(), Diagnostics> {
     let text = text(path, bytes)?;
-    let mut reader = Reader { path, rest: &text, line: 1, lookup, interpolator, found };
+    let mut faults = Faults::default();
+    let mut reader = Reader { path, text: &text, at: 0, line: 1, lookup, interpolator, found };
     while reader.skip_to_statement() {
-        reader.statement()?;
+        if let Err(fault) = reader.statement() {
+            faults.push(fault);
+            reader.skip_line();
+        }
     }
-    Ok(())
+    faults.told()
 }
 
 /// Reads the raw syntax: everything after `=` is the value; a bare name is inherited.
-pub(crate) fn parse_raw(path: &Path, bytes: &[u8], lookup: Lookup<'_>) -> Result<Variables> {
+pub(crate) fn parse_raw(path: &Path, bytes: &[u8], lookup: Lookup<'_>) -> Result<Variables, Diagnostics> {
+    const FORM: &str = "a line is written as NAME=value";
     let mut found = Variables::new();
-    for (index, line) in text(path, bytes)?.lines().enumerate() {
-        let line = line.trim_start();
+    let mut faults = Faults::default();
+    for (index, written) in text(path, bytes)?.lines().enumerate() {
+        let line = written.trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
+        let indent = written.len() - line.len();
+        let refused = |part: Range<usize>, message: &str| {
+            Diagnostic::at(&hidden(path, written, index + 1, part), message).help(FORM)
+        };
         let (name, value) = line.split_once('=').map_or((line, None), |(name, value)| (name, Some(value)));
         if name.is_empty() {
-            return Err(Diagnostic::in_file(path, index + 1, "no variable name in front of `=`"));
-        }
-        if name.contains(char::is_whitespace) {
-            return Err(Diagnostic::in_file(path, index + 1, "a variable name contains whitespace"));
-        }
-        if let Some(value) = value.map(ToOwned::to_owned).or_else(|| lookup(name)) {
+            faults.push(refused(indent..indent + 1, "no variable name in front of `=`"));
+        } else if let Some(space) = name.find(char::is_whitespace) {
+            faults.push(refused(indent + space..indent + space + 1, "a variable name contains whitespace"));
+        } else if let Some(value) = value.map(ToOwned::to_owned).or_else(|| lookup(name)) {
             found.insert(name.to_owned(), value);
         }
     }
-    Ok(found)
+    faults.told().map(|()| found)
 }
 
 fn text(path: &Path, bytes: &[u8]) -> Result<String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Diagnostic::in_file(path, 0, "the env file is not UTF-8 text"))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let sound = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = sound.split(|byte| *byte == b'\n').count();
+        let start = sound.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let before = String::from_utf8_lossy(sound.get(start..).unwrap_or_default()).into_owned();
+        let shown = format!("{before}\u{fffd}");
+        let span = hidden(path, &shown, line, before.len()..shown.len());
+        Diagnostic::at(&span, "the env file is not UTF-8 text").help("save the file as UTF-8")
+    })?;
     Ok(text.replace("\r\n", "\n"))
+}
+
+/// A place on a line whose values are not to be shown: there are stars for them.
+fn hidden(path: &Path, line: &str, number: usize, part: Range<usize>) -> Span {
+    let name_end = line.find(['=', ':']).unwrap_or(0);
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-') || is_blank(c);
+    let named = line[..name_end].chars().all(is_name);
+    let (mut shown, mut bytes) = (String::with_capacity(line.len()), 0..0);
+    for (at, letter) in line.char_indices() {
+        if at == part.start {
+            bytes.start = shown.len();
+        }
+        let open = at == part.start || is_blank(letter) || matches!(letter, '=' | '"' | '\'');
+        shown.push(if open || (named && at < name_end) { letter } else { '*' });
+        if at < part.end {
+            bytes.end = shown.len();
+        }
+    }
+    bytes.start = bytes.start.min(bytes.end);
+    let column = line.get(..part.start).unwrap_or_default().chars().count() + 1;
+    Span {
+        source: Arc::new(Source { path: path.to_owned(), text: shown, first_line: number }),
+        bytes,
+        line: number,
+        column,
+    }
 }
 
 struct Reader<'a> {
     path: &'a Path,
-    rest: &'a str,
+    text: &'a str,
+    /// Where in the text it is, and on which line.
+    at: usize,
     line: usize,
     lookup: Lookup<'a>,
     interpolator: &'a mut Interpolator,
@@ -72,40 +118,56 @@ fn is_blank(c: char) -> bool {
     matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
 }
 
-impl Reader<'_> {
-    fn fault(&self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::in_file(self.path, self.line, message)
+impl<'a> Reader<'a> {
+    /// What is still to be read.
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// A fault about a part of what is still to be read, which has to be on its first line.
+    fn fault(&self, part: Range<usize>, message: impl Into<String>) -> Diagnostic {
+        let start = self.text[..self.at].rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text[start..].split('\n').next().unwrap_or_default();
+        let indent = self.at - start;
+        let span = hidden(self.path, line, self.line, indent + part.start..indent + part.end);
+        Diagnostic::at(&span, message)
     }
 
     fn advance(&mut self, bytes: usize) {
-        let (passed, rest) = self.rest.split_at(bytes);
+        let passed = self.rest().get(..bytes).unwrap_or_default();
         self.line += passed.matches('\n').count();
-        self.rest = rest;
+        self.at += passed.len();
+    }
+
+    fn skip_line(&mut self) {
+        self.advance(self.rest().find('\n').unwrap_or(self.rest().len()));
     }
 
     /// Passes blank lines and comments; false at the end.
     fn skip_to_statement(&mut self) -> bool {
         loop {
-            let blank = self.rest.len() - self.rest.trim_start().len();
+            let blank = self.rest().len() - self.rest().trim_start().len();
             self.advance(blank);
-            if !self.rest.starts_with('#') {
-                return !self.rest.is_empty();
+            if !self.rest().starts_with('#') {
+                return !self.rest().is_empty();
             }
-            self.advance(self.rest.find('\n').unwrap_or(self.rest.len()));
+            self.skip_line();
         }
     }
 
     fn statement(&mut self) -> Result<()> {
-        if let Some(after) = self.rest.strip_prefix("export")
+        if let Some(after) = self.rest().strip_prefix("export")
             && after.starts_with(char::is_whitespace)
         {
-            let skipped = self.rest.len() - after.trim_start().len();
+            let skipped = self.rest().len() - after.trim_start().len();
             self.advance(skipped);
         }
         let end = self.name_end()?;
-        let (name, separator) = (self.rest[..end].trim_end(), self.rest[end..].chars().next());
-        if name.contains(' ') {
-            return Err(self.fault("a variable name contains a space"));
+        let (name, separator) = (self.rest()[..end].trim_end(), self.rest()[end..].chars().next());
+        if let Some(space) = name.find(' ') {
+            return Err(self
+                .fault(space..space + 1, "a variable name contains a space")
+                .help("a line is written as NAME=value; a value of several lines is put in quotes"));
         }
         let name = name.to_owned();
         if !matches!(separator, Some('=' | ':')) {
@@ -116,7 +178,7 @@ impl Reader<'_> {
             return Ok(());
         }
         self.advance(end + 1);
-        self.advance(self.rest.len() - self.rest.trim_start_matches(is_blank).len());
+        self.advance(self.rest().len() - self.rest().trim_start_matches(is_blank).len());
         let value = self.value(&name)?;
         self.found.insert(name, value);
         Ok(())
@@ -124,25 +186,27 @@ impl Reader<'_> {
 
     /// The end of a name: before `=` or `:`, at the end of the line for a bare one.
     fn name_end(&self) -> Result<usize> {
-        for (at, c) in self.rest.char_indices() {
+        for (at, c) in self.rest().char_indices() {
             match c {
                 '=' | ':' | '\n' => return Ok(at),
                 '_' | '.' | '-' | '[' | ']' => {}
                 c if is_blank(c) || c.is_alphanumeric() => {}
                 c => {
                     let message = format!("unexpected character {c:?} in a variable name");
-                    return Err(self.fault(message).help("a line is written as NAME=value"));
+                    return Err(self
+                        .fault(at..at + c.len_utf8(), message)
+                        .help("a line is written as NAME=value; a value of several lines is put in quotes"));
                 }
             }
         }
-        Ok(self.rest.len())
+        Ok(self.rest().len())
     }
 
     fn value(&mut self, name: &str) -> Result<String> {
-        if let Some(quote @ ('"' | '\'')) = self.rest.chars().next() {
+        if let Some(quote @ ('"' | '\'')) = self.rest().chars().next() {
             return self.quoted(name, quote);
         }
-        let line = self.rest.split('\n').next().unwrap_or_default();
+        let line = self.rest().split('\n').next().unwrap_or_default();
         let value = self.expand(name, line.split(" #").next().unwrap_or_default().trim_end())?;
         self.advance(line.len());
         Ok(value)
@@ -151,7 +215,7 @@ impl Reader<'_> {
     fn quoted(&mut self, name: &str, quote: char) -> Result<String> {
         let mut value = String::new();
         let mut escaped = false;
-        for (at, c) in self.rest.char_indices().skip(1) {
+        for (at, c) in self.rest().char_indices().skip(1) {
             if escaped {
                 if c != quote {
                     value.push('\\');
@@ -168,15 +232,34 @@ impl Reader<'_> {
                 value.push(c);
             }
         }
-        Err(self.fault(format!("unterminated quoted value of {name}")).help("close the quotes"))
+        let fault = self.fault(0..1, format!("unterminated quoted value of {name}"));
+        // All that follows is in the quotes.
+        self.at = self.text.len();
+        Err(fault.label("opened here").help("close the quotes"))
     }
 
     fn expand(&mut self, name: &str, value: &str) -> Result<String> {
         let (outside, found) = (self.lookup, &*self.found);
         let lookup = |name: &str| outside(name).or_else(|| found.get(name).cloned());
-        self.interpolator.expand(value, &lookup).map_err(|error| {
-            Diagnostic::in_file(self.path, self.line, format!("the value of {name}: {error}"))
-        })
+        let error = match self.interpolator.expand(value, &lookup) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let line = self.rest().split('\n').next().unwrap_or_default();
+        // In a value of several lines the place is that of its beginning.
+        let part = match value.get(error.part).and_then(|part| Some((line.find(part)?, part.len()))) {
+            Some((at, length)) => at..at + length,
+            None => 0..line.len(),
+        };
+        let help = match &error.reason {
+            Reason::Missing { name, .. } => format!("set it in the environment, or in a line above: {name}"),
+            Reason::Invalid => {
+                "a variable is written as ${NAME}; a value with dollars is put in single quotes".to_owned()
+            }
+            Reason::TooLarge => "look for variables that repeat each other, as A=$B$B".to_owned(),
+            Reason::TooDeep => "give the inner ones names of their own".to_owned(),
+        };
+        Err(self.fault(part, format!("the value of {name}: {}", error.reason)).help(help))
     }
 }
 
@@ -233,7 +316,7 @@ fn push_octal(result: &mut String, chars: &mut std::iter::Peekable<std::str::Cha
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<String>> {
+    fn read(text: &str) -> Result<Vec<String>, Diagnostics> {
         let mut found = Variables::new();
         let lookup = |name: &str| (name == "SHELL").then(|| "sh".to_owned());
         parse(Path::new(".env"), text.as_bytes(), &lookup, &mut Interpolator::default(), &mut found)?;
@@ -261,10 +344,32 @@ mod tests {
     #[test]
     fn faults_have_a_line_and_no_content() {
         for text in ["A=1\nB=\"s3cret\n", "\ns3cret value\n=x", "A=1\n%s3cret=1", "A=1\nB=${s3cret"] {
-            let fault = read(text).unwrap_err();
-            assert!(fault.line().is_some_and(|line| line > 0), "{text:?}");
-            assert!(!fault.to_string().contains("s3cret"), "{text:?}: {fault}");
+            let faults = read(text).unwrap_err();
+            assert!(
+                faults.faults.iter().all(|fault| fault.line().is_some() && fault.help.is_some()),
+                "{text:?}"
+            );
+            assert!(!faults.to_string().contains("s3cret"), "{text:?}: {faults}");
         }
+    }
+
+    #[test]
+    fn all_faulty_lines_are_told_with_stars_for_their_values() {
+        let faults = read("A B=1\nC=${D?}x\nE=fine\nF=\"no end\n").unwrap_err();
+        let lines: Vec<&str> = faults
+            .faults
+            .iter()
+            .filter_map(|fault| fault.span.as_ref()?.source.text.lines().last())
+            .collect();
+        assert_eq!(lines, ["A B=*", "C=$*****", "F=\"** ***"]);
+        assert_eq!(
+            faults
+                .headlines()
+                .lines()
+                .map(|line| line.split(' ').next().unwrap_or_default())
+                .collect::<Vec<_>>(),
+            [".env:1:2:", ".env:2:3:", ".env:4:3:"]
+        );
     }
 
     #[test]

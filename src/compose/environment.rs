@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::dotenv::{self, Variables};
-use super::errors::{Diagnostic, Result};
+use super::errors::Diagnostic;
+use super::files::FileError;
 use super::loader::Loader;
 use super::model::Service;
-use super::yaml::Node;
+use super::yaml::{Node, Span};
 
 /// Reads the env files of a service: later ones win, and the attribute `environment` over all.
 pub(crate) fn resolve_env_files(
@@ -15,65 +16,102 @@ pub(crate) fn resolve_env_files(
     service: &mut Service,
     node: Option<&Node>,
     project: &BTreeMap<String, String>,
-) -> Result<()> {
+) {
     let mut found = Variables::new();
     for (index, file) in std::mem::take(&mut service.env_file).into_iter().enumerate() {
-        let place = node.and_then(|node| node.lookup(&["env_file", &index.to_string()]));
-        let at = |fault: Diagnostic| match place {
-            Some(place) => fault.or_at(&place.span),
-            None => fault,
-        };
+        let place = place(node, &["env_file", &index.to_string(), "path"]);
         let path = Path::new(&file.path);
-        if !loader.files.is_file(path) {
-            if file.required {
-                let message = format!("env file {} not found", file.path);
-                return Err(at(Diagnostic::new(message)).help("make it, or set `required: false`"));
-            }
-            continue;
-        }
-        let bytes = loader.files.require(path, "env file")?;
+        let missing = if file.required { Missing::IsAFault(OPTIONAL) } else { Missing::IsFine };
+        let Some(bytes) = read(loader, path, "env file", place, missing) else { continue };
+        let shown = loader.files.display(path);
         let own = &service.environment;
         let lookup = |name: &str| project.get(name).cloned().or_else(|| own.get(name).cloned().flatten());
-        match file.format.as_str() {
-            "" => dotenv::parse(path, &bytes, &lookup, &mut loader.interpolator, &mut found)?,
-            "raw" => found.extend(dotenv::parse_raw(path, &bytes, &lookup)?),
+        let result = match file.format.as_str() {
+            "" => dotenv::parse(&shown, &bytes, &lookup, &mut loader.interpolator, &mut found),
+            "raw" => dotenv::parse_raw(&shown, &bytes, &lookup).map(|more| found.extend(more)),
             other => {
-                let message = format!("unsupported env_file format \"{other}\"");
-                return Err(at(Diagnostic::new(message)).help("leave `format` out, or use `raw`"));
+                let fault = Diagnostic::new(format!("unsupported env_file format \"{other}\""));
+                let place = self::place(node, &["env_file", &index.to_string(), "format"]).or(place);
+                loader.faults.push(named(fault, place).help("leave `format` out, or use `raw`"));
+                continue;
             }
+        };
+        let before = loader.faults.len();
+        loader.faults.keep(result);
+        if let Some(place) = place {
+            loader.faults.add_step(before, place, "read for `env_file`");
         }
     }
     for (name, value) in found {
         service.environment.entry(name).or_insert(Some(value));
     }
-    Ok(())
 }
 
 /// Reads the label files of a service; the attribute `labels` wins.
-pub(crate) fn resolve_label_files(
-    loader: &mut Loader<'_>,
-    service: &mut Service,
-    node: Option<&Node>,
-) -> Result<()> {
+pub(crate) fn resolve_label_files(loader: &mut Loader<'_>, service: &mut Service, node: Option<&Node>) {
     let mut labels = BTreeMap::new();
     service.label_files_read = std::mem::take(&mut service.label_file);
     for (index, file) in service.label_files_read.iter().enumerate() {
         let path = Path::new(file);
-        if !loader.files.is_file(path) {
-            let fault = Diagnostic::new(format!("label file {file} not found"));
-            let place = node.and_then(|node| node.lookup(&["label_file", &index.to_string()]));
-            return Err(match place {
-                Some(place) => fault.or_at(&place.span),
-                None => fault,
-            });
-        }
-        let bytes = loader.files.require(path, "label file")?;
+        let place = place(node, &["label_file", &index.to_string()]);
+        let missing = Missing::IsAFault(FileError::Missing.way_out());
+        let Some(bytes) = read(loader, path, "label file", place, missing) else { continue };
+        let shown = loader.files.display(path);
         let mut found = Variables::new();
-        dotenv::parse(path, &bytes, &|_| None, &mut loader.interpolator, &mut found)?;
+        let result = dotenv::parse(&shown, &bytes, &|_| None, &mut loader.interpolator, &mut found);
+        let before = loader.faults.len();
+        loader.faults.keep(result);
+        if let Some(place) = place {
+            loader.faults.add_step(before, place, "read for `label_file`");
+        }
         labels.extend(found);
     }
     for (name, value) in labels {
         service.labels.entry(name).or_insert(value);
     }
-    Ok(())
 }
+
+/// Where a value of a service was written.
+fn place<'n>(node: Option<&'n Node>, path: &[&str]) -> Option<&'n Span> {
+    node?.lookup(path).map(|node| &node.span)
+}
+
+fn named(fault: Diagnostic, place: Option<&Span>) -> Diagnostic {
+    match place {
+        Some(place) => fault.asked_for_at(place),
+        None => fault,
+    }
+}
+
+/// The content of a file; a fault at the place where it is named when there is none.
+fn read(
+    loader: &mut Loader<'_>,
+    path: &Path,
+    what: &str,
+    place: Option<&Span>,
+    missing: Missing,
+) -> Option<Vec<u8>> {
+    let error = match loader.files.read(path) {
+        Ok(bytes) => return loader.spend_bytes(bytes.len(), place).then_some(bytes),
+        Err(error) => error,
+    };
+    let fault = named(loader.files.refusal(path, what, &error), place);
+    match (&error, missing) {
+        (FileError::Missing, Missing::IsFine) => {}
+        (FileError::Missing, Missing::IsAFault(help)) => loader.faults.push(fault.help(help)),
+        _ => loader.faults.push(fault),
+    }
+    None
+}
+
+/// What a file that is not there means.
+#[derive(Clone, Copy)]
+enum Missing {
+    /// Nothing.
+    IsFine,
+    /// A fault, with its way out.
+    IsAFault(&'static str),
+}
+
+/// The way out of an env file that is missing.
+const OPTIONAL: &str = "make it, correct the path, or set `required: false`";

@@ -1,16 +1,22 @@
 //! What is wrong with the files of a project, and where.
 //!
 //! A [`Diagnostic`] names a place, may name a second one, and says the way out. [`Diagnostics`]
-//! carries all that were found; its `Display` draws code frames. The content of env files is never
-//! shown, as it is where secrets are kept: their diagnostics have a place but no frame.
+//! carries all that were found; its `Display` draws code frames. The values in env files are never
+//! shown, as that is where secrets are kept: frames of them have stars instead.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-
+use super::frame;
 use super::yaml::{Node, Span};
+
+/// The most faults that are gathered from one project. Nobody mends more in one go, and a file of a
+/// mebibyte can have hundreds of thousands.
+pub const MAX_FAULTS: usize = 1_000;
+
+/// The most faults that are drawn: some screens full.
+pub const MAX_SHOWN: usize = 50;
 
 /// The result of a step of the loader.
 pub type Result<T, E = Diagnostic> = std::result::Result<T, E>;
@@ -28,14 +34,33 @@ pub struct Diagnostic {
     pub second: Option<Box<(Span, String)>>,
     /// The way out.
     pub help: Option<Box<str>>,
-    /// The file, for faults without a span: a file that cannot be read, a line of an env file.
-    pub file: Option<Box<(PathBuf, usize)>>,
+    /// The file, for faults without a span: a file that cannot be read.
+    pub file: Option<Box<PathBuf>>,
+    /// What the fault is part of.
+    about: Option<Box<About>>,
+}
+
+/// What a fault is part of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct About {
+    /// The path of the model, as `services.api.image`; empty where it is not known.
+    subject: String,
+    /// How the file came to be read, the nearest step first.
+    trail: Vec<(Span, &'static str)>,
 }
 
 impl Diagnostic {
     /// A fault without a place.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), span: None, label: None, second: None, help: None, file: None }
+        Self {
+            message: message.into(),
+            span: None,
+            label: None,
+            second: None,
+            help: None,
+            file: None,
+            about: None,
+        }
     }
 
     /// A fault at a place.
@@ -43,9 +68,9 @@ impl Diagnostic {
         Self { span: Some(span.clone()), ..Self::new(message) }
     }
 
-    /// A fault on a line of a file whose content is not to be shown.
-    pub fn in_file(path: &Path, line: usize, message: impl Into<String>) -> Self {
-        Self { file: Some(Box::new((path.to_owned(), line))), ..Self::new(message) }
+    /// A fault of a file as a whole.
+    pub fn in_file(path: &Path, message: impl Into<String>) -> Self {
+        Self { file: Some(Box::new(path.to_owned())), ..Self::new(message) }
     }
 
     /// A value that cannot be read. What its variables expanded to is not shown: it may come from
@@ -79,6 +104,44 @@ impl Diagnostic {
         self
     }
 
+    /// Says what it is about, as a path of the model.
+    #[must_use]
+    pub(crate) fn about(mut self, subject: impl Into<String>) -> Self {
+        self.about.get_or_insert_default().subject = subject.into();
+        self
+    }
+
+    /// Adds a step by which the file came to be read.
+    pub(crate) fn add_step(&mut self, span: &Span, how: &'static str) {
+        self.about.get_or_insert_default().trail.push((span.clone(), how));
+    }
+
+    /// Moves a fault to a better place.
+    #[must_use]
+    pub(crate) fn moved_to(self, span: &Span) -> Self {
+        Self { span: Some(span.clone()), ..self }
+    }
+
+    /// Moves a fault about a file as a whole to the place where the file is named.
+    #[must_use]
+    pub(crate) fn asked_for_at(mut self, span: &Span) -> Self {
+        if self.span.is_none() {
+            self.file = None;
+            self.span = Some(span.clone());
+        }
+        self
+    }
+
+    /// The path of the model that it is about, where that is known.
+    pub(crate) fn subject(&self) -> &str {
+        self.about.as_deref().map_or("", |about| &about.subject)
+    }
+
+    /// How the file came to be read, the nearest step first: a place and what is done there.
+    pub fn trail(&self) -> &[(Span, &'static str)] {
+        self.about.as_deref().map_or(&[], |about| &about.trail)
+    }
+
     /// Gives a fault that has no place yet the one of the node it was found at.
     #[must_use]
     pub fn or_at(mut self, span: &Span) -> Self {
@@ -92,18 +155,14 @@ impl Diagnostic {
     pub fn path(&self) -> Option<&Path> {
         match (&self.span, &self.file) {
             (Some(span), _) => Some(&span.source.path),
-            (None, Some(file)) => Some(&file.0),
+            (None, Some(file)) => Some(file),
             (None, None) => None,
         }
     }
 
     /// The line, counted from 1, when the fault is on one.
     pub fn line(&self) -> Option<usize> {
-        match (&self.span, &self.file) {
-            (Some(span), _) => Some(span.line),
-            (None, Some(file)) if file.1 > 0 => Some(file.1),
-            _ => None,
-        }
+        self.span.as_ref().map(|span| span.line)
     }
 
     /// The column in characters, counted from 1, when the fault is at one.
@@ -115,79 +174,16 @@ impl Diagnostic {
     pub fn headline(&self) -> String {
         match (&self.span, &self.file) {
             (Some(span), _) => format!("{span}: {}", self.message),
-            (None, Some(file)) => match file.as_ref() {
-                (path, 0) => format!("{}: {}", path.display(), self.message),
-                (path, line) => format!("{}:{line}: {}", path.display(), self.message),
-            },
+            (None, Some(file)) if self.message.contains(&*file.to_string_lossy()) => self.message.clone(),
+            (None, Some(file)) => format!("{}: {}", file.display(), self.message),
             (None, None) => self.message.clone(),
         }
     }
 
     /// The code frame, with colours or without.
     pub fn frame(&self, coloured: bool) -> String {
-        let Some(span) = &self.span else { return self.plain_frame() };
-        let path = span.source.path.display().to_string();
-        let mut snippet = Snippet::source(span.source.text.as_str())
-            .path(path)
-            .annotation(AnnotationKind::Primary.span(frame_range(span)).label(self.label.as_deref()));
-        let mut elsewhere = None;
-        if let Some((second, label)) = self.second.as_deref() {
-            let annotation = AnnotationKind::Context.span(frame_range(second)).label(label.as_str());
-            if second.source == span.source {
-                snippet = snippet.annotation(annotation);
-            } else {
-                elsewhere = Some(
-                    Snippet::source(second.source.text.as_str())
-                        .path(second.source.path.display().to_string())
-                        .annotation(annotation),
-                );
-            }
-        }
-        let mut group = Level::ERROR.primary_title(self.message.as_str()).element(snippet);
-        if let Some(snippet) = elsewhere {
-            group = group.element(snippet);
-        }
-        if let Some(help) = self.help.as_deref() {
-            group = group.element(Level::HELP.message(help));
-        }
-        render(&[group], coloured)
+        frame::draw(self, coloured)
     }
-
-    fn plain_frame(&self) -> String {
-        let mut text = format!("error: {}", self.headline());
-        if let Some(help) = &self.help {
-            text.push_str("\n  = help: ");
-            text.push_str(help);
-        }
-        text
-    }
-}
-
-fn render(groups: &[Group<'_>], coloured: bool) -> String {
-    let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
-    renderer.decor_style(DecorStyle::Ascii).render(groups)
-}
-
-/// The bytes to underline: those of the first line of the place, and never an empty range, nor one
-/// that is not on character boundaries.
-fn frame_range(span: &Span) -> std::ops::Range<usize> {
-    let text = span.source.text.as_str();
-    let floor = |mut at: usize| {
-        at = at.min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    };
-    let start = floor(span.bytes.start);
-    let rest = &text[start..];
-    let line_end = start + rest.find('\n').unwrap_or(rest.len());
-    let end = floor(span.bytes.end).clamp(start, line_end);
-    if end > start {
-        return start..end;
-    }
-    let next = rest.chars().next().filter(|c| *c != '\n').map_or(start, |c| start + c.len_utf8());
-    start..next
 }
 
 impl fmt::Display for Diagnostic {
@@ -201,20 +197,156 @@ impl std::error::Error for Diagnostic {}
 /// All the faults that were found, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
-    /// The faults, in the order of the steps of the loader and then of the places.
+    /// The faults, by file and place.
     pub faults: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
     /// The first-line forms, one a line: `file:line:column: message`.
     pub fn headlines(&self) -> String {
-        self.faults.iter().map(Diagnostic::headline).collect::<Vec<_>>().join("\n")
+        self.told("\n", Diagnostic::headline)
     }
 
     /// All code frames, with colours or without.
     pub fn frames(&self, coloured: bool) -> String {
-        self.faults.iter().map(|fault| fault.frame(coloured)).collect::<Vec<_>>().join("\n\n")
+        self.told("\n\n", |fault| fault.frame(coloured))
     }
+
+    fn told(&self, between: &str, form: impl Fn(&Diagnostic) -> String) -> String {
+        let mut told: Vec<String> = self.faults.iter().take(MAX_SHOWN).map(form).collect();
+        if self.faults.len() > MAX_SHOWN {
+            told.push(format!("and {} more", self.faults.len() - MAX_SHOWN));
+        }
+        told.join(between)
+    }
+}
+
+/// Gathers faults, so that a person sees all of them at once.
+///
+/// The loader works in stages, each on what the one before it made. A fault of a later stage at the
+/// place of an earlier one follows from that and is not told.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    found: Vec<(usize, Diagnostic)>,
+    stage: usize,
+}
+
+impl Faults {
+    /// Adds one.
+    pub(crate) fn push(&mut self, fault: Diagnostic) {
+        if !self.is_full() {
+            self.found.push((self.stage, fault));
+        }
+    }
+
+    /// Adds several.
+    pub(crate) fn extend(&mut self, faults: impl IntoIterator<Item = Diagnostic>) {
+        faults.into_iter().for_each(|fault| self.push(fault));
+    }
+
+    /// The value of a result; its fault is added.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, impl Into<Diagnostics>>) -> Option<T> {
+        result.map_err(|faults| self.extend(faults.into().faults)).ok()
+    }
+
+    /// The next stage begins.
+    pub(crate) fn next_stage(&mut self) {
+        self.stage += 1;
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// True when nothing is wrong so far.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// True when no more are taken: it is time to stop.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= MAX_FAULTS
+    }
+
+    /// Adds a step to how the file of each fault from this one on came to be read.
+    pub(crate) fn add_step(&mut self, from: usize, span: &Span, how: &'static str) {
+        for (_, fault) in self.found.iter_mut().skip(from) {
+            fault.add_step(span, how);
+        }
+    }
+
+    /// True when there is a fault about something below this path of the model.
+    pub(crate) fn any_about(&self, path: &str) -> bool {
+        let below = |subject: &str| {
+            subject.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.found.iter().any(|(_, fault)| below(fault.subject()))
+    }
+
+    /// All of them, by file and place; nothing when there is none.
+    pub(crate) fn told(&mut self) -> Result<(), Diagnostics> {
+        let is_full = self.is_full();
+        let mut kept: Vec<(usize, Diagnostic)> = Vec::new();
+        let mut told = BTreeSet::new();
+        for (stage, fault) in std::mem::take(&mut self.found) {
+            let follows =
+                |(earlier, first): &(usize, Diagnostic)| *earlier < stage && same_place(first, &fault);
+            if told.insert(fault.headline()) && !kept.iter().any(follows) {
+                kept.push((stage, fault));
+            }
+        }
+        let mut faults: Vec<Diagnostic> = kept.into_iter().map(|(_, fault)| fault).collect();
+        faults.sort_by(|a, b| {
+            let place = |fault: &Diagnostic| (fault.line(), fault.column());
+            a.path().cmp(&b.path()).then(place(a).cmp(&place(b)))
+        });
+        if is_full {
+            faults.truncate(MAX_FAULTS - 1);
+            let message = format!("there are {MAX_FAULTS} faults or more");
+            faults.push(Diagnostic::new(message).help("mend these first"));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Diagnostics { faults }) }
+    }
+}
+
+/// The name that was meant by one that is not there, when there is one like it.
+pub(crate) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    // Longer than any that is written by hand, and more than are told apart at a glance: to compare
+    // them would cost more than it tells.
+    const LONGEST: usize = 100;
+    const MOST: usize = 500;
+    let room = |name: &str| 1.max(name.len().min(wanted.len()) / 3);
+    names
+        .filter(|name| wanted.len() <= LONGEST && name.len().abs_diff(wanted.len()) <= room(name))
+        .take(MOST)
+        .map(|name| (strsim::damerau_levenshtein(name, wanted), name))
+        .min()
+        .filter(|(distance, name)| *distance <= room(name))
+        .map(|(_, name)| name)
+}
+
+/// The way out of a name that is not there: the one that was meant, or all there are.
+pub(crate) fn nearest_or_all<'n>(wanted: &str, names: impl Iterator<Item = &'n str> + Clone) -> String {
+    const MOST: usize = 20;
+    if let Some(name) = nearest(wanted, names.clone()) {
+        return format!("did you mean `{name}`?");
+    }
+    let mut all: Vec<&str> = names.take(MOST + 1).collect();
+    if let Some(beyond) = all.get_mut(MOST) {
+        *beyond = "…";
+    }
+    match all.as_slice() {
+        [] => format!("define `{wanted}`: there is no other"),
+        all => format!("define `{wanted}`, or name one of these: {}", all.join(", ")),
+    }
+}
+
+/// True when one place is within the other.
+fn same_place(a: &Diagnostic, b: &Diagnostic) -> bool {
+    let (Some(a), Some(b)) = (&a.span, &b.span) else { return false };
+    let within = |a: &Span, b: &Span| a.bytes.start >= b.bytes.start && a.bytes.end <= b.bytes.end;
+    a.source.path == b.source.path && (within(a, b) || within(b, a))
 }
 
 impl From<Diagnostic> for Diagnostics {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::errors::{Diagnostic, Diagnostics, Result};
+use super::errors::{Diagnostic, Result, nearest_or_all};
 use super::files::join;
 use super::loader::{Loader, Scope, section};
 use super::merge::merge_service;
@@ -34,8 +34,12 @@ pub(crate) fn apply(
     path: &Path,
     scope: &Scope,
     removals: &Removals,
-) -> Result<(), Diagnostics> {
-    let Some(services) = section(document, "services", "services")? else { return Ok(()) };
+) {
+    let Some(services) = section(document, "services", &mut loader.faults) else {
+        // A section that was refused may have had anything in it.
+        loader.incomplete |= loader.faults.any_about("services");
+        return;
+    };
     let mut source = ServiceSource {
         services: std::mem::take(services),
         file: path.to_owned(),
@@ -45,13 +49,23 @@ pub(crate) fn apply(
     };
     let names: Vec<String> = source.services.keys().map(ToOwned::to_owned).collect();
     for name in names {
-        let extended = extend(loader, &name, &source, scope, &mut Vec::new())?;
-        source.services.set(name, extended);
+        let extended = extend(loader, &name, &source, scope, &mut Vec::new());
+        // What is wrong is told once, by the service itself.
+        let extended = loader.faults.keep(extended).or_else(|| without_extends(source.services.get(&name)));
+        if let Some(extended) = extended {
+            source.services.set(name, extended);
+        }
     }
-    if let Some(services) = section(document, "services", "services")? {
+    if let Some(services) = section(document, "services", &mut loader.faults) {
         *services = source.services;
     }
-    Ok(())
+}
+
+/// The service by itself, for the steps to come to tell what else is wrong.
+fn without_extends(service: Option<&Node>) -> Option<Node> {
+    let mut service = service?.clone();
+    service.as_mapping_mut()?.remove("extends");
+    Some(service)
 }
 
 /// A service with all that it extends under it.
@@ -61,9 +75,10 @@ fn extend(
     source: &ServiceSource,
     scope: &Scope,
     chain: &mut Vec<(PathBuf, String)>,
-) -> Result<Node, Diagnostics> {
+) -> Result<Node> {
     let Some(service) = source.services.get(name).cloned() else {
-        return Err(Diagnostic::in_file(&source.file, 0, format!("service \"{name}\" not found")).into());
+        let file = loader.files.display(&source.file);
+        return Err(Diagnostic::in_file(&file, format!("service \"{name}\" not found")));
     };
     if service.is_null() {
         return Ok(service);
@@ -71,41 +86,61 @@ fn extend(
     if service.as_mapping().is_none() {
         return Err(Diagnostic::at(&service.span, format!("services.{name} must be a mapping"))
             .label(format!("this is {}", service.kind().described()))
-            .into());
+            .help(format!("write its attributes below, as `{name}: {{image: …}}`"))
+            .about(format!("services.{name}")));
     }
     let Some(reference) = service.get("extends").filter(|node| !node.is_null()).cloned() else {
-        return settled(loader, source, name, service);
+        return Ok(settled(loader, source, name, service));
     };
-    let (target, file) = parse_reference(&reference, name)?;
-    let here = (source.file.clone(), name.to_owned());
-    if chain.contains(&here) {
-        return Err(circular(chain, &here, &reference));
-    }
+    let about = |fault: Diagnostic| fault.about(format!("services.{name}.extends"));
+    let (target, file) = parse_reference(&reference, name).map_err(about)?;
     if chain.len() == MAX_CHAIN {
         let message = format!("services extend each other over more than {MAX_CHAIN} steps");
-        return Err(Diagnostic::at(&reference.span, message).into());
+        return Err(about(
+            Diagnostic::at(&reference.span, message)
+                .help("write the attributes that they share in one service, and extend that"),
+        ));
     }
-    chain.push(here);
+    chain.push((source.file.clone(), name.to_owned()));
     let foreign;
+    let mut before = loader.faults.len();
     let base_source = match file {
         Some(file) => {
-            foreign = open(loader, &join(&source.directory, &file), scope)?;
+            let opened = open(loader, &join(&source.directory, file.as_text().unwrap_or_default()), scope);
+            loader.faults.add_step(before, &reference.span, "extended");
+            foreign = opened.map_err(|fault| about(fault.asked_for_at(&file.span)))?;
             &foreign
         }
         None => source,
     };
-    if !base_source.services.contains(&target) {
-        return Err(not_found(name, &target, source, base_source, &reference).into());
+    let target_name = target.as_text().unwrap_or_default();
+    if !base_source.services.contains(target_name) {
+        return Err(about(not_found(loader, name, &target, source, base_source)));
     }
-    let mut base = extend(loader, &target, base_source, scope, chain)?;
+    let next = (base_source.file.clone(), target_name.to_owned());
+    if chain.contains(&next) {
+        return Err(about(circular(loader, chain, &next, &target)));
+    }
+    before = loader.faults.len();
+    let extended = extend(loader, target_name, base_source, scope, chain);
+    if base_source.foreign {
+        loader.faults.add_step(before, &reference.span, "extended");
+    }
+    let mut base = extended.map_err(|mut fault| {
+        if fault.span.as_ref().is_some_and(|span| span.source != reference.span.source) {
+            fault.add_step(&reference.span, "extended");
+        }
+        // The service that cannot be made, whosever fault it is.
+        about(fault)
+    })?;
     chain.pop();
-    let service = settled(loader, source, name, service)?;
+    let service = settled(loader, source, name, service);
     if base.is_null() {
         return Ok(service);
     }
     source.removals.apply_to_service(&mut base, name);
     let span = service.span.clone();
-    merge_service(&mut base, service, name)?;
+    merge_service(&mut base, service, name, &mut loader.faults);
     base.span = span;
     if let Some(mapping) = base.as_mapping_mut() {
         mapping.remove("extends");
@@ -114,55 +149,51 @@ fn extend(
 }
 
 /// A service of another file is spelled out before anything is laid over it.
-fn settled(
-    loader: &mut Loader<'_>,
-    source: &ServiceSource,
-    name: &str,
-    service: Node,
-) -> Result<Node, Diagnostics> {
-    if source.foreign { loader.settle_foreign(source, name, service) } else { Ok(service) }
+fn settled(loader: &mut Loader<'_>, source: &ServiceSource, name: &str, service: Node) -> Node {
+    if source.foreign { loader.settle_foreign(source, name, service) } else { service }
 }
 
 /// The service and the file that are named.
-fn parse_reference(reference: &Node, name: &str) -> Result<(String, Option<String>)> {
+fn parse_reference(reference: &Node, name: &str) -> Result<(Node, Option<Node>)> {
     let refused = |node: &Node, what: &str| {
         Diagnostic::at(&node.span, format!("services.{name}.extends{what}"))
+            .label(format!("this is {}", node.kind().described()))
             .help("write `extends: {service: NAME, file: PATH}`, or the name of a service of this file")
     };
     match &reference.value {
-        Value::Text(target) => Ok((target.clone(), None)),
+        Value::Text(_) => Ok((reference.clone(), None)),
         Value::Mapping(mapping) => {
-            let Some(target) = mapping.get("service").and_then(Node::as_text) else {
-                return Err(refused(reference, ".service is required"));
+            let Some(target) = mapping.get("service").filter(|target| target.as_text().is_some()) else {
+                return Err(refused(mapping.get("service").unwrap_or(reference), ".service is required"));
             };
-            let file = match mapping.get("file") {
-                None => None,
-                Some(node) if node.is_null() => None,
-                Some(node) => {
-                    Some(node.as_text().ok_or_else(|| refused(node, ".file must be a string"))?.to_owned())
-                }
-            };
-            Ok((target.to_owned(), file))
+            let file = mapping.get("file").filter(|node| !node.is_null());
+            if let Some(file) = file.filter(|file| file.as_text().is_none()) {
+                return Err(refused(file, ".file must be a string"));
+            }
+            Ok((target.clone(), file.cloned()))
         }
         _ => Err(refused(reference, " must be a string or a mapping")),
     }
 }
 
-fn open(loader: &mut Loader<'_>, path: &Path, scope: &Scope) -> Result<ServiceSource, Diagnostics> {
+fn open(loader: &mut Loader<'_>, path: &Path, scope: &Scope) -> Result<ServiceSource> {
     let mut services = Mapping::default();
     let mut removals = Removals::default();
     for mut document in loader.documents(path)? {
         if document.is_null() {
             continue;
         }
-        removals = loader.prepare(&mut document, scope)?;
-        for (name, entry) in
-            section(&mut document, "services", "services")?.map(std::mem::take).unwrap_or_default().entries
-        {
+        if !loader.spend_visits(document.size(), &document.span) {
+            break;
+        }
+        let Some(taken) = loader.prepare(&mut document, scope) else { continue };
+        removals = taken;
+        let found = section(&mut document, "services", &mut loader.faults).map(std::mem::take);
+        for (name, entry) in found.unwrap_or_default().entries {
             match services.get_mut(&name) {
                 Some(base) => {
                     removals.apply_to_service(base, &name);
-                    merge_service(base, entry.node, &name)?;
+                    merge_service(base, entry.node, &name, &mut loader.faults);
                 }
                 None => services.set(name, entry.node),
             }
@@ -173,24 +204,35 @@ fn open(loader: &mut Loader<'_>, path: &Path, scope: &Scope) -> Result<ServiceSo
 }
 
 fn not_found(
+    loader: &Loader<'_>,
     name: &str,
-    target: &str,
+    target: &Node,
     source: &ServiceSource,
     base: &ServiceSource,
-    reference: &Node,
 ) -> Diagnostic {
-    let place = if base.file == source.file { String::new() } else { format!(" in {}", base.file.display()) };
+    let shown = |file: &Path| loader.files.display(file).display().to_string();
+    let place = if base.file == source.file { String::new() } else { format!(" in {}", shown(&base.file)) };
+    let wanted = target.as_text().unwrap_or_default();
     let message = format!(
-        "cannot extend service \"{name}\" in {}: service \"{target}\" not found{place}",
-        source.file.display()
+        "cannot extend service \"{name}\" in {}: service \"{wanted}\" not found{place}",
+        shown(&source.file)
     );
-    let known: Vec<&str> = base.services.keys().collect();
-    Diagnostic::at(&reference.span, message).help(format!("services there: {}", known.join(", ")))
+    let fault = Diagnostic::at(&target.span, message);
+    let known: Vec<&str> = base.services.keys().filter(|key| *key != name || base.foreign).collect();
+    fault.help(nearest_or_all(wanted, known.into_iter()))
 }
 
-fn circular(chain: &[(PathBuf, String)], again: &(PathBuf, String), reference: &Node) -> Diagnostics {
-    let steps: Vec<String> =
-        chain.iter().chain([again]).map(|(file, name)| format!("{name} in {}", file.display())).collect();
+fn circular(
+    loader: &Loader<'_>,
+    chain: &[(PathBuf, String)],
+    again: &(PathBuf, String),
+    target: &Node,
+) -> Diagnostic {
+    let steps: Vec<String> = chain
+        .iter()
+        .chain([again])
+        .map(|(file, name)| format!("{name} in {}", loader.files.display(file).display()))
+        .collect();
     let message = format!("Circular reference: {}", steps.join(" extends "));
-    Diagnostic::at(&reference.span, message).help("let one of these services stand by itself").into()
+    Diagnostic::at(&target.span, message).help("let one of these services stand by itself")
 }

@@ -7,8 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::errors::{Diagnostic, Result};
 
-/// The largest file that is read. It is above the bound for YAML, as env files and label files
-/// may be generated, and small enough to hold a few at once.
+/// The largest file that is read: the bound for YAML, which env files and label files stay below by far,
+/// and small enough to hold a few at once.
 pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Where files come from. Paths are absolute and clean.
@@ -46,6 +46,18 @@ pub enum FileError {
     /// The view does not let it be read, or reading failed.
     #[error("{0}")]
     Unreadable(String),
+}
+
+impl FileError {
+    /// What to do about it.
+    pub fn way_out(&self) -> &'static str {
+        match self {
+            Self::Missing => "make it, or correct the path",
+            Self::NotAFile => "name a regular file: pipes, devices and directories are not read",
+            Self::TooLarge => "split it",
+            Self::Unreadable(_) => "make it readable for the user that runs the operator",
+        }
+    }
 }
 
 /// The file system of the host.
@@ -154,10 +166,18 @@ impl<'a> Recorder<'a> {
 
     /// Reads a file that has to be there; `what` says what for.
     pub(crate) fn require(&mut self, path: &Path, what: &str) -> Result<Vec<u8>> {
+        self.read(path).map_err(|error| self.refusal(path, what, &error))
+    }
+
+    /// The fault for a file that is not there or cannot be read. It is about the file; see
+    /// [`Diagnostic::asked_for_at`] for those that are named at a place.
+    pub(crate) fn refusal(&self, path: &Path, what: &str, error: &FileError) -> Diagnostic {
         let shown = self.display(path);
-        self.read(path).map_err(|error| {
-            Diagnostic::in_file(&shown, 0, format!("{what} not found: {}: {error}", shown.display()))
-        })
+        let message = match error {
+            FileError::Missing => format!("{what} not found: {}", shown.display()),
+            other => format!("{what} cannot be read: {}: {other}", shown.display()),
+        };
+        Diagnostic::in_file(&shown, message).help(error.way_out())
     }
 
     /// True when there is a regular file.

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use super::errors::{Diagnostic, Diagnostics, Result};
-use super::files::{join, parent};
-use super::loader::{Loader, Scope};
+use super::errors::{Diagnostic, Result};
+use super::files::{FileError, join, parent};
+use super::loader::{Loader, MAX_INCLUDE_DEPTH, Scope};
 use super::setup::read_variables;
 use super::yaml::{Node, Value};
 
@@ -18,111 +18,149 @@ const SECTIONS: [&str; 6] = ["services", "volumes", "networks", "secrets", "conf
 
 /// An entry of `include`.
 struct Entry {
-    paths: Vec<String>,
+    paths: Vec<Node>,
     directory: Option<String>,
-    env_files: Vec<String>,
+    env_files: Vec<Node>,
     node: Node,
 }
 
 /// Takes over what a document includes.
-pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, scope: &Scope) -> Result<(), Diagnostics> {
+pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, scope: &Scope) {
     let Some(include) = document.as_mapping_mut().and_then(|mapping| mapping.remove("include")) else {
-        return Ok(());
+        return;
     };
-    for entry in parse(&include)? {
+    if include.is_null() {
+        return;
+    }
+    let Some(items) = include.as_sequence() else {
+        loader.take_in(Err::<(), _>(refused(&include, "must be a list")));
+        return;
+    };
+    for item in items {
+        let entry = parse(item);
+        let Some(entry) = loader.take_in(entry) else { continue };
         if entry.paths.is_empty() {
             // The reference takes it for an include of nothing.
             loader.warnings.push(format!("{}: an entry of `include` has no `path`", entry.node.span));
             continue;
         }
-        if let Some(imported) = load(loader, &entry, scope)? {
-            import(document, imported)?;
+        let before = loader.faults.len();
+        let imported = load(loader, &entry, scope);
+        let place = entry.paths.first().unwrap_or(&entry.node);
+        loader.faults.add_step(before, &place.span, "included");
+        let imported = imported.map_err(|fault| fault.about("include"));
+        if let Some(imported) = loader.take_in(imported).flatten() {
+            import(loader, document, imported);
         }
     }
-    Ok(())
 }
 
-fn parse(include: &Node) -> Result<Vec<Entry>> {
-    let refused = |node: &Node, what: &str| {
-        Diagnostic::at(&node.span, format!("include {what}"))
-            .help("write a list of paths, or of mappings with `path`, `env_file` and `project_directory`")
-    };
-    let texts = |node: Option<&Node>| -> Result<Vec<String>> {
-        let Some(node) = node.filter(|node| !node.is_null()) else { return Ok(Vec::new()) };
-        let items = node.as_sequence().unwrap_or(std::slice::from_ref(node));
-        let text = |item: &Node| {
-            item.as_text().map(ToOwned::to_owned).ok_or_else(|| refused(item, "must be strings"))
-        };
-        items.iter().map(text).collect()
-    };
-    if include.is_null() {
-        return Ok(Vec::new());
+fn refused(node: &Node, what: &str) -> Diagnostic {
+    Diagnostic::at(&node.span, format!("include {what}"))
+        .label(format!("this is {}", node.kind().described()))
+        .help("write a list of paths, or of mappings with `path`, `env_file` and `project_directory`")
+}
+
+/// A text or a list of them.
+fn texts(node: Option<&Node>) -> Result<Vec<Node>> {
+    let Some(node) = node.filter(|node| !node.is_null()) else { return Ok(Vec::new()) };
+    let items = node.as_sequence().unwrap_or(std::slice::from_ref(node));
+    match items.iter().find(|item| item.as_text().is_none()) {
+        Some(other) => Err(refused(other, "must be strings")),
+        None => Ok(items.to_vec()),
     }
-    let items = include.as_sequence().ok_or_else(|| refused(include, "must be a list"))?;
-    items
-        .iter()
-        .map(|item| match &item.value {
-            Value::Text(path) => Ok(Entry {
-                paths: vec![path.clone()],
-                directory: None,
-                env_files: Vec::new(),
-                node: item.clone(),
-            }),
-            Value::Mapping(mapping) => Ok(Entry {
+}
+
+fn parse(item: &Node) -> Result<Entry> {
+    match &item.value {
+        Value::Text(_) => Ok(Entry {
+            paths: vec![item.clone()],
+            directory: None,
+            env_files: Vec::new(),
+            node: item.clone(),
+        }),
+        Value::Mapping(mapping) => {
+            let directory = texts(mapping.get("project_directory"))?;
+            let directory = directory.iter().filter_map(Node::as_text).find(|path| !path.is_empty());
+            Ok(Entry {
                 paths: texts(mapping.get("path"))?,
-                directory: texts(mapping.get("project_directory"))?.into_iter().find(|path| !path.is_empty()),
+                directory: directory.map(ToOwned::to_owned),
                 env_files: texts(mapping.get("env_file"))?,
                 node: item.clone(),
-            }),
-            _ => Err(refused(item, "entries must be strings or mappings")),
-        })
-        .collect()
+            })
+        }
+        _ => Err(refused(item, "entries must be strings or mappings")),
+    }
 }
 
-fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<Node>, Diagnostics> {
-    let paths: Vec<PathBuf> = entry.paths.iter().map(|path| join(&scope.directory, path)).collect();
-    for path in &paths {
-        if scope.chain.contains(path) {
-            let steps: Vec<String> =
-                scope.chain.iter().chain([path]).map(|file| file.display().to_string()).collect();
+/// Where the files of an entry are.
+fn find(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for node in &entry.paths {
+        let path = join(&scope.directory, node.as_text().unwrap_or_default());
+        if scope.chain.contains(&path) {
+            let shown = |path: &PathBuf| loader.files.display(path).display().to_string();
+            let steps: Vec<String> = scope.chain.iter().chain([&path]).map(shown).collect();
             let message = format!("include cycle detected: {}", steps.join(" includes "));
-            return Err(Diagnostic::at(&entry.node.span, message).into());
+            return Err(Diagnostic::at(&node.span, message)
+                .help("remove one of these includes, or move what they share to a file of its own"));
         }
-        if !loader.files.is_file(path) {
-            let message = format!("included file not found: {}", path.display());
-            return Err(Diagnostic::at(&entry.node.span, message)
-                .help("only local files can be included")
-                .into());
+        if scope.chain.len() > MAX_INCLUDE_DEPTH {
+            let message = format!("files include each other over more than {MAX_INCLUDE_DEPTH} steps");
+            return Err(Diagnostic::at(&node.span, message).help("include the files from one place"));
         }
+        if !loader.files.is_file(&path) {
+            let error = loader.files.read(&path).err().unwrap_or(FileError::Missing);
+            let fault = loader.files.refusal(&path, "included file", &error).asked_for_at(&node.span);
+            let is_missing = error == FileError::Missing;
+            return Err(if is_missing {
+                fault.help("correct the path; only local files can be included")
+            } else {
+                fault
+            });
+        }
+        found.push(path);
     }
+    Ok(found)
+}
+
+fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<Node>> {
+    let paths = find(loader, entry, scope)?;
     let directory = match (&entry.directory, paths.first()) {
         (Some(directory), _) => join(&scope.directory, directory),
         (None, Some(first)) => parent(first),
         (None, None) => scope.directory.clone(),
     };
     let usual = directory.join(".env");
-    let env_files: Vec<PathBuf> = if !entry.env_files.is_empty() {
-        entry
-            .env_files
-            .iter()
-            .filter(|path| *path != "/dev/null")
-            .map(|path| join(&scope.directory, path))
+    let env_files: Vec<(PathBuf, &Node)> = if !entry.env_files.is_empty() {
+        let given = entry.env_files.iter().map(|node| (node.as_text().unwrap_or_default(), node));
+        given
+            .filter(|(path, _)| *path != "/dev/null")
+            .map(|(path, node)| (join(&scope.directory, path), node))
             .collect()
     } else if loader.files.is_file(&usual) {
-        vec![usual]
+        vec![(usual, &entry.node)]
     } else {
         Vec::new()
     };
-    let found = read_variables(&env_files, &scope.environment, &mut loader.files, &mut loader.interpolator)
-        .map_err(|fault| fault.or_at(&entry.node.span))?;
     let mut environment = scope.environment.clone();
+    let paths_of_env_files: Vec<PathBuf> = env_files.iter().map(|(path, _)| path.clone()).collect();
+    let found =
+        read_variables(&paths_of_env_files, &scope.environment, &mut loader.files, &mut loader.interpolator)
+            .map_err(|mut found| {
+                // Told as one: without its variables, the file makes no sense.
+                let place = env_files.first().map_or(&entry.node, |(_, node)| node);
+                let first = found.faults.remove(0).asked_for_at(&place.span);
+                loader.faults.extend(found.faults);
+                first
+            })?;
     for (name, value) in found {
         environment.entry(name).or_insert(value);
     }
     // A project directory that is not there stands for the one it would be in, to the reference.
     let directory = if loader.files.is_dir(&directory) { directory } else { parent(&directory) };
     let inner = Scope { directory, environment, chain: scope.chain.clone() };
-    let mut tree = loader.load_tree(&paths, &inner)?;
+    let mut tree = loader.load_tree(&paths, &inner);
     if let Some(tree) = &mut tree {
         keep_values(tree, &inner, scope);
     }
@@ -147,12 +185,12 @@ fn keep_values(tree: &mut Node, inner: &Scope, outer: &Scope) {
 }
 
 /// Adds resources to a document; what is there already has to be the same.
-fn import(document: &mut Node, mut imported: Node) -> Result<()> {
+fn import(loader: &mut Loader<'_>, document: &mut Node, mut imported: Node) {
     for section in SECTIONS {
         let Some(source) = imported.get_mut(section) else { continue };
         let span = source.span.clone();
         let Value::Mapping(theirs) = std::mem::replace(&mut source.value, Value::Null) else { continue };
-        let Some(target) = document.as_mapping_mut() else { return Ok(()) };
+        let Some(target) = document.as_mapping_mut() else { return };
         if !target.contains(section) {
             target.set(section, Node::mapping(&span));
         }
@@ -160,11 +198,15 @@ fn import(document: &mut Node, mut imported: Node) -> Result<()> {
         for (name, entry) in theirs.entries {
             match ours.entries.get(&name) {
                 Some(existing) if existing.node != entry.node => {
-                    let message = format!("{section}.{name} conflicts with imported resource");
-                    return Err(Diagnostic::at(&existing.key_span, message)
-                        .label("defined here")
-                        .second(&entry.key_span, "and in the included file")
-                        .help("rename one of the two, or amend the included one in an override file"));
+                    let path = format!("{section}.{name}");
+                    let message = format!("{path} conflicts with imported resource");
+                    loader.faults.push(
+                        Diagnostic::at(&existing.key_span, message)
+                            .label("defined here")
+                            .second(&entry.key_span, "and in the included file")
+                            .help("rename one of the two, or amend the included one in an override file")
+                            .about(path),
+                    );
                 }
                 Some(_) => {}
                 None => {
@@ -173,5 +215,4 @@ fn import(document: &mut Node, mut imported: Node) -> Result<()> {
             }
         }
     }
-    Ok(())
 }

@@ -3,7 +3,11 @@
 //! `$$` is a dollar. Defaults are evaluated even where they are not needed, as the reference does:
 //! `${A:-${B:?x}}` fails without `B`.
 
-use super::errors::{Diagnostic, Result};
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::at::At;
+use super::errors::{Diagnostic, Faults};
 use super::yaml::{Node, Value};
 
 /// The most text that the variables of a project may expand to. Variables in env files can double
@@ -16,9 +20,19 @@ const MAX_NESTING: usize = 32;
 /// Where variables come from.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Why a text was not expanded, and where in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct TemplateError {
+    /// Why.
+    pub(crate) reason: Reason,
+    /// The bytes of the text that are at fault.
+    pub(crate) part: Range<usize>,
+}
+
 /// Why a text was not expanded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TemplateError {
+pub(crate) enum Reason {
     /// A dollar is followed by braces that hold no variable.
     #[error("invalid interpolation format")]
     Invalid,
@@ -33,13 +47,17 @@ pub(crate) enum TemplateError {
     /// The result is too large.
     #[error("variables expand to more than {MAX_EXPANDED_BYTES} bytes")]
     TooLarge,
+    /// Defaults are within defaults, again and again.
+    #[error("defaults are nested more than {MAX_NESTING} levels deep")]
+    TooDeep,
 }
 
 /// Expands texts and remembers which variables were not set.
 #[derive(Debug, Default)]
 pub(crate) struct Interpolator {
-    /// A warning for each use of a variable that is not set.
+    /// A warning for each variable that is not set.
     pub(crate) warnings: Vec<String>,
+    unset: BTreeSet<String>,
     expanded: usize,
 }
 
@@ -54,8 +72,8 @@ enum Operator {
 /// What is between the braces.
 struct Braced<'t> {
     name: &'t str,
-    /// The operator, whether an empty value counts as missing, and the text after it.
-    rest: Option<(Operator, bool, &'t str)>,
+    /// The operator, whether an empty value counts as missing, and where the text after it is.
+    rest: Option<(Operator, bool, Range<usize>)>,
     /// Where the text goes on.
     end: usize,
 }
@@ -63,45 +81,61 @@ struct Braced<'t> {
 impl Interpolator {
     /// Expands the variables of a text.
     pub(crate) fn expand(&mut self, text: &str, lookup: Lookup<'_>) -> Result<String, TemplateError> {
-        self.expand_nested(text, lookup, 0)
+        self.expand_nested(text, 0..text.len(), lookup, 0)
     }
 
-    /// Expands all texts of a tree; keys stay as they are.
-    pub(crate) fn expand_tree(&mut self, node: &mut Node, lookup: Lookup<'_>, path: &str) -> Result<()> {
+    /// Expands all texts of a tree; keys stay as they are. A text that cannot be expanded stays as well.
+    pub(crate) fn expand_tree(
+        &mut self,
+        node: &mut Node,
+        lookup: Lookup<'_>,
+        path: &At<'_>,
+        faults: &mut Faults,
+    ) {
         match &mut node.value {
-            Value::Text(text) if text.contains('$') => {
-                let expanded =
-                    self.expand(text, lookup).map_err(|error| fault(&error, path).or_at(&node.span))?;
-                node.spelling = Some(text.as_str().into());
-                node.value = Value::Text(expanded);
-            }
+            Value::Text(text) if text.contains('$') && !faults.is_full() => match self.expand(text, lookup) {
+                Ok(expanded) => {
+                    node.spelling = Some(text.as_str().into());
+                    node.value = Value::Text(expanded);
+                }
+                Err(error) => {
+                    let path = path.to_string();
+                    let place = node.span.part(text, error.part.clone());
+                    faults.push(fault(&error, &path).or_at(&place).about(path));
+                }
+            },
             Value::Sequence(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    self.expand_tree(item, lookup, &format!("{path}.{index}"))?;
+                    self.expand_tree(item, lookup, &path.index(index), faults);
                 }
             }
             Value::Mapping(mapping) => {
-                for (key, value) in mapping.iter_mut() {
-                    let inner = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-                    self.expand_tree(value, lookup, &inner)?;
+                for (key, entry) in &mut mapping.entries {
+                    self.expand_tree(&mut entry.node, lookup, &path.key(key), faults);
                 }
             }
             _ => {}
         }
-        Ok(())
     }
 
+    /// Expands a part of a text.
     fn expand_nested(
         &mut self,
         text: &str,
+        part: Range<usize>,
         lookup: Lookup<'_>,
         level: usize,
     ) -> Result<String, TemplateError> {
+        let at_fault = |reason: Reason, part: Range<usize>| TemplateError { reason, part };
         if level > MAX_NESTING {
-            return Err(TemplateError::Invalid);
+            return Err(at_fault(Reason::TooDeep, part));
         }
+        // Everything is looked for within the part and nowhere behind it.
+        let (start, text) = (part.start, &text[..part.end]);
         let mut result = String::new();
-        let mut at = 0;
+        let mut at = start;
+        // The line that was looked at last, and its last closing brace.
+        let (mut line_end, mut last_brace) = (start, None);
         while let Some(offset) = text[at..].find('$') {
             let dollar = at + offset;
             result.push_str(&text[at..dollar]);
@@ -110,8 +144,13 @@ impl Interpolator {
                 result.push('$');
                 at = dollar + 2;
             } else if after.starts_with('{') {
-                let braced = parse_braced(text, dollar).ok_or(TemplateError::Invalid)?;
-                self.substitute(&braced, lookup, level, &mut result)?;
+                if line_end <= dollar {
+                    line_end = text[dollar..].find('\n').map_or(text.len(), |at| dollar + at);
+                    last_brace = text[dollar..line_end].rfind('}').map(|at| dollar + at);
+                }
+                let braced = parse_braced(text, dollar, last_brace)
+                    .ok_or_else(|| at_fault(Reason::Invalid, unreadable(text, dollar, line_end)))?;
+                self.substitute(text, dollar, &braced, lookup, level, &mut result)?;
                 at = braced.end;
             } else {
                 let name = name_at(after);
@@ -122,61 +161,79 @@ impl Interpolator {
                 }
                 at = dollar + 1 + name.len();
             }
-            self.bound(&result)?;
+            self.bound(&result).map_err(|reason| at_fault(reason, dollar..at))?;
         }
         result.push_str(&text[at..]);
         self.expanded += result.len();
-        self.bound("")?;
+        self.bound("").map_err(|reason| at_fault(reason, part))?;
         Ok(result)
     }
 
-    fn bound(&self, pending: &str) -> Result<(), TemplateError> {
-        if self.expanded + pending.len() > MAX_EXPANDED_BYTES { Err(TemplateError::TooLarge) } else { Ok(()) }
+    fn bound(&self, pending: &str) -> Result<(), Reason> {
+        if self.expanded + pending.len() > MAX_EXPANDED_BYTES { Err(Reason::TooLarge) } else { Ok(()) }
     }
 
     fn value(&mut self, name: &str, lookup: Lookup<'_>) -> String {
         lookup(name).unwrap_or_else(|| {
-            self.warnings.push(format!("The \"{name}\" variable is not set. Defaulting to a blank string."));
+            if self.unset.insert(name.to_owned()) {
+                self.warnings
+                    .push(format!("The \"{name}\" variable is not set. Defaulting to a blank string."));
+            }
             String::new()
         })
     }
 
     fn substitute(
         &mut self,
+        text: &str,
+        dollar: usize,
         braced: &Braced<'_>,
         lookup: Lookup<'_>,
         level: usize,
         result: &mut String,
     ) -> Result<(), TemplateError> {
-        let Some((operator, empty_is_missing, rest)) = braced.rest else {
+        let Some((operator, empty_is_missing, rest)) = &braced.rest else {
             result.push_str(&self.value(braced.name, lookup));
             return Ok(());
         };
-        let rest = self.expand_nested(rest, lookup, level + 1)?;
-        let value = lookup(braced.name).filter(|value| !(empty_is_missing && value.is_empty()));
+        let rest = self.expand_nested(text, rest.clone(), lookup, level + 1)?;
+        let value = lookup(braced.name).filter(|value| !(*empty_is_missing && value.is_empty()));
         match (operator, value) {
             (Operator::Default | Operator::Required, Some(value)) => result.push_str(&value),
             (Operator::Default, None) | (Operator::Alternative, Some(_)) => result.push_str(&rest),
             (Operator::Alternative, None) => {}
             (Operator::Required, None) => {
-                return Err(TemplateError::Missing { name: braced.name.to_owned(), reason: rest });
+                let reason = Reason::Missing { name: braced.name.to_owned(), reason: rest };
+                return Err(TemplateError { reason, part: dollar..braced.end });
             }
         }
         Ok(())
     }
 }
 
+/// The part of a text that begins like a variable and is none: to its brace, or to the end of the word.
+fn unreadable(text: &str, dollar: usize, line_end: usize) -> Range<usize> {
+    let rest = &text[dollar..line_end];
+    let end = rest.find('}').map(|at| at + 1).or_else(|| rest.find(char::is_whitespace));
+    dollar..end.map_or(line_end, |at| dollar + at)
+}
+
 /// The fault for an error at a path.
 fn fault(error: &TemplateError, path: &str) -> Diagnostic {
-    match error {
-        TemplateError::Invalid => Diagnostic::new(format!("invalid interpolation format for {path}"))
+    let reason = &error.reason;
+    match reason {
+        Reason::Invalid => Diagnostic::new(format!("invalid interpolation format for {path}"))
             .label("not a variable")
-            .help("a variable is written as ${NAME}; a dollar of the text itself as $$"),
-        TemplateError::Missing { name, .. } => {
-            Diagnostic::new(format!("error while interpolating {path}: {error}"))
+            .help("a variable is written as ${NAME} or ${NAME:-default}; a dollar of the text itself as $$"),
+        Reason::Missing { name, .. } => {
+            Diagnostic::new(format!("error while interpolating {path}: {reason}"))
+                .label("has to be set")
                 .help(format!("set it in the environment or in the .env file: {name}"))
         }
-        TemplateError::TooLarge => Diagnostic::new(format!("error while interpolating {path}: {error}")),
+        Reason::TooLarge => Diagnostic::new(format!("error while interpolating {path}: {reason}"))
+            .help("look for variables that repeat each other, as A=$B$B"),
+        Reason::TooDeep => Diagnostic::new(format!("error while interpolating {path}: {reason}"))
+            .help("set the inner ones in the .env file"),
     }
 }
 
@@ -190,8 +247,9 @@ fn name_at(text: &str) -> &str {
     &text[..end]
 }
 
-/// Reads `${…}` at a dollar.
-fn parse_braced(text: &str, dollar: usize) -> Option<Braced<'_>> {
+/// Reads `${…}` at a dollar. The braces have to end on the line they begin on, of which the last closing
+/// one is known.
+fn parse_braced(text: &str, dollar: usize, last_brace: Option<usize>) -> Option<Braced<'_>> {
     let inner = dollar + 2;
     let name = name_at(text.get(inner..)?);
     if name.is_empty() {
@@ -210,12 +268,10 @@ fn parse_braced(text: &str, dollar: usize) -> Option<Braced<'_>> {
         b'?' => Operator::Required,
         _ => return None,
     };
-    // The braces have to end on the line they begin on.
-    let line_end = text[operator_at..].find('\n').map_or(text.len(), |at| operator_at + at);
-    let last = operator_at + text[operator_at..line_end].rfind('}')?;
+    let last = last_brace.filter(|last| *last >= operator_at)?;
     let close = closing_brace(&text[dollar..=last]).map_or(last, |at| dollar + at);
-    let rest = text.get(operator_at + 1..close)?;
-    Some(Braced { name, rest: Some((operator, empty_is_missing, rest)), end: close + 1 })
+    text.get(operator_at + 1..close)?;
+    Some(Braced { name, rest: Some((operator, empty_is_missing, operator_at + 1..close)), end: close + 1 })
 }
 
 /// Where the first brace is closed again. What follows an opening brace is skipped, as the
@@ -247,13 +303,13 @@ fn closing_brace(text: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn expand(text: &str) -> Result<String, TemplateError> {
+    fn expand(text: &str) -> Result<String, Reason> {
         let lookup = |name: &str| match name {
             "A" => Some("va".to_owned()),
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        Interpolator::default().expand(text, &lookup)
+        Interpolator::default().expand(text, &lookup).map_err(|error| error.reason)
     }
 
     #[test]
@@ -279,7 +335,7 @@ mod tests {
     #[test]
     fn what_is_no_variable_is_refused() {
         for text in ["${", "${}", "${A", "${1}", "${A!}", "${ A}", "${A:}", "${NO:-a\nb}", "${NO:-${}}"] {
-            assert_eq!(expand(text), Err(TemplateError::Invalid), "{text}");
+            assert_eq!(expand(text), Err(Reason::Invalid), "{text}");
         }
     }
 
@@ -294,7 +350,21 @@ mod tests {
         let large = "x".repeat(1024 * 1024);
         let text = "$A".repeat(20);
         let result = Interpolator::default().expand(&text, &|_| Some(large.clone()));
-        assert_eq!(result, Err(TemplateError::TooLarge));
-        assert!(expand(&format!("{}{}", "${NO:-".repeat(5_000), "}".repeat(5_000))).is_err());
+        assert_eq!(result.unwrap_err().reason, Reason::TooLarge);
+        let nested = format!("{}{}", "${NO:-".repeat(5_000), "}".repeat(5_000));
+        assert_eq!(expand(&nested), Err(Reason::TooDeep));
+    }
+
+    #[test]
+    fn an_error_knows_which_part_of_the_text_it_is_about() {
+        for (text, part) in [
+            ("x:${NO:?why} y", "${NO:?why}"),
+            ("${A}${NO:-${NO?}}", "${NO?}"),
+            ("a ${A!b} c", "${A!b}"),
+            ("a ${A b", "${A"),
+        ] {
+            let error = Interpolator::default().expand(text, &|name| (name == "A").then(String::new));
+            assert_eq!(&text[error.unwrap_err().part], part, "{text}");
+        }
     }
 }

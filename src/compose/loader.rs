@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::at::At;
 use super::defaults::set_defaults;
-use super::errors::{Diagnostic, Diagnostics, Result};
+use super::errors::{Diagnostic, Faults, Result};
 use super::extends::{self, ServiceSource};
 use super::files::Recorder;
 use super::include;
@@ -22,6 +23,17 @@ use super::yaml::{self, Kind, Node, Span, Value};
 /// The most files that are loaded for a project, each use counted. Files that include two others
 /// each would make a million of twenty.
 pub const MAX_LOADS: usize = 2_000;
+
+/// The deepest chain of files that include each other. Each step takes stack; real ones have two or three.
+pub const MAX_INCLUDE_DEPTH: usize = 64;
+
+/// The most values that are gone through for a project: those of the tree again for each document that is
+/// laid over it. A thousand files over one of five thousand services would take minutes.
+pub const MAX_VISITS: usize = 1_000_000;
+
+/// The most bytes of env and label files that are read for the services of a project, each use counted:
+/// thousands of services may share one file.
+pub const MAX_SERVICE_FILE_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the files of one place share.
 #[derive(Clone, Debug)]
@@ -42,10 +54,16 @@ pub(crate) struct Loader<'a> {
     pub(crate) interpolator: Interpolator,
     /// What is dubious.
     pub(crate) warnings: Vec<String>,
+    /// What is wrong.
+    pub(crate) faults: Faults,
+    /// True when a file or a part of one could not be taken in: what nobody defines may be in there.
+    pub(crate) incomplete: bool,
     /// What `~` stands for.
     pub(crate) home: Option<String>,
     parsed: HashMap<PathBuf, Vec<Node>>,
     loads: usize,
+    visits: usize,
+    service_file_bytes: usize,
 }
 
 impl<'a> Loader<'a> {
@@ -55,122 +73,178 @@ impl<'a> Loader<'a> {
             files,
             interpolator: Interpolator::default(),
             warnings: Vec::new(),
+            faults: Faults::default(),
+            incomplete: false,
             home,
             parsed: HashMap::new(),
             loads: 0,
+            visits: 0,
+            service_file_bytes: 0,
         }
     }
 
-    /// The documents of a file, as written. Each file is read once.
+    /// The documents of a file, as written. Each file is read once; its own faults are gathered then. The
+    /// error is that there is no such file, or that there were too many.
     pub(crate) fn documents(&mut self, path: &Path) -> Result<Vec<Node>> {
         self.loads += 1;
+        if self.loads > MAX_LOADS + 1 {
+            // Told already.
+            return Ok(Vec::new());
+        }
         if self.loads > MAX_LOADS {
-            return Err(Diagnostic::in_file(path, 0, format!("more than {MAX_LOADS} files are loaded"))
+            let message = format!("more than {MAX_LOADS} files are loaded");
+            return Err(Diagnostic::in_file(&self.files.display(path), message)
                 .help("files that include or extend each other are loaded again and again"));
         }
         if let Some(documents) = self.parsed.get(path) {
             return Ok(documents.clone());
         }
         let bytes = self.files.require(path, "Compose file")?;
-        let documents = yaml::parse(&self.files.display(path), &bytes)?;
+        let parsed = yaml::read(&self.files.display(path), &bytes);
+        self.faults.extend(parsed.faults);
+        self.incomplete |= !parsed.complete;
+        let documents = if parsed.complete { parsed.documents } else { Vec::new() };
         self.parsed.insert(path.to_owned(), documents.clone());
         Ok(documents)
     }
 
     /// One tree from files laid over each other, with default values and absolute paths; none when
     /// there is nothing in the files.
-    pub(crate) fn load_tree(
-        &mut self,
-        paths: &[PathBuf],
-        scope: &Scope,
-    ) -> Result<Option<Node>, Diagnostics> {
+    pub(crate) fn load_tree(&mut self, paths: &[PathBuf], scope: &Scope) -> Option<Node> {
         let mut tree: Option<Node> = None;
         for path in paths {
+            if self.visits > MAX_VISITS {
+                return None;
+            }
             let mut scope = scope.clone();
             scope.chain.push(path.clone());
-            for document in self.documents(path)? {
-                self.lay_over(&mut tree, document, path, &scope)?;
+            let documents = self.documents(path);
+            for document in self.take_in(documents).into_iter().flatten() {
+                if self.faults.is_full() {
+                    return tree;
+                }
+                self.lay_over(&mut tree, document, path, &scope);
             }
         }
-        let Some(mut tree) = tree else { return Ok(None) };
+        let mut tree = tree?;
+        self.faults.next_stage();
         set_defaults(&mut tree);
-        validate(&tree)?;
+        validate(&tree, &mut self.faults);
         let home = self.home.clone();
-        paths::resolve(&mut tree, Base { directory: &scope.directory, home: home.as_deref() })?;
-        Ok(Some(tree))
+        paths::resolve(
+            &mut tree,
+            Base { directory: &scope.directory, home: home.as_deref() },
+            &mut self.faults,
+        );
+        Some(tree)
     }
 
-    fn lay_over(
-        &mut self,
-        tree: &mut Option<Node>,
-        mut document: Node,
-        path: &Path,
-        scope: &Scope,
-    ) -> Result<(), Diagnostics> {
-        let removals = self.prepare(&mut document, scope)?;
-        extends::apply(self, &mut document, path, scope, &removals)?;
+    /// The value of a step without which something is missing.
+    pub(crate) fn take_in<T>(&mut self, result: Result<T>) -> Option<T> {
+        self.incomplete |= result.is_err();
+        self.faults.keep(result)
+    }
+
+    fn lay_over(&mut self, tree: &mut Option<Node>, mut document: Node, path: &Path, scope: &Scope) {
+        if self.visits > MAX_VISITS {
+            return;
+        }
+        let visits = document.size() + tree.as_ref().map_or(0, Node::size);
+        if !self.spend_visits(visits, &document.span) {
+            return;
+        }
+        let Some(removals) = self.prepare(&mut document, scope) else { return };
+        self.faults.next_stage();
+        extends::apply(self, &mut document, path, scope, &removals);
         if let Some(tree) = tree {
             removals.apply(tree);
         }
-        include::apply(self, &mut document, scope)?;
+        include::apply(self, &mut document, scope);
         match tree {
-            Some(tree) => merge(tree, document)?,
+            Some(tree) => merge(tree, document, &mut self.faults),
             None => *tree = Some(document),
         }
         if let Some(tree) = tree {
-            self.settle(tree, path)?;
+            self.settle(tree, path);
         }
-        Ok(())
     }
 
     /// What is done to a document by itself: keys, tags and variables.
-    pub(crate) fn prepare(&mut self, document: &mut Node, scope: &Scope) -> Result<Removals> {
+    pub(crate) fn prepare(&mut self, document: &mut Node, scope: &Scope) -> Option<Removals> {
         if document.as_mapping().is_none() {
-            return Err(Diagnostic::at(&document.span, "top-level object must be a mapping")
-                .label(format!("this is {}", document.kind().described())));
+            let fault = Diagnostic::at(&document.span, "top-level object must be a mapping")
+                .label(format!("this is {}", document.kind().described()))
+                .help("a Compose file begins with `services:`");
+            self.take_in(Err::<(), _>(fault));
+            return None;
         }
         let removals = Removals::take(document);
-        check_keys(document, "")?;
+        check_keys(document, &At::ROOT, &mut self.faults);
         let environment = &scope.environment;
-        self.interpolator.expand_tree(document, &|name| environment.get(name).cloned(), "")?;
-        Ok(removals)
+        let lookup = |name: &str| environment.get(name).cloned();
+        self.interpolator.expand_tree(document, &lookup, &At::ROOT, &mut self.faults);
+        Some(removals)
     }
 
-    /// What is done to the tree after a document was laid over it.
-    pub(crate) fn settle(&mut self, tree: &mut Node, path: &Path) -> Result<(), Diagnostics> {
+    /// What is done to the tree after a document was laid over it. What is wrong is taken out.
+    pub(crate) fn settle(&mut self, tree: &mut Node, path: &Path) {
+        self.faults.next_stage();
         unicity::enforce(tree);
-        let mut report = Report::default();
-        check(tree, &Shape::Object(&PROJECT), "", &mut report);
+        let mut report = Report::new(&mut self.faults);
+        check(tree, &Shape::Object(&PROJECT), &At::ROOT, &mut report);
+        self.incomplete |= report.lost_section;
         self.warnings.append(&mut report.warnings);
-        if !report.faults.is_empty() {
-            return Err(Diagnostics { faults: report.faults });
-        }
         if tree.as_mapping_mut().is_some_and(|mapping| mapping.remove("version").is_some()) {
             self.warnings.push(format!(
                 "{}: the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion",
                 self.files.display(path).display()
             ));
         }
-        canonical(tree)?;
+        self.faults.next_stage();
+        canonical(tree, &mut self.faults);
         unicity::enforce(tree);
-        Ok(())
     }
 
     /// Makes a service of another file like those of this tree: checked, spelled out and with
     /// absolute paths.
-    pub(crate) fn settle_foreign(
-        &mut self,
-        source: &ServiceSource,
-        name: &str,
-        service: Node,
-    ) -> Result<Node, Diagnostics> {
+    pub(crate) fn settle_foreign(&mut self, source: &ServiceSource, name: &str, service: Node) -> Node {
         let span = service.span.clone();
+        if !self.spend_visits(service.size(), &span) {
+            return Node::derived(Value::Null, &span);
+        }
         let mut tree = wrap(name, service, &span);
-        self.settle(&mut tree, &source.file)?;
+        self.settle(&mut tree, &source.file);
         let home = self.home.clone();
-        paths::resolve(&mut tree, Base { directory: &source.directory, home: home.as_deref() })?;
+        let base = Base { directory: &source.directory, home: home.as_deref() };
+        paths::resolve(&mut tree, base, &mut self.faults);
         let service = tree.get_mut("services").and_then(|services| services.get_mut(name));
-        Ok(service.map_or_else(|| Node::derived(Value::Null, &span), |service| service.clone()))
+        service.map_or_else(|| Node::derived(Value::Null, &span), |service| service.clone())
+    }
+
+    /// False, with a fault, when more values are gone through than are allowed.
+    pub(crate) fn spend_visits(&mut self, visits: usize, place: &Span) -> bool {
+        let before = self.visits;
+        self.visits = before.saturating_add(visits);
+        if self.visits > MAX_VISITS && before <= MAX_VISITS {
+            let message = format!("the files of the project make for more than {MAX_VISITS} values");
+            let fault = Diagnostic::at(place, message)
+                .help("large files that are laid over each other or included many times: merge them, or split the project");
+            self.take_in(Err::<(), _>(fault));
+        }
+        self.visits <= MAX_VISITS
+    }
+
+    /// False, with a fault, when more is read from files of services than is allowed.
+    pub(crate) fn spend_bytes(&mut self, bytes: usize, place: Option<&Span>) -> bool {
+        let before = self.service_file_bytes;
+        self.service_file_bytes = before.saturating_add(bytes);
+        if self.service_file_bytes > MAX_SERVICE_FILE_BYTES && before <= MAX_SERVICE_FILE_BYTES {
+            let message =
+                format!("the services read more than {MAX_SERVICE_FILE_BYTES} bytes of env and label files");
+            let fault = Diagnostic::new(message).help("give each service only the variables that it uses");
+            self.faults.push(place.map_or(fault.clone(), |place| fault.or_at(place)));
+        }
+        self.service_file_bytes <= MAX_SERVICE_FILE_BYTES
     }
 }
 
@@ -187,43 +261,44 @@ fn wrap(name: &str, service: Node, span: &Span) -> Node {
     tree
 }
 
-/// Keys have to be texts, everywhere.
-fn check_keys(node: &Node, path: &str) -> Result<()> {
-    match &node.value {
-        Value::Mapping(mapping) => {
-            for (key, entry) in &mapping.entries {
-                if !entry.text_key {
-                    let message = format!(
-                        "non-string key in {}: {key}",
-                        if path.is_empty() { "the file" } else { path }
-                    );
-                    return Err(
-                        Diagnostic::at(&entry.key_span, message).help(format!("put it in quotes: \"{key}\""))
-                    );
-                }
-                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                check_keys(&entry.node, &inner)?;
+/// Keys have to be texts, everywhere. The others are taken out.
+fn check_keys(node: &mut Node, path: &At<'_>, faults: &mut Faults) {
+    match &mut node.value {
+        Value::Mapping(mapping) => mapping.entries.retain(|key, entry| {
+            if !entry.text_key {
+                let place = if path.is_root() { "the file".to_owned() } else { path.to_string() };
+                let fault = Diagnostic::at(&entry.key_span, format!("non-string key in {place}: {key}"));
+                faults.push(fault.help(format!("put it in quotes: \"{key}\"")).about(place));
+                return false;
             }
-            Ok(())
+            check_keys(&mut entry.node, &path.key(key), faults);
+            true
+        }),
+        Value::Sequence(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                check_keys(item, &path.index(index), faults);
+            }
         }
-        Value::Sequence(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, item)| check_keys(item, &format!("{path}.{index}"))),
-        _ => Ok(()),
+        _ => {}
     }
 }
 
-/// A mapping under a key; refused when there is something else.
+/// A mapping under a key. What is something else is refused and taken out.
 pub(crate) fn section<'n>(
     node: &'n mut Node,
     key: &str,
-    path: &str,
-) -> Result<Option<&'n mut yaml::Mapping>> {
-    let Some(section) = node.get_mut(key) else { return Ok(None) };
+    faults: &mut Faults,
+) -> Option<&'n mut yaml::Mapping> {
+    let section = node.get_mut(key)?;
     if section.kind() != Kind::Mapping {
-        return Err(Diagnostic::at(&section.span, format!("{path} must be a mapping"))
-            .label(format!("this is {}", section.kind().described())));
+        faults.push(
+            Diagnostic::at(&section.span, format!("{key} must be a mapping"))
+                .label(format!("this is {}", section.kind().described()))
+                .help(format!("write each of the {key} as `NAME:` with its attributes below"))
+                .about(key),
+        );
+        node.as_mapping_mut()?.remove(key);
+        return None;
     }
-    Ok(section.as_mapping_mut())
+    node.get_mut(key)?.as_mapping_mut()
 }

@@ -1,8 +1,13 @@
 //! How one file is laid over another: mappings by key, lists one after the other, scalars replaced,
 //! and a rule of its own for each attribute where that would be wrong.
 
-use super::errors::{Diagnostic, Result};
+use std::collections::HashSet;
+
+use super::errors::{Diagnostic, Faults};
 use super::yaml::{Mapping, Node, Span, Value};
+
+/// The most pairs of address pools that are compared. Each of one file is held against each of the next.
+const MAX_POOL_PAIRS: usize = 100_000;
 
 /// A rule for an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +67,13 @@ const RULES: &[(&[&str], Rule)] = &[
 ];
 
 /// Lays a file over the ones before it.
-pub(crate) fn merge(base: &mut Node, over: Node) -> Result<()> {
-    merge_at(base, over, &mut Vec::new())
+pub(crate) fn merge(base: &mut Node, over: Node, faults: &mut Faults) {
+    merge_at(base, over, &mut Vec::new(), faults);
 }
 
 /// Lays a service over the one it extends.
-pub(crate) fn merge_service(base: &mut Node, over: Node, name: &str) -> Result<()> {
-    merge_at(base, over, &mut vec!["services".to_owned(), name.to_owned()])
+pub(crate) fn merge_service(base: &mut Node, over: Node, name: &str, faults: &mut Faults) {
+    merge_at(base, over, &mut vec!["services".to_owned(), name.to_owned()], faults);
 }
 
 fn rule(path: &[String]) -> Option<Rule> {
@@ -79,15 +84,15 @@ fn rule(path: &[String]) -> Option<Rule> {
     RULES.iter().find(|(pattern, _)| fits(pattern)).map(|(_, rule)| *rule)
 }
 
-fn merge_at(base: &mut Node, over: Node, path: &mut Vec<String>) -> Result<()> {
+fn merge_at(base: &mut Node, over: Node, path: &mut Vec<String>, faults: &mut Faults) {
     let rule = rule(path);
     // Nothing in a later file takes nothing away, except where values are replaced whole.
     if over.is_null() && rule != Some(Rule::Replace) {
-        return Ok(());
+        return;
     }
     if base.is_null() {
         *base = over;
-        return Ok(());
+        return;
     }
     match rule {
         Some(Rule::Replace) => *base = over,
@@ -98,57 +103,50 @@ fn merge_at(base: &mut Node, over: Node, path: &mut Vec<String>) -> Result<()> {
             context_of_text(base);
             let mut over = over;
             context_of_text(&mut over);
-            merge_plain(base, over, path)?;
+            merge_plain(base, over, path, faults);
         }
         Some(Rule::Dependencies | Rule::Names) => {
             let defaults = rule == Some(Rule::Dependencies);
             names_to_mapping(base, defaults);
             let mut over = over;
             names_to_mapping(&mut over, defaults);
-            merge_plain(base, over, path)?;
+            merge_plain(base, over, path, faults);
         }
-        Some(Rule::Logging) => merge_logging(base, over, path)?,
+        Some(Rule::Logging) => merge_logging(base, over, path, faults),
         Some(Rule::Ulimit) if base.as_mapping().is_none() || over.as_mapping().is_none() => *base = over,
-        Some(Rule::Pools) => merge_pools(base, over, path)?,
-        Some(Rule::Ulimit) | None => merge_plain(base, over, path)?,
+        Some(Rule::Pools) => merge_pools(base, over, path, faults),
+        Some(Rule::Ulimit) | None => merge_plain(base, over, path, faults),
     }
-    Ok(())
 }
 
 /// Mappings by key, lists one after the other, scalars replaced.
-fn merge_plain(base: &mut Node, over: Node, path: &mut Vec<String>) -> Result<()> {
+fn merge_plain(base: &mut Node, over: Node, path: &mut Vec<String>, faults: &mut Faults) {
     let refused = |base: &Node, over: &Node, path: &[String]| {
         Diagnostic::at(&over.span, format!("cannot override {}", path.join(".")))
             .label(format!("this is {}", over.kind().described()))
             .second(&base.span, format!("this is {}", base.kind().described()))
             .help("write the value as in the first file, or replace it whole with `!override`")
+            .about(path.join("."))
     };
     match (&mut base.value, &over.value) {
-        (Value::Mapping(_), Value::Mapping(_)) => merge_mappings(base, over, path),
-        (Value::Sequence(ours), Value::Sequence(theirs)) => {
-            ours.extend(theirs.iter().cloned());
-            Ok(())
-        }
-        (Value::Mapping(_) | Value::Sequence(_), _) => Err(refused(base, &over, path)),
-        _ => {
-            *base = over;
-            Ok(())
-        }
+        (Value::Mapping(_), Value::Mapping(_)) => merge_mappings(base, over, path, faults),
+        (Value::Sequence(ours), Value::Sequence(theirs)) => ours.extend(theirs.iter().cloned()),
+        (Value::Mapping(_) | Value::Sequence(_), _) => faults.push(refused(base, &over, path)),
+        _ => *base = over,
     }
 }
 
-fn merge_mappings(base: &mut Node, over: Node, path: &mut Vec<String>) -> Result<()> {
-    let (Value::Mapping(ours), Value::Mapping(theirs)) = (&mut base.value, over.value) else { return Ok(()) };
+fn merge_mappings(base: &mut Node, over: Node, path: &mut Vec<String>, faults: &mut Faults) {
+    let (Value::Mapping(ours), Value::Mapping(theirs)) = (&mut base.value, over.value) else { return };
     for (key, entry) in theirs.entries {
         if let Some(existing) = ours.get_mut(&key) {
             path.push(key);
-            merge_at(existing, entry.node, path)?;
+            merge_at(existing, entry.node, path, faults);
             path.pop();
         } else {
             ours.entries.insert(key, entry);
         }
     }
-    Ok(())
 }
 
 /// The pairs of a mapping or a list; none for anything else.
@@ -214,12 +212,9 @@ fn items(node: Node) -> Vec<Node> {
 
 fn append(base: &mut Node, over: Node, distinct: bool) {
     let mut all = items(std::mem::replace(base, Node::mapping(&over.span)));
-    let earlier = all.len();
-    for item in items(over) {
-        if !distinct || !all[..earlier].contains(&item) {
-            all.push(item);
-        }
-    }
+    let text = |item: &Node| item.to_json().to_string();
+    let earlier: HashSet<String> = if distinct { all.iter().map(text).collect() } else { HashSet::new() };
+    all.extend(items(over).into_iter().filter(|item| !earlier.contains(&text(item))));
     base.value = Value::Sequence(all);
 }
 
@@ -255,25 +250,29 @@ fn started(span: &Span) -> Value {
     Value::Mapping(mapping)
 }
 
-fn merge_logging(base: &mut Node, over: Node, path: &mut Vec<String>) -> Result<()> {
+fn merge_logging(base: &mut Node, over: Node, path: &mut Vec<String>, faults: &mut Faults) {
     let driver = |node: &Node| node.get("driver").and_then(Node::as_text).map(ToOwned::to_owned);
     let same = match (driver(base), driver(&over)) {
         (Some(ours), Some(theirs)) => ours == theirs,
         _ => true,
     };
     if same {
-        return merge_plain(base, over, path);
+        return merge_plain(base, over, path, faults);
     }
     *base = over;
-    Ok(())
 }
 
 /// Pools of the same subnet are merged. A later file replaces pools of other subnets: that is how
 /// the reference does it, where one would expect them to be added.
-fn merge_pools(base: &mut Node, over: Node, path: &mut Vec<String>) -> Result<()> {
+fn merge_pools(base: &mut Node, over: Node, path: &mut Vec<String>, faults: &mut Faults) {
     let (Value::Sequence(ours), Value::Sequence(theirs)) = (&base.value, &over.value) else {
-        return merge_plain(base, over, path);
+        return merge_plain(base, over, path, faults);
     };
+    if ours.len().saturating_mul(theirs.len()) > MAX_POOL_PAIRS {
+        let message = format!("{}: too many address pools", path.join("."));
+        faults.push(Diagnostic::at(&over.span, message).help("a network has a pool or two"));
+        return;
+    }
     let subnet = |node: &Node| node.get("subnet").cloned();
     let mut pools: Vec<Node> = Vec::new();
     for our in ours {
@@ -286,7 +285,7 @@ fn merge_pools(base: &mut Node, over: Node, path: &mut Vec<String>) -> Result<()
             }
             let mut merged = our.clone();
             path.push("*".to_owned());
-            merge_at(&mut merged, their.clone(), path)?;
+            merge_at(&mut merged, their.clone(), path, faults);
             path.pop();
             match known(&pools, &subnet(&merged)) {
                 Some(index) => pools[index] = merged,
@@ -295,5 +294,4 @@ fn merge_pools(base: &mut Node, over: Node, path: &mut Vec<String>) -> Result<()
         }
     }
     base.value = Value::Sequence(pools);
-    Ok(())
 }

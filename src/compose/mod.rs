@@ -10,6 +10,7 @@
 //! give; it is *canonical* once every short form is spelled out.
 
 mod assemble;
+mod at;
 mod consistency;
 mod defaults;
 mod dotenv;
@@ -17,6 +18,7 @@ mod environment;
 pub mod errors;
 mod extends;
 mod files;
+mod frame;
 pub mod hash;
 mod include;
 mod interpolate;
@@ -36,12 +38,13 @@ mod validate;
 pub mod yaml;
 
 pub use assemble::load;
-pub use errors::{Diagnostic, Diagnostics};
+pub use errors::{Diagnostic, Diagnostics, MAX_FAULTS, MAX_SHOWN};
 pub(crate) use files::clean;
 pub use files::{DiskFiles, FileError, FileView, MAX_FILE_BYTES, MemoryFiles};
 pub use include::INCLUDED_VALUE;
 pub use interpolate::MAX_EXPANDED_BYTES;
-pub use loader::MAX_LOADS;
+pub use loader::{MAX_INCLUDE_DEPTH, MAX_LOADS, MAX_SERVICE_FILE_BYTES, MAX_VISITS};
+pub use normalise::MAX_PORTS;
 pub use options::LoadOptions;
 pub use project::{Origin, Project, ServiceHashes};
 pub use schema::attributes;

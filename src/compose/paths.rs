@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::errors::{Diagnostic, Result};
+use super::errors::{Diagnostic, Faults};
 use super::files::join;
 use super::yaml::{Mapping, Node, Value};
 
@@ -16,10 +16,10 @@ pub(crate) struct Base<'a> {
 }
 
 /// Makes all paths of a canonical tree absolute. Doing it again changes nothing.
-pub(crate) fn resolve(tree: &mut Node, base: Base<'_>) -> Result<()> {
+pub(crate) fn resolve(tree: &mut Node, base: Base<'_>, faults: &mut Faults) {
     if let Some(services) = tree.get_mut("services").and_then(Node::as_mapping_mut) {
         for (name, service) in services.iter_mut() {
-            resolve_service(service, name, base)?;
+            resolve_service(service, name, base, faults);
         }
     }
     for section in ["configs", "secrets"] {
@@ -37,10 +37,9 @@ pub(crate) fn resolve(tree: &mut Node, base: Base<'_>) -> Result<()> {
             at(volume, &["driver_opts", "device"], &|path| base.host_path(path));
         }
     }
-    Ok(())
 }
 
-fn resolve_service(service: &mut Node, name: &str, base: Base<'_>) -> Result<()> {
+fn resolve_service(service: &mut Node, name: &str, base: Base<'_>, faults: &mut Faults) {
     at(service, &["build", "context"], &|path| base.context(path));
     at(service, &["build", "additional_contexts", "*"], &|path| base.context(path));
     at(service, &["env_file", "*", "path"], &|path| base.path(path));
@@ -55,11 +54,11 @@ fn resolve_service(service: &mut Node, name: &str, base: Base<'_>) -> Result<()>
             let message = format!(
                 "services.{name}.volumes: invalid mount config for type \"bind\": field Source must not be empty"
             );
-            return Err(Diagnostic::at(&mount.span, message).help("add an attribute: `source`"));
+            faults.push(Diagnostic::at(&mount.span, message).help("add an attribute: `source`"));
+            continue;
         }
         at(mount, &["source"], &|path| base.host_path(path));
     }
-    Ok(())
 }
 
 /// Rewrites the texts at a path; `*` is every item or key.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::dotenv::{self, Variables};
-use super::errors::{Diagnostic, Result};
+use super::errors::{Diagnostic, Diagnostics, Faults, Result};
 use super::files::{Recorder, clean, join, parent};
 use super::interpolate::Interpolator;
 use super::options::LoadOptions;
@@ -41,7 +41,7 @@ pub(crate) fn find(
     files: &mut Recorder<'_>,
     interpolator: &mut Interpolator,
     warnings: &mut Vec<String>,
-) -> Result<Setup> {
+) -> Result<Setup, Diagnostics> {
     let absolute = |path: &PathBuf| clean(&options.working_dir.join(path));
     let mut environment = options.environment.clone();
     let env_files = requested_env_files(options)?;
@@ -90,7 +90,8 @@ fn requested_env_files(options: &LoadOptions) -> Result<EnvFiles> {
     match options.environment.get("COMPOSE_DISABLE_ENV_FILE").map(String::as_str) {
         None | Some("" | "0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(EnvFiles::Usual),
         Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(EnvFiles::Off),
-        Some(other) => Err(Diagnostic::new(format!("COMPOSE_DISABLE_ENV_FILE is not a boolean: {other}"))),
+        Some(other) => Err(Diagnostic::new(format!("COMPOSE_DISABLE_ENV_FILE is not a boolean: {other}"))
+            .help("set it to true or false")),
     }
 }
 
@@ -100,7 +101,7 @@ fn read_env_files(
     environment: &mut BTreeMap<String, String>,
     files: &mut Recorder<'_>,
     interpolator: &mut Interpolator,
-) -> Result<()> {
+) -> Result<(), Diagnostics> {
     let paths = match env_files {
         EnvFiles::Off => return Ok(()),
         EnvFiles::Given(paths) => paths.clone(),
@@ -122,14 +123,16 @@ pub(crate) fn read_variables(
     environment: &BTreeMap<String, String>,
     files: &mut Recorder<'_>,
     interpolator: &mut Interpolator,
-) -> Result<Variables> {
+) -> Result<Variables, Diagnostics> {
     let mut found = Variables::new();
+    let mut faults = Faults::default();
     for path in paths {
-        let bytes = files.require(path, "env file")?;
+        let Some(bytes) = faults.keep(files.require(path, "env file")) else { continue };
         let shown = files.display(path);
-        dotenv::parse(&shown, &bytes, &|name| environment.get(name).cloned(), interpolator, &mut found)?;
+        let lookup = |name: &str| environment.get(name).cloned();
+        faults.keep(dotenv::parse(&shown, &bytes, &lookup, interpolator, &mut found));
     }
-    Ok(found)
+    faults.told().map(|()| found)
 }
 
 /// The files that `COMPOSE_FILE` lists.

@@ -2,39 +2,42 @@
 
 use std::net::IpAddr;
 
-use super::errors::{Diagnostic, Result};
+use super::errors::{Diagnostic, Faults, Result};
 use super::yaml::{Mapping, Node};
 
 /// Checks a canonical tree.
-pub(crate) fn validate(tree: &Node) -> Result<()> {
+pub(crate) fn validate(tree: &Node, faults: &mut Faults) {
     for (section, sources) in
         [("configs", &["file", "environment", "content"][..]), ("secrets", &["file", "environment"])]
     {
         for (name, resource) in entries(tree.get(section)) {
-            exclusive(resource, sources, &format!("{section}.{name}"))?;
+            let path = format!("{section}.{name}");
+            if !faults.any_about(&path) {
+                faults.keep(exclusive(resource, sources, &path));
+            }
         }
     }
     for (name, volume) in entries(tree.get("volumes")) {
-        check_external(volume, name)?;
+        faults.keep(check_external(volume, name));
     }
     for (name, service) in entries(tree.get("services")) {
         for port in items(service.get("ports")) {
-            check_address(port, name)?;
+            faults.keep(check_address(port, name));
         }
         for device in items(service.get("gpus")) {
-            check_device(device, &format!("services.{name}.gpus"))?;
+            faults.keep(check_device(device, &format!("services.{name}.gpus")));
         }
         for device in items(service.lookup(&["deploy", "resources", "reservations", "devices"])) {
-            check_device(device, &format!("services.{name}.deploy.resources.reservations.devices"))?;
+            let path = format!("services.{name}.deploy.resources.reservations.devices");
+            faults.keep(check_device(device, &path));
         }
         for watch in items(service.lookup(&["develop", "watch"])) {
             if let Some(path) = watch.get("path").filter(|path| path.as_text() == Some("")) {
                 let message = format!("services.{name}.develop.watch.path: value can't be blank");
-                return Err(Diagnostic::at(&path.span, message));
+                faults.push(Diagnostic::at(&path.span, message).help("write the path that is watched"));
             }
         }
     }
-    Ok(())
 }
 
 fn entries(node: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> {
@@ -47,16 +50,24 @@ fn items(node: Option<&Node>) -> &[Node] {
 
 fn exclusive(resource: &Node, sources: &[&str], path: &str) -> Result<()> {
     let given: Vec<&str> = sources.iter().copied().filter(|source| resource.get(source).is_some()).collect();
-    if given.len() > 1 {
+    let place = |key: &str| {
+        let entry = resource.as_mapping().and_then(|mapping| mapping.entries.get(key));
+        entry.map_or(&resource.span, |entry| &entry.key_span)
+    };
+    if let [first, second, ..] = given.as_slice() {
         let message = format!("{path}: {} attributes are mutually exclusive", sources.join("|"));
-        return Err(
-            Diagnostic::at(&resource.span, message).help(format!("keep one of: {}", given.join(", ")))
-        );
+        return Err(Diagnostic::at(place(second), message)
+            .label("one too many")
+            .second(place(first), "the first one")
+            .help(format!("keep one of: {}", given.join(", ")))
+            .about(path));
     }
     let external = resource.get("external").and_then(Node::as_bool) == Some(true);
     if given.is_empty() && !external && resource.get("driver").is_none() {
         let message = format!("{path}: one of {} or external must be set", sources.join("|"));
-        return Err(Diagnostic::at(&resource.span, message));
+        return Err(Diagnostic::at(&resource.span, message)
+            .help(format!("say where it comes from: `{}`", sources.join("`, `")))
+            .about(path));
     }
     Ok(())
 }
@@ -84,13 +95,16 @@ fn check_address(port: &Node, service: &str) -> Result<()> {
         return Ok(());
     }
     let reason = format!("invalid ip address: {address}");
-    Err(Diagnostic::invalid(node, &format!("services.{service}.ports"), &reason))
+    let fault = Diagnostic::invalid(node, &format!("services.{service}.ports"), &reason);
+    Err(fault.help("write an address of this machine, as 127.0.0.1 or ::1; a name is not looked up"))
 }
 
 fn check_device(device: &Node, path: &str) -> Result<()> {
     if let (Some(count), Some(ids)) = (device.get("count"), device.get("device_ids")) {
         let message = format!("{path}: \"count\" and \"device_ids\" attributes are exclusive");
-        return Err(Diagnostic::at(&count.span, message).second(&ids.span, "the other one"));
+        return Err(Diagnostic::at(&count.span, message)
+            .second(&ids.span, "the other one")
+            .help("keep `count` for any devices, or `device_ids` for these"));
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! The schema that `operator schema` prints says which fields there are, so that what is refused here
 //! and what an editor marks red cannot differ.
 
+use std::sync::LazyLock;
+
 use serde_json::Value as Json;
 use serde_path_to_error::Segment;
 
@@ -16,9 +18,11 @@ const MOST_FAULTS: usize = 20;
 
 /// Reads one document.
 pub(super) fn decode(document: &Node) -> Result<Manifest, Vec<Diagnostic>> {
-    let schema = Schema { root: manifest::schema() };
+    /// Made once: a directory has hundreds of manifests.
+    static ROOT: LazyLock<Json> = LazyLock::new(manifest::schema);
+    let schema = Schema { root: &ROOT };
     let mut faults = Vec::new();
-    schema.check(document, &schema.root, "the manifest", &mut faults);
+    schema.check(document, schema.root, "the manifest", &mut faults);
     let mut json = without_nulls(document.to_json());
     loop {
         match serde_path_to_error::deserialize::<_, Manifest>(&json) {
@@ -39,7 +43,7 @@ pub(super) fn decode(document: &Node) -> Result<Manifest, Vec<Diagnostic>> {
 }
 
 struct Schema {
-    root: Json,
+    root: &'static Json,
 }
 
 impl Schema {
@@ -97,7 +101,7 @@ impl Schema {
 
     /// The schema of the value at a path.
     fn at(&self, path: &[String]) -> Option<&Json> {
-        path.iter().try_fold(self.resolve(&self.root), |schema, step| {
+        path.iter().try_fold(self.resolve(self.root), |schema, step| {
             let next = schema
                 .get("properties")
                 .and_then(|fields| fields.get(step))

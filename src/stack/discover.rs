@@ -60,7 +60,11 @@ fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diag
             }
             Some(found)
         } else {
-            in_file(&path, files)?
+            match in_file(&path, files) {
+                // The loader of Compose files tells what else is wrong with one.
+                Err(_) if is_broken_compose(&path, files) => None,
+                found => found?,
+            }
         };
         match found {
             Some(found) => {
@@ -85,7 +89,7 @@ fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diag
 }
 
 fn no_manifest_in(directory: &Path) -> Diagnostic {
-    Diagnostic::in_file(directory, 0, "the directory has no manifest").help(
+    Diagnostic::in_file(directory, "the directory has no manifest").help(
         "a manifest is a .yaml or .yml file with `kind: Stack`; for Compose files, name the file itself",
     )
 }
@@ -112,7 +116,10 @@ fn in_file(path: &Path, files: &Watched<'_>) -> Result<Option<Vec<(PathBuf, Node
         Ok(bytes) => bytes,
         Err(error) => return Err(vec![unreadable(&shown, &error)]),
     };
-    let documents = yaml::parse(&shown, &bytes).map_err(|fault| vec![fault])?;
+    let yaml::Parsed { documents, faults, .. } = yaml::read(&shown, &bytes);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
     let (manifests, others): (Vec<_>, Vec<_>) =
         documents.into_iter().filter(|document| !document.is_null()).partition(is_manifest);
     if manifests.is_empty() {
@@ -125,11 +132,20 @@ fn in_file(path: &Path, files: &Watched<'_>) -> Result<Option<Vec<(PathBuf, Node
     Ok(Some(manifests.into_iter().map(|document| (path.to_owned(), document)).collect()))
 }
 
+/// True for a file that is no sound YAML and has nothing of a manifest in what can be read of it.
+fn is_broken_compose(path: &Path, files: &Watched<'_>) -> bool {
+    files.read(path).is_ok_and(|bytes| {
+        let parsed = yaml::read(&files.display(path), &bytes);
+        parsed.documents.iter().any(|document| document.as_mapping().is_some())
+            && !parsed.documents.iter().any(is_manifest)
+    })
+}
+
 fn unreadable(shown: &Path, error: &FileError) -> Diagnostic {
-    let fault = Diagnostic::in_file(shown, 0, format!("the file cannot be read: {error}"));
+    let fault = Diagnostic::in_file(shown, format!("the file cannot be read: {error}"));
     match error {
         FileError::Missing => fault.help("check the path given with -f"),
-        _ => fault,
+        other => fault.help(other.way_out()),
     }
 }
 

@@ -2,19 +2,29 @@
 
 use super::ports::parse_ports;
 use super::volumes::{MountKind, ShortMount, clean_target, parse_mount};
-use crate::compose::errors::{Diagnostic, Result};
+use crate::compose::errors::{Diagnostic, Faults, Result};
 use crate::compose::merge::names_to_mapping;
 use crate::compose::yaml::{Mapping, Node, Span, Value};
 
-/// Spells out all short forms of a checked tree.
-pub(crate) fn canonical(tree: &mut Node) -> Result<()> {
+/// The most ports that the services of a project publish. A range stands for all of its ports, and
+/// each takes about a kilobyte: this is every port once for each of TCP and UDP.
+pub const MAX_PORTS: usize = 2 * 65_536;
+
+/// Spells out all short forms of a checked tree. What is wrong is taken out.
+pub(crate) fn canonical(tree: &mut Node, faults: &mut Faults) {
     for section in ["volumes", "networks", "secrets", "configs"] {
-        if let Some(resources) = tree.get_mut(section).and_then(Node::as_mapping_mut) {
-            resources.iter_mut().try_for_each(|(name, resource)| external(resource, section, name))?;
+        for (name, resource) in
+            tree.get_mut(section).and_then(Node::as_mapping_mut).into_iter().flat_map(Mapping::iter_mut)
+        {
+            faults.keep(external(resource, section, name));
         }
     }
-    let Some(services) = tree.get_mut("services").and_then(Node::as_mapping_mut) else { return Ok(()) };
-    services.iter_mut().try_for_each(|(name, node)| service(node, name))
+    let mut ports = 0;
+    for (name, node) in
+        tree.get_mut("services").and_then(Node::as_mapping_mut).into_iter().flat_map(Mapping::iter_mut)
+    {
+        service(node, name, &mut ports, faults);
+    }
 }
 
 /// `external: {name: x}` is the old form of `external: true` with `name: x`.
@@ -26,7 +36,10 @@ fn external(resource: &mut Node, section: &str, key: &str) -> Result<()> {
     if let Some(name) = external.get("name") {
         if let Some(own) = mapping.get("name").filter(|own| *own != name) {
             let message = format!("{section}.{key}: name and external.name conflict; only use name");
-            return Err(Diagnostic::at(&name.span, message).second(&own.span, "the other name"));
+            return Err(Diagnostic::at(&name.span, message)
+                .second(&own.span, "the other name")
+                .help("keep `name`, and write `external: true`")
+                .about(format!("{section}.{key}")));
         }
         mapping.set("name", name.clone());
     }
@@ -34,8 +47,8 @@ fn external(resource: &mut Node, section: &str, key: &str) -> Result<()> {
     Ok(())
 }
 
-fn service(node: &mut Node, name: &str) -> Result<()> {
-    let Some(service) = node.as_mapping_mut() else { return Ok(()) };
+fn service(node: &mut Node, name: &str, ports: &mut usize, faults: &mut Faults) {
+    let Some(service) = node.as_mapping_mut() else { return };
     for key in ["dns", "dns_search", "tmpfs", "label_file"] {
         list_of_one(service.get_mut(key));
     }
@@ -51,7 +64,7 @@ fn service(node: &mut Node, name: &str) -> Result<()> {
         dependencies(depends_on);
     }
     if let Some(build) = service.get_mut("build") {
-        spell_build(build, name)?;
+        spell_build(build, name, faults);
     }
     for key in ["secrets", "configs"] {
         each(service.get_mut(key), file_reference);
@@ -74,14 +87,42 @@ fn service(node: &mut Node, name: &str) -> Result<()> {
         provider_options(options);
     }
     for (key, spell) in [("volumes", mount as Spell), ("devices", device as Spell)] {
-        for item in service.get_mut(key).and_then(Node::as_sequence_mut).into_iter().flatten() {
-            spell(item, &format!("services.{name}.{key}"))?;
+        let path = format!("services.{name}.{key}");
+        if let Some(items) = service.get_mut(key).and_then(Node::as_sequence_mut) {
+            items.retain_mut(|item| {
+                let spelled = spell(item, &path).map_err(|fault| fault.about(path.as_str()));
+                faults.keep(spelled).is_some()
+            });
         }
     }
-    if let Some(ports) = service.get_mut("ports") {
-        spell_ports(ports, name)?;
+    if let Some(published) = service.get_mut("ports") {
+        spell_ports(published, name, ports, faults);
     }
-    Ok(())
+    if let Some(exposed) = service.get_mut("expose").and_then(Node::as_sequence_mut) {
+        count_exposed(exposed, name, ports, faults);
+    }
+}
+
+/// Exposed ranges stay as they are written here, and are spelled out for the engine.
+fn count_exposed(items: &mut Vec<Node>, service: &str, count: &mut usize, faults: &mut Faults) {
+    let ports = |item: &Node| {
+        let text = item.scalar_text().unwrap_or_default();
+        let range = text.split('/').next().and_then(|range| range.split_once('-'));
+        let ends = range.and_then(|(first, last)| Some((first.parse::<u16>().ok()?, last.parse().ok()?)));
+        ends.map_or(1, |(first, last): (u16, u16)| usize::from(last.saturating_sub(first)) + 1)
+    };
+    for at in 0..items.len() {
+        *count = count.saturating_add(ports(&items[at]));
+        if *count > MAX_PORTS {
+            let path = format!("services.{service}.expose");
+            let message = format!("{path}: the project exposes more than {MAX_PORTS} ports");
+            let fault = Diagnostic::at(&items[at].span, message).about(path);
+            faults
+                .push(fault.help("name the ports that are used: services reach each other without `expose`"));
+            items.truncate(at);
+            return;
+        }
+    }
 }
 
 type Spell = fn(&mut Node, &str) -> Result<()>;
@@ -122,7 +163,7 @@ fn dependencies(node: &mut Node) {
     }
 }
 
-fn spell_build(node: &mut Node, service: &str) -> Result<()> {
+fn spell_build(node: &mut Node, service: &str, faults: &mut Faults) {
     if node.as_text().is_some() {
         let context = node.clone();
         node.value = mapping_of(vec![("context", context)]);
@@ -140,9 +181,8 @@ fn spell_build(node: &mut Node, service: &str) -> Result<()> {
             )
             .help("write `default` or ID=PATH")),
         };
-        ssh.value = Value::Sequence(mapping.iter().map(key).collect::<Result<_>>()?);
+        ssh.value = Value::Sequence(mapping.iter().filter_map(|entry| faults.keep(key(entry))).collect());
     }
-    Ok(())
 }
 
 fn file_reference(node: &mut Node) {
@@ -255,7 +295,8 @@ fn device(node: &mut Node, path: &str) -> Result<()> {
         [source, target, permissions] => (*source, *target, *permissions),
         _ => {
             let reason = format!("confusing device mapping, please use long syntax: {spec}");
-            return Err(Diagnostic::invalid(node, path, &reason));
+            return Err(Diagnostic::invalid(node, path, &reason)
+                .help("write `{source: PATH, target: PATH, permissions: rwm}`"));
         }
     };
     let text = |text: &str| Node::text(text, &node.span);
@@ -267,73 +308,98 @@ fn device(node: &mut Node, path: &str) -> Result<()> {
     Ok(())
 }
 
-fn spell_ports(node: &mut Node, service: &str) -> Result<()> {
-    let Value::Sequence(items) = &node.value else { return Ok(()) };
+fn spell_ports(node: &mut Node, service: &str, count: &mut usize, faults: &mut Faults) {
+    let Value::Sequence(items) = &node.value else { return };
+    let path = format!("services.{service}.ports");
     let mut spelled = Vec::new();
     for item in items {
-        let Some(spec) = item.as_text() else {
-            if item.get("target").is_none() {
-                let message = format!("service ports services.{service}.ports is missing a target port");
-                return Err(Diagnostic::at(&item.span, message).help("add an attribute: `target`"));
+        match spell_port(item, &path) {
+            Ok(ports) if count.saturating_add(ports.len()) > MAX_PORTS => {
+                let message = format!("{path}: the project publishes more than {MAX_PORTS} ports");
+                let fault = Diagnostic::at(&item.span, message).about(path.as_str());
+                faults.push(fault.help("publish the ports that are used, or use `network_mode: host`"));
+                break;
             }
-            spelled.push(item.clone());
-            continue;
-        };
-        let ports = parse_ports(spec).map_err(|reason| {
-            Diagnostic::invalid(item, &format!("services.{service}.ports"), &reason)
-                .help("a port is written as [[IP:]HOST:]CONTAINER[/PROTOCOL]")
-        })?;
-        for port in ports {
-            let text = |text: &str| Node::text(text, &item.span);
-            let mut entries = vec![("mode", text("ingress"))];
-            if !port.host_ip.is_empty() {
-                entries.push(("host_ip", text(&port.host_ip)));
+            Ok(ports) => {
+                *count += ports.len();
+                spelled.extend(ports);
             }
-            entries.push(("target", Node::derived(Value::Int(port.target.into()), &item.span)));
-            if !port.published.is_empty() {
-                entries.push(("published", text(&port.published)));
-            }
-            entries.push(("protocol", text(&port.protocol)));
-            spelled.push(Node::derived(mapping_of(entries), &item.span));
+            Err(fault) => faults.push(fault.about(path.as_str())),
         }
     }
     node.value = Value::Sequence(spelled);
-    Ok(())
+}
+
+/// The ports that an item stands for.
+fn spell_port(item: &Node, path: &str) -> Result<Vec<Node>> {
+    let Some(spec) = item.as_text() else {
+        if item.get("target").is_none() {
+            let message = format!("service ports {path} is missing a target port");
+            return Err(Diagnostic::at(&item.span, message).help("add an attribute: `target`"));
+        }
+        return Ok(vec![item.clone()]);
+    };
+    let ports = parse_ports(spec).map_err(|reason| {
+        let help = if reason.starts_with("invalid proto") && !spec.is_empty() {
+            "the protocol is one of tcp, udp and sctp"
+        } else {
+            "a port is written as [[IP:]HOST:]CONTAINER[/PROTOCOL]"
+        };
+        let reason = if spec.is_empty() { "no port specified" } else { reason.as_str() };
+        Diagnostic::invalid(item, path, reason).help(help)
+    })?;
+    let spelled = ports.into_iter().map(|port| {
+        let text = |text: &str| Node::text(text, &item.span);
+        let mut entries = vec![("mode", text("ingress"))];
+        if !port.host_ip.is_empty() {
+            entries.push(("host_ip", text(&port.host_ip)));
+        }
+        entries.push(("target", Node::derived(Value::Int(port.target.into()), &item.span)));
+        if !port.published.is_empty() {
+            entries.push(("published", text(&port.published)));
+        }
+        entries.push(("protocol", text(&port.protocol)));
+        Node::derived(mapping_of(entries), &item.span)
+    });
+    Ok(spelled.collect())
 }
 
 /// Lines for the hosts file as sorted `name=address`. This is done last, as the merge compares
 /// them as they were written.
-pub(crate) fn extra_hosts(node: &mut Node, path: &str) -> Result<()> {
+pub(crate) fn extra_hosts(node: &mut Node, path: &str, faults: &mut Faults) {
     let mut lines = Vec::new();
     match &node.value {
         Value::Mapping(mapping) => {
             for (host, value) in mapping.iter() {
                 for address in value.as_sequence().unwrap_or(std::slice::from_ref(value)) {
-                    lines.push(host_line(host, address.as_text().unwrap_or_default(), &address.span, path)?);
+                    let text = address.as_text().unwrap_or_default();
+                    lines.extend(faults.keep(host_line(host, text, &address.span, path)));
                 }
             }
         }
         Value::Sequence(items) => {
             for item in items {
                 let text = item.as_text().unwrap_or_default();
-                let (host, address) =
-                    text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(|| {
-                        let reason = format!("invalid additional host, missing IP: {text}");
-                        Diagnostic::invalid(item, path, &reason).help("a line is written as NAME=ADDRESS")
-                    })?;
-                lines.push(host_line(host, address, &item.span, path)?);
+                let Some((host, address)) = text.split_once('=').or_else(|| text.split_once(':')) else {
+                    let reason = format!("invalid additional host, missing IP: {text}");
+                    let fault = Diagnostic::invalid(item, path, &reason).about(path);
+                    faults.push(fault.help("a line is written as NAME=ADDRESS"));
+                    continue;
+                };
+                lines.extend(faults.keep(host_line(host, address, &item.span, path)));
             }
         }
         _ => {}
     }
     lines.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
     node.value = Value::Sequence(lines);
-    Ok(())
 }
 
 fn host_line(host: &str, address: &str, span: &Span, path: &str) -> Result<Node> {
     if host.is_empty() {
-        return Err(Diagnostic::at(span, format!("{path}: bad host name ''")));
+        return Err(Diagnostic::at(span, format!("{path}: bad host name ''"))
+            .help("a line is written as NAME=ADDRESS")
+            .about(path));
     }
     let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
     Ok(Node::text(format!("{host}={address}"), span))

@@ -7,4 +7,5 @@ pub(crate) mod units;
 pub(crate) mod volumes;
 pub(crate) mod words;
 
+pub use forms::MAX_PORTS;
 pub(crate) use forms::{canonical, extra_hosts};

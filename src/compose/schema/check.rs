@@ -3,26 +3,44 @@
 //! All faults of a tree are gathered. Scalars are rewritten on the way (`"64m"` to bytes, `yes` to
 //! a boolean), so that later steps meet one type in each place; doing it again changes nothing.
 
+use std::collections::HashMap;
+
 use super::shape::{Object, Shape};
-use crate::compose::errors::Diagnostic;
+use crate::compose::at::At;
+use crate::compose::errors::{Diagnostic, Faults, nearest};
 use crate::compose::normalise::durations::{format_duration, parse_duration};
 use crate::compose::normalise::units::parse_bytes;
 use crate::compose::normalise::words::split_words;
 use crate::compose::yaml::{Kind, Mapping, Node, Value};
 
-/// What a check found.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    /// What is wrong.
-    pub(crate) faults: Vec<Diagnostic>,
+/// What a check finds.
+#[derive(Debug)]
+pub(crate) struct Report<'f> {
     /// What is dubious.
     pub(crate) warnings: Vec<String>,
+    /// True when something at the top level is not what it should be: what nobody defines may be in it.
+    pub(crate) lost_section: bool,
+    faults: &'f mut Faults,
 }
 
-/// Checks a node; `path` names it in messages.
-pub(crate) fn check(node: &mut Node, shape: &Shape, path: &str, report: &mut Report) {
+impl<'f> Report<'f> {
+    /// Nothing found yet.
+    pub(crate) fn new(faults: &'f mut Faults) -> Self {
+        Self { warnings: Vec::new(), lost_section: false, faults }
+    }
+
+    /// Adds a fault; false, for the caller to take the value out.
+    fn refuse(&mut self, path: &At<'_>, fault: Diagnostic) -> bool {
+        self.faults.push(fault.about(path.to_string()));
+        false
+    }
+}
+
+/// Checks a node; `path` names it in messages. What is wrong within the node is taken out; false when the
+/// node itself is.
+pub(crate) fn check(node: &mut Node, shape: &Shape, path: &At<'_>, report: &mut Report<'_>) -> bool {
     match shape {
-        Shape::Any => {}
+        Shape::Any => true,
         Shape::Either(shapes) => check_either(node, shapes, path, report),
         Shape::List(item) | Shape::Set(item) => check_list(node, shape, item, path, report),
         Shape::Map(value) => check_map(node, value, false, path, report),
@@ -30,7 +48,7 @@ pub(crate) fn check(node: &mut Node, shape: &Shape, path: &str, report: &mut Rep
         Shape::Object(object) => check_object(node, object, path, report),
         Shape::Distinct(inner) => {
             check_distinct(node.as_sequence().unwrap_or_default(), path, report);
-            check(node, inner, path, report);
+            check(node, inner, path, report)
         }
         Shape::Pairs => check_pairs(node, false, path, report),
         Shape::Labels => check_pairs(node, true, path, report),
@@ -39,99 +57,113 @@ pub(crate) fn check(node: &mut Node, shape: &Shape, path: &str, report: &mut Rep
     }
 }
 
-fn check_either(node: &mut Node, shapes: &[Shape], path: &str, report: &mut Report) {
+fn check_either(node: &mut Node, shapes: &[Shape], path: &At<'_>, report: &mut Report<'_>) -> bool {
     if let Some(shape) = shapes.iter().find(|shape| accepts(shape, node.kind())) {
         return check(node, shape, path, report);
     }
     let wanted: Vec<String> = shapes.iter().map(described).collect();
-    report.faults.push(wrong_kind(node, path, &wanted.join(" or ")));
+    report.refuse(path, wrong_kind(node, path, &wanted.join(" or ")))
 }
 
-fn check_list(node: &mut Node, shape: &Shape, item_shape: &Shape, path: &str, report: &mut Report) {
+fn check_list(
+    node: &mut Node,
+    shape: &Shape,
+    item_shape: &Shape,
+    path: &At<'_>,
+    report: &mut Report<'_>,
+) -> bool {
     let Some(items) = node.as_sequence_mut() else {
-        return report.faults.push(wrong_kind(node, path, "a list"));
+        return report.refuse(path, wrong_kind(node, path, "a list"));
     };
-    for (index, item) in items.iter_mut().enumerate() {
-        check(item, item_shape, &format!("{path}.{index}"), report);
-    }
+    let mut index = 0;
+    items.retain_mut(|item| {
+        index += 1;
+        check(item, item_shape, &path.index(index - 1), report)
+    });
     if matches!(shape, Shape::Set(_)) {
         check_distinct(items, path, report);
     }
+    true
 }
 
-fn check_distinct(items: &[Node], path: &str, report: &mut Report) {
-    for (index, item) in items.iter().enumerate() {
-        if let Some(first) = items[..index].iter().find(|earlier| *earlier == item) {
+fn check_distinct(items: &[Node], path: &At<'_>, report: &mut Report<'_>) {
+    let mut seen: HashMap<String, Vec<&Node>> = HashMap::with_capacity(items.len());
+    for item in items {
+        // The text tells most apart, and the values decide.
+        let alike = seen.entry(item.to_json().to_string()).or_default();
+        if let Some(first) = alike.iter().find(|earlier| **earlier == item) {
             let fault = Diagnostic::at(&item.span, format!("{path} has the same item twice"))
                 .label("the same again")
                 .second(&first.span, "first here")
                 .help("remove one of the two");
-            report.faults.push(fault);
+            report.refuse(path, fault);
+        } else {
+            alike.push(item);
         }
     }
 }
 
-fn check_map(node: &mut Node, shape: &Shape, names: bool, path: &str, report: &mut Report) {
+fn check_map(node: &mut Node, shape: &Shape, names: bool, path: &At<'_>, report: &mut Report<'_>) -> bool {
     let Some(mapping) = node.as_mapping_mut() else {
-        return report.faults.push(wrong_kind(node, path, "a mapping"));
+        return report.refuse(path, wrong_kind(node, path, "a mapping"));
     };
-    for (key, entry) in &mut mapping.entries {
+    mapping.entries.retain(|key, entry| {
+        if report.faults.is_full() {
+            return false;
+        }
         if names && !is_name(key) {
             let message = format!("{path} additional properties '{key}' not allowed");
             let fault = Diagnostic::at(&entry.key_span, message)
+                .label("not a name")
                 .help("names consist of letters, digits, `.`, `_` and `-`");
-            report.faults.push(fault);
-            continue;
+            return report.refuse(&path.key(key), fault);
         }
-        check(&mut entry.node, shape, &format!("{path}.{key}"), report);
-    }
+        check(&mut entry.node, shape, &path.key(key), report)
+    });
+    true
 }
 
 fn is_name(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-'))
 }
 
-fn check_object(node: &mut Node, object: &Object, path: &str, report: &mut Report) {
+fn check_object(node: &mut Node, object: &Object, path: &At<'_>, report: &mut Report<'_>) -> bool {
     let span = node.span.clone();
     let Some(mapping) = node.as_mapping_mut() else {
-        return report.faults.push(wrong_kind(node, path, "a mapping"));
+        return report.refuse(path, wrong_kind(node, path, "a mapping"));
     };
-    for (key, entry) in &mut mapping.entries {
-        let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match object.field(key) {
+    for required in object.required.iter().filter(|required| !mapping.contains(required)) {
+        let fault = Diagnostic::at(&span, format!("{path} missing property '{required}'"));
+        report.refuse(path, fault.help(format!("add an attribute: `{required}`")));
+    }
+    mapping.entries.retain(|key, entry| {
+        let inner = path.key(key);
+        let sound = match object.field(key) {
             Some(shape) => check(&mut entry.node, shape, &inner, report),
-            None if object.extensible && key.starts_with("x-") => {}
+            None if object.extensible && key.starts_with("x-") => true,
             None => {
-                let place = if path.is_empty() { String::new() } else { format!("{path} ") };
+                let place = if path.is_root() { String::new() } else { format!("{path} ") };
                 let message = format!("{place}additional properties '{key}' not allowed");
-                report.faults.push(
-                    Diagnostic::at(&entry.key_span, message)
-                        .label("unknown attribute")
-                        .help(nearest(key, object)),
-                );
+                let fault = Diagnostic::at(&entry.key_span, message).label("unknown attribute");
+                report.refuse(&inner, fault.help(meant(key, object)))
             }
-        }
-    }
-    for required in object.required {
-        if !mapping.contains(required) {
-            let message = format!("{path} missing property '{required}'");
-            report
-                .faults
-                .push(Diagnostic::at(&span, message).help(format!("add an attribute: `{required}`")));
-        }
-    }
+        };
+        // A key that is unlike any section was none.
+        report.lost_section |=
+            !sound && path.is_root() && (object.field(key).is_some() || is_near(key, object));
+        sound
+    });
+    true
+}
+
+fn is_near(key: &str, object: &Object) -> bool {
+    nearest(key, object.fields.iter().map(|(name, _)| *name)).is_some()
 }
 
 /// The attribute that was meant, or all there are.
-fn nearest(key: &str, object: &Object) -> String {
-    let best = object
-        .fields
-        .iter()
-        .map(|(name, _)| (strsim::damerau_levenshtein(key, name), *name))
-        .min()
-        .filter(|(distance, name)| *distance <= 1.max(name.len().min(key.len()) / 3));
-    if let Some((_, name)) = best {
-        return format!("there is an attribute of a similar name: `{name}`");
+fn meant(key: &str, object: &Object) -> String {
+    if let Some(name) = nearest(key, object.fields.iter().map(|(name, _)| *name)) {
+        return format!("did you mean `{name}`?");
     }
     let mut names: Vec<&str> = object.fields.iter().map(|(name, _)| *name).collect();
     names.sort_unstable();
@@ -140,14 +172,22 @@ fn nearest(key: &str, object: &Object) -> String {
 }
 
 /// `KEY: value` or a list of `KEY=value`, read as a mapping of texts.
-fn check_pairs(node: &mut Node, labels: bool, path: &str, report: &mut Report) {
+fn check_pairs(node: &mut Node, labels: bool, path: &At<'_>, report: &mut Report<'_>) -> bool {
     match &mut node.value {
         Value::Mapping(mapping) => check_pair_values(mapping, labels, path, report),
         Value::Sequence(items) => {
             let mut mapping = Mapping::default();
             for (index, item) in items.iter().enumerate() {
                 let Some(text) = item.as_text() else {
-                    report.faults.push(wrong_kind(item, &format!("{path}.{index}"), "a string"));
+                    let path = path.index(index);
+                    let fault = wrong_kind(item, &path, "a string");
+                    // `- KEY: value` is the usual slip.
+                    let fault = if item.as_mapping().is_some() {
+                        fault.help("write `- KEY=value`, or leave the dashes out")
+                    } else {
+                        fault
+                    };
+                    report.refuse(&path, fault);
                     continue;
                 };
                 let (key, value) = match text.split_once('=') {
@@ -159,22 +199,26 @@ fn check_pairs(node: &mut Node, labels: bool, path: &str, report: &mut Report) {
             }
             node.value = Value::Mapping(mapping);
         }
-        _ => return report.faults.push(wrong_kind(node, path, "a mapping or a list")),
+        _ => return report.refuse(path, wrong_kind(node, path, "a mapping or a list")),
     }
     for (key, value) in node.as_mapping().into_iter().flat_map(Mapping::iter) {
         if !labels && key.ends_with(char::is_whitespace) {
             let message = format!("{path}: variable {key:?} is declared with a trailing space");
-            report.faults.push(Diagnostic::at(&value.span, message).help("remove the space in front of `=`"));
+            let fault = Diagnostic::at(&value.span, message).help("remove the space in front of `=`");
+            report.refuse(path, fault);
         }
     }
+    true
 }
 
-fn check_pair_values(mapping: &mut Mapping, labels: bool, path: &str, report: &mut Report) {
-    for (key, entry) in &mut mapping.entries {
+fn check_pair_values(mapping: &mut Mapping, labels: bool, path: &At<'_>, report: &mut Report<'_>) {
+    mapping.entries.retain(|key, entry| {
         let value = &mut entry.node;
+        let inner = path.key(key);
         if key.is_empty() {
             let message = format!("{path} additional properties '' not allowed");
-            report.faults.push(Diagnostic::at(&entry.key_span, message).label("a name without a character"));
+            let fault = Diagnostic::at(&entry.key_span, message).label("a name without a character");
+            return report.refuse(&inner, fault.help("write a name in the quotes, or remove the line"));
         }
         match value.scalar_text().filter(|_| value.kind() != Kind::Timestamp) {
             Some(text) => value.value = Value::Text(text),
@@ -182,45 +226,78 @@ fn check_pair_values(mapping: &mut Mapping, labels: bool, path: &str, report: &m
             None if value.is_null() => {}
             None => {
                 let wanted = "a boolean, a number, a string or nothing";
-                report.faults.push(wrong_kind(value, &format!("{path}.{key}"), wanted));
+                return report.refuse(&inner, wrong_kind(value, &inner, wanted));
             }
         }
-    }
+        true
+    });
 }
 
-fn check_command(node: &mut Node, path: &str, report: &mut Report) {
+fn check_command(node: &mut Node, path: &At<'_>, report: &mut Report<'_>) -> bool {
     match &node.value {
-        Value::Null => {}
+        Value::Null => true,
         Value::Sequence(_) => check_list(node, &Shape::Command, &Shape::Text, path, report),
         Value::Text(line) => match split_words(line) {
             Some(words) => {
                 let span = &node.span;
                 node.value = Value::Sequence(words.into_iter().map(|word| Node::text(word, span)).collect());
+                true
             }
-            None => report.faults.push(
-                Diagnostic::invalid(node, path, "invalid command line string")
+            None => report.refuse(
+                path,
+                Diagnostic::invalid(node, &path.to_string(), "invalid command line string")
                     .help("close quotes and parentheses, or write the command as a list"),
             ),
         },
-        _ => report.faults.push(wrong_kind(node, path, "a string, a list or nothing")),
+        _ => report.refuse(path, wrong_kind(node, path, "a string, a list or nothing")),
     }
 }
 
-fn check_scalar(node: &mut Node, shape: &Shape, path: &str, report: &mut Report) {
+fn check_scalar(node: &mut Node, shape: &Shape, path: &At<'_>, report: &mut Report<'_>) -> bool {
     if !accepts(shape, node.kind()) {
-        return report.faults.push(wrong_kind(node, path, &described(shape)));
+        return report.refuse(path, wrong_kind(node, path, &described(shape)));
     }
-    match read(node, shape, report) {
+    match read(node, shape, &mut report.warnings) {
         Ok(Some(value)) => node.value = value,
         Ok(None) => {}
         Err(reason) => {
-            report.faults.push(Diagnostic::invalid(node, path, &reason).label(described(shape)));
+            let fault = Diagnostic::invalid(node, &path.to_string(), &reason);
+            let label = match shape {
+                Shape::Matching(..) => "not one of these".to_owned(),
+                shape => format!("expected {}", described(shape)),
+            };
+            let fault = fault.label(label);
+            return report.refuse(path, fault.help(way_out(node, shape)));
         }
+    }
+    true
+}
+
+/// What to write instead of a scalar that cannot be read.
+fn way_out(node: &Node, shape: &Shape) -> String {
+    if let Some(written) = node.spelling.as_deref().filter(|_| node.is_expanded()) {
+        return format!(
+            "look at the values of the variables in {written}: it has to be {}",
+            described(shape)
+        );
+    }
+    match shape {
+        Shape::OneOf(words) => match nearest(node.as_text().unwrap_or_default(), words.iter().copied()) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => format!("write one of: {}", words.join(", ")),
+        },
+        Shape::Matching(_, pattern) => format!("write what fits: {pattern}"),
+        Shape::Duration => "write a number with a unit, as 90s, 1m30s or 500ms".to_owned(),
+        Shape::Bytes | Shape::WholeBytes | Shape::BytesText => {
+            "write a number with a unit, as 512k, 64m or 2g".to_owned()
+        }
+        Shape::Bool => "write true or false".to_owned(),
+        other => format!("write {}", described(other)),
     }
 }
 
 /// What a scalar of a fitting kind is read as; `None` when it stays as it is.
-fn read(node: &Node, shape: &Shape, report: &mut Report) -> Result<Option<Value>, String> {
+fn read(node: &Node, shape: &Shape, warnings: &mut Vec<String>) -> Result<Option<Value>, String> {
     let text = node.scalar_text().unwrap_or_default();
     Ok(Some(match shape {
         Shape::TextOrNumber | Shape::TextOrInt | Shape::TextOrBool | Shape::EmptyText => Value::Text(text),
@@ -232,7 +309,7 @@ fn read(node: &Node, shape: &Shape, report: &mut Report) -> Result<Option<Value>
             return Err(format!("'{text}' does not match: {pattern}"));
         }
         Shape::Bool => match node.value {
-            Value::Text(_) => Value::Bool(read_bool(&text, &mut report.warnings)?),
+            Value::Text(_) => Value::Bool(read_bool(&text, warnings)?),
             _ => return Ok(None),
         },
         Shape::Int(least, most) => Value::Int(read_int(node, &text, Some((*least, *most)))?),
@@ -346,15 +423,19 @@ fn described(shape: &Shape) -> String {
     }
 }
 
-fn wrong_kind(node: &Node, path: &str, wanted: &str) -> Diagnostic {
-    let place = if path.is_empty() { "the file" } else { path };
+fn wrong_kind(node: &Node, path: &At<'_>, wanted: &str) -> Diagnostic {
+    let place = if path.is_root() { "the file".to_owned() } else { path.to_string() };
     let fault = Diagnostic::at(&node.span, format!("{place} must be {wanted}"))
         .label(format!("this is {}", node.kind().described()));
-    match (&node.value, &node.spelling) {
-        (Value::Timestamp(_), _) => fault.help("put the date in quotes"),
-        (_, Some(spelling)) if wanted.contains("string") => {
-            fault.help(format!("put it in quotes: \"{spelling}\""))
+    let help = match (&node.value, &node.spelling) {
+        (Value::Timestamp(_), _) => "put the date in quotes".to_owned(),
+        (Value::Null, _) => format!("write {wanted} here, or remove the key"),
+        (_, Some(spelling)) if wanted.contains("string") => format!("put it in quotes: \"{spelling}\""),
+        (Value::Mapping(_), _) if wanted.contains("list") => "begin each item with `- `".to_owned(),
+        (Value::Sequence(_), _) if wanted.contains("mapping") => {
+            "write `NAME: VALUE` lines without dashes".to_owned()
         }
-        _ => fault,
-    }
+        _ => format!("write {wanted}"),
+    };
+    fault.help(help)
 }

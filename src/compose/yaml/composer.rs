@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span as EventSpan, StrInput, Tag};
 
+use super::encoding::decode;
 use super::node::{Entry, Mapping, Node, Source, Span, Value};
 use super::scalar::resolve_plain;
-use crate::compose::errors::{Diagnostic, Result};
+use super::syntax;
+use crate::compose::errors::{Diagnostic, Diagnostics, MAX_FAULTS, Result};
 
-/// The largest input. Real Compose files are a few kilobytes, the largest generated ones known
-/// some hundred; beyond a mebibyte something else was handed in.
-pub const MAX_INPUT_BYTES: usize = 1024 * 1024;
+/// The largest input. Real Compose files are a few kilobytes, and one of five thousand services, as a
+/// program may write it, two mebibytes; beyond twice that something else was handed in.
+pub const MAX_INPUT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The deepest nesting after aliases are followed. The specification itself goes down about a dozen levels;
 /// the bound keeps every later walk over the tree within a small stack.
@@ -22,18 +24,44 @@ pub const MAX_DEPTH: usize = 64;
 /// 10^9; the largest real files with many aliases (Sentry's) stay below 10 000.
 pub const MAX_NODES: usize = 250_000;
 
+/// The longest key. Paths in messages are made of keys, as are the names of containers.
+const MAX_KEY_BYTES: usize = 4_096;
+
+/// What a file gave.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    /// The documents, as far as they could be read.
+    pub(crate) documents: Vec<Node>,
+    /// What is wrong.
+    pub(crate) faults: Vec<Diagnostic>,
+    /// False when reading had to end early: something may be missing from the documents.
+    pub(crate) complete: bool,
+}
+
 /// Reads all documents of a text. Empty documents are null nodes; an empty text has none.
-pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Node>> {
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
+    let Parsed { documents, faults, .. } = read(path, bytes);
+    if faults.is_empty() { Ok(documents) } else { Err(Diagnostics { faults }) }
+}
+
+/// Reads all documents of a text, past what is wrong with single values.
+pub(crate) fn read(path: &Path, bytes: &[u8]) -> Parsed {
+    let refused = |fault| Parsed { documents: Vec::new(), faults: vec![fault], complete: false };
     if bytes.len() > MAX_INPUT_BYTES {
-        return Err(Diagnostic::in_file(path, 0, format!("the file is larger than {MAX_INPUT_BYTES} bytes")));
+        let message = format!("the file is larger than {MAX_INPUT_BYTES} bytes");
+        return refused(Diagnostic::in_file(path, message).help("split it, and `include` the parts"));
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-        Diagnostic::in_file(path, line, "the file is not UTF-8 text")
-    })?;
-    let source = Arc::new(Source { path: path.to_owned(), text: text.to_owned() });
-    Composer::new(&source).documents()
+    let text = match decode(path, bytes) {
+        Ok(text) => text.into_owned(),
+        Err(fault) => return refused(fault),
+    };
+    let source = Arc::new(Source { path: path.to_owned(), text, first_line: 1 });
+    let mut composer = Composer::new(&source);
+    let mut documents = Vec::new();
+    let end = composer.documents(&mut documents);
+    let complete = end.is_ok();
+    end.err().into_iter().for_each(|fault| composer.tell(fault));
+    Parsed { documents, faults: composer.faults, complete }
 }
 
 /// A finished anchored node with what its copies cost.
@@ -55,6 +83,8 @@ struct Composer<'a> {
     source: &'a Arc<Source>,
     anchors: HashMap<usize, Anchored>,
     nodes: usize,
+    /// What is wrong with single values; reading goes on.
+    faults: Vec<Diagnostic>,
 }
 
 impl<'a> Composer<'a> {
@@ -63,15 +93,14 @@ impl<'a> Composer<'a> {
         let mut options = Options::default();
         options.set_emit_comments(false);
         let parser = Parser::new_from_str_with_options(&source.text, options);
-        Self { parser, source, anchors: HashMap::new(), nodes: 0 }
+        Self { parser, source, anchors: HashMap::new(), nodes: 0, faults: Vec::new() }
     }
 
-    fn documents(mut self) -> Result<Vec<Node>> {
-        let mut documents = Vec::new();
+    fn documents(&mut self, documents: &mut Vec<Node>) -> Result<()> {
         loop {
             let (event, _) = self.next()?;
             match event {
-                Event::StreamEnd => return Ok(documents),
+                Event::StreamEnd => return Ok(()),
                 Event::DocumentStart(..) => {
                     self.anchors.clear();
                     let (event, span) = self.next()?;
@@ -87,7 +116,7 @@ impl<'a> Composer<'a> {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
                 let span = EventSpan::empty(*error.marker());
-                Err(Diagnostic::at(&self.span(&span), format!("invalid YAML: {}", error.info())))
+                Err(syntax::fault(&error, &self.span(&span)))
             }
             None => Ok((Event::StreamEnd, EventSpan::default())),
         }
@@ -104,6 +133,12 @@ impl<'a> Composer<'a> {
         }
     }
 
+    fn tell(&mut self, fault: Diagnostic) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(fault);
+        }
+    }
+
     fn spend(&mut self, nodes: usize, span: &EventSpan) -> Result<()> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > MAX_NODES {
@@ -117,7 +152,8 @@ impl<'a> Composer<'a> {
     fn check_depth(&self, depth: usize, span: &EventSpan) -> Result<()> {
         if depth > MAX_DEPTH {
             let message = format!("values are nested more than {MAX_DEPTH} levels deep");
-            return Err(Diagnostic::at(&self.span(span), message));
+            return Err(Diagnostic::at(&self.span(span), message)
+                .help("Compose files need about a dozen levels; check brackets and indentation"));
         }
         Ok(())
     }
@@ -130,7 +166,7 @@ impl<'a> Composer<'a> {
         self.spend(1, &span)?;
         let (composed, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let node = self.scalar(&text, style, tag.as_deref(), &span)?;
+                let node = self.scalar(&text, style, tag.as_deref(), &span);
                 (Composed { node, size: 1, depth: 1 }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => (self.sequence(tag.as_deref(), &span, level)?, anchor),
@@ -146,39 +182,38 @@ impl<'a> Composer<'a> {
 
     fn follow(&mut self, id: usize, span: &EventSpan, level: usize) -> Result<Composed> {
         let Some((size, depth)) = self.anchors.get(&id).map(|target| (target.size, target.depth)) else {
-            return Err(Diagnostic::at(
-                &self.span(span),
-                "cycle detected: the alias is inside of what it names",
-            )
-            .help("an anchored value cannot contain itself"));
+            let place = self.span(span);
+            let message = "cycle detected: the alias is inside of what it names";
+            self.tell(
+                Diagnostic::at(&place, message)
+                    .help("an anchored value cannot contain itself: write the inner one out"),
+            );
+            return Ok(Composed { node: Node::derived(Value::Null, &place), size: 1, depth: 1 });
         };
         self.spend(size, span)?;
         self.check_depth(level + depth - 1, span)?;
-        let Some(target) = self.anchors.get(&id) else {
-            return Err(Diagnostic::at(&self.span(span), "unknown anchor"));
-        };
-        Ok(Composed { node: target.node.clone(), size, depth })
+        let node = self.anchors.get(&id).map(|target| target.node.clone());
+        let node = node.unwrap_or_else(|| Node::derived(Value::Null, &self.span(span)));
+        Ok(Composed { node, size, depth })
     }
 
-    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: &EventSpan) -> Result<Node> {
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: &EventSpan) -> Node {
         let core = tag.and_then(Tag::core_suffix);
         let value = match (core, tag) {
             (None, None) if style == ScalarStyle::Plain => resolve_plain(text),
             (Some(kind @ ("int" | "float" | "bool" | "null" | "timestamp")), _) => {
                 let value = resolve_plain(text);
                 if !is_of_kind(&value, kind) {
-                    return Err(Diagnostic::at(
-                        &self.span(span),
-                        format!("this is not of the type !!{kind}"),
-                    )
-                    .help("remove the tag in front"));
+                    let message = format!("this is not of the type !!{kind}");
+                    let fault = Diagnostic::at(&self.span(span), message);
+                    self.tell(fault.help("remove the tag in front"));
                 }
                 value
             }
             _ => Value::Text(text.to_owned()),
         };
         let spelling = (!matches!(value, Value::Text(_) | Value::Null)).then(|| text.into());
-        Ok(Node { value, span: self.span(span), tag: local_tag(tag), spelling })
+        Node { value, span: self.span(span), tag: local_tag(tag), spelling }
     }
 
     fn sequence(&mut self, tag: Option<&Tag>, start: &EventSpan, level: usize) -> Result<Composed> {
@@ -219,12 +254,17 @@ impl<'a> Composer<'a> {
             depth = depth.max(value.depth);
             if is_merge {
                 if let Some((first, _)) = &merges {
-                    return Err(duplicate("<<", &key.node.span, first));
+                    self.tell(duplicate("<<", &key.node.span, first));
+                    continue;
                 }
-                let sources = merge_sources(value.node, &key.node.span)?;
+                let sources = merge_sources(value.node, &key.node.span);
+                let sources = sources.unwrap_or_else(|fault| {
+                    self.tell(fault);
+                    Vec::new()
+                });
                 merges = Some((key.node.span, sources));
-            } else {
-                insert(&mut mapping, &key.node, value.node)?;
+            } else if let Err(fault) = insert(&mut mapping, &key.node, value.node) {
+                self.tell(fault);
             }
         }
         for source in merges.into_iter().flat_map(|(_, sources)| sources) {
@@ -263,9 +303,16 @@ fn insert(mapping: &mut Mapping, key: &Node, value: Node) -> Result<()> {
         None => match &key.value {
             Value::Text(text) => text.clone(),
             Value::Null => "null".to_owned(),
-            _ => return Err(Diagnostic::at(&key.span, "a key cannot be a list or a mapping")),
+            _ => {
+                return Err(Diagnostic::at(&key.span, "a key cannot be a list or a mapping")
+                    .help("write a text in front of `:`"));
+            }
         },
     };
+    if text.len() > MAX_KEY_BYTES {
+        return Err(Diagnostic::at(&key.span, format!("a key is longer than {MAX_KEY_BYTES} bytes"))
+            .help("shorten it, or check the indentation of what was meant as a text"));
+    }
     if let Some(first) = mapping.entries.get(&text) {
         return Err(duplicate(&text, &key.span, &first.key_span));
     }
@@ -284,17 +331,18 @@ fn duplicate(key: &str, again: &Span, first: &Span) -> Diagnostic {
 
 /// What follows `<<`: a mapping or a list of mappings.
 fn merge_sources(node: Node, key: &Span) -> Result<Vec<Node>> {
-    let refused = |span: &Span| {
+    let refused = |other: &Node| {
         Diagnostic::at(key, "map merge requires map or sequence of maps as the value")
-            .second(span, "this is neither")
+            .second(&other.span, format!("this is {}", other.kind().described()))
+            .help("name a mapping after `<<`, as `<<: *defaults` with `x-defaults: &defaults {…}` above")
     };
     match node.value {
         Value::Mapping(_) => Ok(vec![node]),
         Value::Sequence(items) => match items.iter().find(|item| item.as_mapping().is_none()) {
-            Some(other) => Err(refused(&other.span)),
+            Some(other) => Err(refused(other)),
             None => Ok(items),
         },
-        _ => Err(refused(&node.span)),
+        _ => Err(refused(&node)),
     }
 }
 
@@ -311,7 +359,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Node>> {
-        parse(Path::new("f.yaml"), text.as_bytes())
+        parse(Path::new("f.yaml"), text.as_bytes()).map_err(|mut found| found.faults.remove(0))
     }
 
     fn json(text: &str) -> String {
@@ -383,6 +431,18 @@ mod tests {
             let fault = read(text).unwrap_err();
             assert_eq!(fault.line(), Some(line), "{text:?}: {}", fault.headline());
         }
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_single_values_is_told_at_once() {
+        let text = "a: 1\na: 2\nb: !!int x\nc: {<<: 5}\nd: &d [*d]\n[e]: f\n";
+        let lines: Vec<usize> = parse(Path::new("f.yaml"), text.as_bytes())
+            .unwrap_err()
+            .faults
+            .iter()
+            .filter_map(Diagnostic::line)
+            .collect();
+        assert_eq!(lines, [2, 3, 4, 5, 6]);
     }
 
     #[test]

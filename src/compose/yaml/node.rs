@@ -16,6 +16,8 @@ pub struct Source {
     pub path: PathBuf,
     /// The text itself.
     pub text: String,
+    /// The number of its first line; 1 unless only a part of a file is kept.
+    pub first_line: usize,
 }
 
 /// A place in a source.
@@ -35,6 +37,38 @@ impl Span {
     /// The very beginning of a source.
     pub fn start_of(source: &Arc<Source>) -> Self {
         Self { source: Arc::clone(source), bytes: 0..0, line: 1, column: 1 }
+    }
+
+    /// The place of a part of a scalar that was read here; all of it when the part is written with
+    /// escapes or over several lines.
+    pub(crate) fn part(&self, scalar: &str, part: Range<usize>) -> Self {
+        let whole = || self.clone();
+        let (Some(written), Some(wanted)) =
+            (self.source.text.get(self.bytes.clone()), scalar.get(part.clone()))
+        else {
+            return whole();
+        };
+        let Some(before) = scalar.get(..part.start).filter(|_| !wanted.is_empty()) else { return whole() };
+        // The same words may stand there several times.
+        let Some((at, _)) = written.match_indices(wanted).nth(before.matches(wanted).count()) else {
+            return whole();
+        };
+        let passed = &written[..at];
+        let (line, column) = match passed.rfind('\n') {
+            Some(end) => (self.line + passed.matches('\n').count(), passed[end + 1..].chars().count() + 1),
+            None => (self.line, self.column + passed.chars().count()),
+        };
+        let start = self.bytes.start + at;
+        Self { source: Arc::clone(&self.source), bytes: start..start + wanted.len(), line, column }
+    }
+
+    /// Line and column of the end, the column being that of the first character behind.
+    pub fn end(&self) -> (usize, usize) {
+        let covered = self.source.text.get(self.bytes.clone()).unwrap_or_default();
+        match covered.rfind('\n') {
+            Some(at) => (self.line + covered.matches('\n').count(), covered[at + 1..].chars().count() + 1),
+            None => (self.line, self.column + covered.chars().count()),
+        }
     }
 }
 
@@ -335,6 +369,15 @@ impl Node {
         match &parent.value {
             Value::Mapping(mapping) => mapping.entries.get(*last).map(|entry| &entry.key_span),
             _ => self.lookup(path).map(|node| &node.span),
+        }
+    }
+
+    /// How many values there are in it, itself included.
+    pub(crate) fn size(&self) -> usize {
+        match &self.value {
+            Value::Sequence(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
+            Value::Mapping(mapping) => 1 + mapping.iter().map(|(_, node)| node.size()).sum::<usize>(),
+            _ => 1,
         }
     }
 
