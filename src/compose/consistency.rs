@@ -44,6 +44,7 @@ impl Context<'_> {
             ];
             faults.extend(checks.iter().filter_map(|check| check().err()));
         }
+        faults.extend(self.check_container_names());
         for (name, secret) in &self.model.secrets {
             if !secret.external
                 && secret.file.is_empty()
@@ -184,7 +185,8 @@ impl Context<'_> {
         let Some(deploy) = &service.deploy else {
             return self.check_container_name(name, service, service.scale);
         };
-        let differ = |ours: i64, theirs: i64| ours != 0 && theirs != 0 && ours != theirs;
+        // Limits that leave this one out say another number, to the reference: none.
+        let differ = |ours: i64, theirs: i64| ours != 0 && ours != theirs;
         let distinct = |attribute: &str, other: &str| {
             let message =
                 format!("services.{name}: can't set distinct values on '{attribute}' and '{other}'");
@@ -196,7 +198,7 @@ impl Context<'_> {
             return distinct("scale", "deploy.replicas");
         }
         if let Some(limits) = &deploy.resources.limits {
-            if limits.cpus.0 != 0.0 && service.cpus.0 != 0.0 && limits.cpus != service.cpus {
+            if service.cpus.0 != 0.0 && limits.cpus != service.cpus {
                 return distinct("cpus", "deploy.resources.limits.cpus");
             }
             if differ(service.mem_limit.0, limits.memory.0) {
@@ -222,6 +224,28 @@ impl Context<'_> {
             "services.{name}: container_name and more than one container: a container name must be unique"
         );
         Err(self.fault(&["services", name, "container_name"], message).help("remove `container_name`"))
+    }
+
+    /// Two services cannot have the same container.
+    fn check_container_names(&self) -> Vec<Diagnostic> {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut faults = Vec::new();
+        for (name, service) in &self.model.services {
+            if service.container_name.is_empty() {
+                continue;
+            }
+            let Some(first) = seen.insert(&service.container_name, name) else { continue };
+            let message = format!(
+                "services.{name}: container name \"{}\" is already in use by service {first}",
+                service.container_name
+            );
+            let fault = self.fault(&["services", name, "container_name"], message);
+            faults.push(match self.tree.lookup(&["services", first, "container_name"]) {
+                Some(node) => fault.second(&node.span, "first here"),
+                None => fault,
+            });
+        }
+        faults
     }
 
     /// Two mounts cannot be at the same place.

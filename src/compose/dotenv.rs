@@ -32,8 +32,8 @@ pub(crate) fn parse(
 /// Reads the raw syntax: everything after `=` is the value; a bare name is inherited.
 pub(crate) fn parse_raw(path: &Path, bytes: &[u8], lookup: Lookup<'_>) -> Result<Variables> {
     let mut found = Variables::new();
-    for (index, line) in text(path, bytes)?.lines().enumerate() {
-        let line = line.trim_start();
+    for (index, line) in text(path, bytes)?.split('\n').enumerate() {
+        let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -55,7 +55,7 @@ fn text(path: &Path, bytes: &[u8]) -> Result<String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Diagnostic::in_file(path, 0, "the env file is not UTF-8 text"))?;
-    Ok(text.replace("\r\n", "\n"))
+    Ok(text.to_owned())
 }
 
 struct Reader<'a> {
@@ -97,36 +97,43 @@ impl Reader<'_> {
 
     fn statement(&mut self) -> Result<()> {
         if let Some(after) = self.rest.strip_prefix("export")
-            && after.starts_with(char::is_whitespace)
+            && after.starts_with([' ', '\t', '\n', '\r', '\u{c}'])
         {
-            let skipped = self.rest.len() - after.trim_start().len();
-            self.advance(skipped);
+            self.advance(self.rest.len() - after.trim_start_matches(is_blank).len());
         }
-        let end = self.name_end()?;
-        let (name, separator) = (self.rest[..end].trim_end(), self.rest[end..].chars().next());
+        if self.rest.is_empty() {
+            return Err(self.fault("`export` of nothing").help("a line is written as NAME=value"));
+        }
+        let Some((end, separator)) = self.name_end()? else {
+            // Without the end of a line after it, a bare name is the value of a variable without a
+            // name: that is how the reference reads it.
+            let value = self.value("")?;
+            self.found.insert(String::new(), value);
+            return Ok(());
+        };
+        let name = self.rest[..end].trim_end().to_owned();
         if name.contains(' ') {
             return Err(self.fault("a variable name contains a space"));
         }
-        let name = name.to_owned();
-        if !matches!(separator, Some('=' | ':')) {
+        self.advance(end + separator.len_utf8());
+        if separator == '\n' {
             if let Some(value) = (self.lookup)(&name) {
                 self.found.insert(name, value);
             }
-            self.advance(end);
             return Ok(());
         }
-        self.advance(end + 1);
         self.advance(self.rest.len() - self.rest.trim_start_matches(is_blank).len());
         let value = self.value(&name)?;
         self.found.insert(name, value);
         Ok(())
     }
 
-    /// The end of a name: before `=` or `:`, at the end of the line for a bare one.
-    fn name_end(&self) -> Result<usize> {
+    /// The end of a name, and what is there: `=`, `:`, or the end of the line for a bare one. None when
+    /// the file ends first.
+    fn name_end(&self) -> Result<Option<(usize, char)>> {
         for (at, c) in self.rest.char_indices() {
             match c {
-                '=' | ':' | '\n' => return Ok(at),
+                '=' | ':' | '\n' => return Ok(Some((at, c))),
                 '_' | '.' | '-' | '[' | ']' => {}
                 c if is_blank(c) || c.is_alphanumeric() => {}
                 c => {
@@ -135,7 +142,7 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(self.rest.len())
+        Ok(None)
     }
 
     fn value(&mut self, name: &str) -> Result<String> {
@@ -214,7 +221,8 @@ fn unescape(value: &str) -> String {
     result
 }
 
-/// `\0` with up to three octal digits: a byte with exactly three, else it stays as written.
+/// `\0` with up to three octal digits: a byte with exactly three. Of anything else the reference drops the
+/// zero and keeps the rest as written.
 fn push_octal(result: &mut String, chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     let mut digits = String::new();
     while let Some(digit) = chars.next_if(|c| digits.len() < 3 && c.is_ascii_digit()) {
@@ -223,7 +231,7 @@ fn push_octal(result: &mut String, chars: &mut std::iter::Peekable<std::str::Cha
     match u8::from_str_radix(&digits, 8) {
         Ok(byte) if digits.len() == 3 => result.push(char::from(byte)),
         _ => {
-            result.push_str("\\0");
+            result.push('\\');
             result.push_str(&digits);
         }
     }
@@ -250,6 +258,10 @@ mod tests {
             ("A=\"a\\nb\\t\\\"c\\\\ \\$X\"\n", vec!["A=a\nb\t\"c\\ $X"]),
             ("A=\"two\nlines\"\nB=1", vec!["A=two\nlines", "B=1"]),
             ("SHELL\nNOT_SET\n", vec!["SHELL=sh"]),
+            ("A=1\nSHELL", vec!["=SHELL", "A=1"]),
+            ("export\nexport SHELL\nexport\tB=2\n", vec!["B=2", "SHELL=sh"]),
+            ("A=\"1\r\n2\"\r\n", vec!["A=1\r\n2"]),
+            ("A=\"\\0101\\012\\0777\"", vec!["A=A\\12\\777"]),
             ("A=1\r\nB=2\r\n", vec!["A=1", "B=2"]),
             ("A=\nB=''\n", vec!["A=", "B="]),
         ];

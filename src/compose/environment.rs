@@ -55,7 +55,7 @@ pub(crate) fn resolve_label_files(
     service: &mut Service,
     node: Option<&Node>,
 ) -> Result<()> {
-    let mut labels = BTreeMap::new();
+    let mut labels = Variables::new();
     for (index, file) in std::mem::take(&mut service.label_file).into_iter().enumerate() {
         let path = Path::new(&file);
         if !loader.files.is_file(path) {
@@ -67,9 +67,9 @@ pub(crate) fn resolve_label_files(
             });
         }
         let bytes = loader.files.require(path, "label file")?;
-        let mut found = Variables::new();
-        dotenv::parse(path, &bytes, &|_| None, &mut loader.interpolator, &mut found)?;
-        labels.extend(found);
+        let earlier = labels.clone();
+        let lookup = |name: &str| earlier.get(name).cloned();
+        dotenv::parse(path, &bytes, &lookup, &mut loader.interpolator, &mut labels)?;
     }
     for (name, value) in labels {
         service.labels.entry(name).or_insert(value);

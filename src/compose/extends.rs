@@ -1,6 +1,7 @@
 //! `extends`: a service laid over another one, of this file or of a different one.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::errors::{Diagnostic, Diagnostics, Result};
 use super::files::join;
@@ -15,7 +16,7 @@ const MAX_CHAIN: usize = 64;
 
 /// The services that one can extend, and where they are.
 pub(crate) struct ServiceSource {
-    /// The services, as written but with their variables expanded.
+    /// The services, with their variables expanded; those of another file are spelled out as well.
     services: Mapping,
     /// Their file.
     pub(crate) file: PathBuf,
@@ -23,8 +24,6 @@ pub(crate) struct ServiceSource {
     pub(crate) directory: PathBuf,
     /// What their file takes away.
     removals: Removals,
-    /// True for another file than the one that is being loaded.
-    foreign: bool,
 }
 
 /// Replaces each service that extends another one by the result.
@@ -41,7 +40,6 @@ pub(crate) fn apply(
         file: path.to_owned(),
         directory: scope.directory.clone(),
         removals: removals.clone(),
-        foreign: false,
     };
     let names: Vec<String> = source.services.keys().map(ToOwned::to_owned).collect();
     for name in names {
@@ -73,8 +71,8 @@ fn extend(
             .label(format!("this is {}", service.kind().described()))
             .into());
     }
-    let Some(reference) = service.get("extends").filter(|node| !node.is_null()).cloned() else {
-        return settled(loader, source, name, service);
+    let Some(reference) = service.get("extends").cloned() else {
+        return Ok(service);
     };
     let (target, file) = parse_reference(&reference, name)?;
     let here = (source.file.clone(), name.to_owned());
@@ -86,20 +84,16 @@ fn extend(
         return Err(Diagnostic::at(&reference.span, message).into());
     }
     chain.push(here);
-    let foreign;
-    let base_source = match file {
-        Some(file) => {
-            foreign = open(loader, &join(&source.directory, &file), scope)?;
-            &foreign
-        }
-        None => source,
+    let foreign = match file {
+        Some(file) => Some(open(loader, &join(&source.directory, &file), scope)?),
+        None => None,
     };
+    let base_source = foreign.as_deref().unwrap_or(source);
     if !base_source.services.contains(&target) {
         return Err(not_found(name, &target, source, base_source, &reference).into());
     }
     let mut base = extend(loader, &target, base_source, scope, chain)?;
     chain.pop();
-    let service = settled(loader, source, name, service)?;
     if base.is_null() {
         return Ok(service);
     }
@@ -111,16 +105,6 @@ fn extend(
         mapping.remove("extends");
     }
     Ok(base)
-}
-
-/// A service of another file is spelled out before anything is laid over it.
-fn settled(
-    loader: &mut Loader<'_>,
-    source: &ServiceSource,
-    name: &str,
-    service: Node,
-) -> Result<Node, Diagnostics> {
-    if source.foreign { loader.settle_foreign(source, name, service) } else { Ok(service) }
 }
 
 /// The service and the file that are named.
@@ -148,13 +132,16 @@ fn parse_reference(reference: &Node, name: &str) -> Result<(String, Option<Strin
     }
 }
 
-fn open(loader: &mut Loader<'_>, path: &Path, scope: &Scope) -> Result<ServiceSource, Diagnostics> {
+/// The services of another file, spelled out. The file is not loaded again for each use.
+fn open(loader: &mut Loader<'_>, path: &Path, scope: &Scope) -> Result<Rc<ServiceSource>, Diagnostics> {
+    if let Some((environment, source)) = loader.opened.get(path)
+        && *environment == scope.environment
+    {
+        return Ok(Rc::clone(source));
+    }
     let mut services = Mapping::default();
     let mut removals = Removals::default();
     for mut document in loader.documents(path)? {
-        if document.is_null() {
-            continue;
-        }
         removals = loader.prepare(&mut document, scope)?;
         for (name, entry) in
             section(&mut document, "services", "services")?.map(std::mem::take).unwrap_or_default().entries
@@ -167,9 +154,13 @@ fn open(loader: &mut Loader<'_>, path: &Path, scope: &Scope) -> Result<ServiceSo
                 None => services.set(name, entry.node),
             }
         }
+        services = loader.settle_foreign(services, &document.span)?;
     }
     let directory = super::files::parent(path);
-    Ok(ServiceSource { services, file: path.to_owned(), directory, removals, foreign: true })
+    loader.resolve_services(&mut services, &directory)?;
+    let source = Rc::new(ServiceSource { services, file: path.to_owned(), directory, removals });
+    loader.opened.insert(path.to_owned(), (scope.environment.clone(), Rc::clone(&source)));
+    Ok(source)
 }
 
 fn not_found(

@@ -1,13 +1,14 @@
 //! `include`: the resources of other projects, each loaded by itself with its own directory and
 //! variables.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::errors::{Diagnostic, Diagnostics, Result};
 use super::files::{join, parent};
 use super::loader::{Loader, Scope};
 use super::setup::read_variables;
-use super::yaml::{Node, Value};
+use super::yaml::{Mapping, Node, Value};
 
 /// Where the value of a variable of an included project is kept with the config or secret that comes from it: an
 /// extension, so that it is neither printed nor hashed.
@@ -33,10 +34,11 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, scope: &Scope)
         if entry.paths.is_empty() {
             // The reference takes it for an include of nothing.
             loader.warnings.push(format!("{}: an entry of `include` has no `path`", entry.node.span));
+            check_env_files(loader, &entry, scope)?;
             continue;
         }
         if let Some(imported) = load(loader, &entry, scope)? {
-            import(document, imported)?;
+            import(document, imported, scope)?;
         }
     }
     Ok(())
@@ -55,6 +57,13 @@ fn parse(include: &Node) -> Result<Vec<Entry>> {
         };
         items.iter().map(text).collect()
     };
+    let directory = |node: Option<&Node>| -> Result<Option<String>> {
+        let Some(node) = node.filter(|node| !node.is_null()) else { return Ok(None) };
+        match &node.value {
+            Value::Text(_) | Value::Int(_) => Ok(node.scalar_text().filter(|path| !path.is_empty())),
+            _ => Err(refused(node, "project_directory must be a string")),
+        }
+    };
     if include.is_null() {
         return Ok(Vec::new());
     }
@@ -68,15 +77,27 @@ fn parse(include: &Node) -> Result<Vec<Entry>> {
                 env_files: Vec::new(),
                 node: item.clone(),
             }),
+            Value::Null => {
+                Ok(Entry { paths: Vec::new(), directory: None, env_files: Vec::new(), node: item.clone() })
+            }
             Value::Mapping(mapping) => Ok(Entry {
                 paths: texts(mapping.get("path"))?,
-                directory: texts(mapping.get("project_directory"))?.into_iter().find(|path| !path.is_empty()),
+                directory: directory(mapping.get("project_directory"))?,
                 env_files: texts(mapping.get("env_file"))?,
                 node: item.clone(),
             }),
             _ => Err(refused(item, "entries must be strings or mappings")),
         })
         .collect()
+}
+
+/// Its env files have to be there all the same.
+fn check_env_files(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<()> {
+    for file in entry.env_files.iter().filter(|file| *file != "/dev/null") {
+        let path = join(&scope.directory, file);
+        loader.files.require(&path, "env file").map_err(|fault| fault.or_at(&entry.node.span))?;
+    }
+    Ok(())
 }
 
 fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<Node>, Diagnostics> {
@@ -102,12 +123,7 @@ fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<
     };
     let usual = directory.join(".env");
     let env_files: Vec<PathBuf> = if !entry.env_files.is_empty() {
-        entry
-            .env_files
-            .iter()
-            .filter(|path| *path != "/dev/null")
-            .map(|path| join(&scope.directory, path))
-            .collect()
+        entry.env_files.iter().map(|path| join(&scope.directory, path)).collect()
     } else if loader.files.is_file(&usual) {
         vec![usual]
     } else {
@@ -124,6 +140,7 @@ fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<
     let inner = Scope { directory, environment, chain: scope.chain.clone() };
     let mut tree = loader.load_tree(&paths, &inner)?;
     if let Some(tree) = &mut tree {
+        refuse_set_configs(tree, &inner.environment)?;
         keep_values(tree, &inner, scope);
     }
     Ok(tree)
@@ -146,8 +163,23 @@ fn keep_values(tree: &mut Node, inner: &Scope, outer: &Scope) {
     }
 }
 
+/// A config from a variable has its content as well once it is loaded, and the reference then takes the
+/// included one for one that is given twice.
+fn refuse_set_configs(tree: &Node, environment: &BTreeMap<String, String>) -> Result<()> {
+    for (name, config) in tree.get("configs").and_then(Node::as_mapping).into_iter().flat_map(Mapping::iter) {
+        let Some(variable) = config.get("environment") else { continue };
+        if variable.as_text().is_some_and(|variable| environment.contains_key(variable)) {
+            let message =
+                format!("configs.{name}: a config of an included file cannot be taken from a variable");
+            return Err(Diagnostic::at(&variable.span, message)
+                .help("declare it in the file that includes this one, or use `file` or `content`"));
+        }
+    }
+    Ok(())
+}
+
 /// Adds resources to a document; what is there already has to be the same.
-fn import(document: &mut Node, mut imported: Node) -> Result<()> {
+fn import(document: &mut Node, mut imported: Node, scope: &Scope) -> Result<()> {
     for section in SECTIONS {
         let Some(source) = imported.get_mut(section) else { continue };
         let span = source.span.clone();
@@ -159,7 +191,7 @@ fn import(document: &mut Node, mut imported: Node) -> Result<()> {
         let Some(ours) = target.get_mut(section).and_then(Node::as_mapping_mut) else { continue };
         for (name, entry) in theirs.entries {
             match ours.entries.get(&name) {
-                Some(existing) if existing.node != entry.node => {
+                Some(existing) if !is_same(section, &existing.node, &entry.node, scope) => {
                     let message = format!("{section}.{name} conflicts with imported resource");
                     return Err(Diagnostic::at(&existing.key_span, message)
                         .label("defined here")
@@ -174,4 +206,37 @@ fn import(document: &mut Node, mut imported: Node) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// True when a resource, as written, says the same as an imported one, whose paths are absolute by now. A
+/// secret whose variable is set has its value by then as well, which no file says.
+fn is_same(section: &str, ours: &Node, theirs: &Node, scope: &Scope) -> bool {
+    let variable = theirs.get("environment").and_then(Node::as_text);
+    if section == "secrets" && variable.is_some_and(|variable| scope.environment.contains_key(variable)) {
+        return false;
+    }
+    if ours == theirs {
+        return true;
+    }
+    let mut near = theirs.clone();
+    relativise(&mut near, &scope.directory);
+    *ours == near
+}
+
+/// Paths below a directory as the shortest text for them.
+fn relativise(node: &mut Node, directory: &Path) {
+    match &mut node.value {
+        Value::Text(text) => {
+            if let Ok(near) = Path::new(text.as_str()).strip_prefix(directory) {
+                *text = if near.as_os_str().is_empty() {
+                    ".".into()
+                } else {
+                    near.to_string_lossy().into_owned()
+                };
+            }
+        }
+        Value::Sequence(items) => items.iter_mut().for_each(|item| relativise(item, directory)),
+        Value::Mapping(mapping) => mapping.iter_mut().for_each(|(_, value)| relativise(value, directory)),
+        _ => {}
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::defaults::set_defaults;
 use super::errors::{Diagnostic, Diagnostics, Result};
@@ -17,7 +18,7 @@ use super::schema::{PROJECT, Report, Shape, check};
 use super::tags::Removals;
 use super::unicity;
 use super::validate::validate;
-use super::yaml::{self, Kind, Node, Span, Value};
+use super::yaml::{self, Kind, Mapping, Node, Span, Value};
 
 /// The most files that are loaded for a project, each use counted. Files that include two others
 /// each would make a million of twenty.
@@ -44,6 +45,8 @@ pub(crate) struct Loader<'a> {
     pub(crate) warnings: Vec<String>,
     /// What `~` stands for.
     pub(crate) home: Option<String>,
+    /// The files whose services were extended, with the variables that they were read with.
+    pub(crate) opened: HashMap<PathBuf, (BTreeMap<String, String>, Rc<ServiceSource>)>,
     parsed: HashMap<PathBuf, Vec<Node>>,
     loads: usize,
 }
@@ -56,6 +59,7 @@ impl<'a> Loader<'a> {
             interpolator: Interpolator::default(),
             warnings: Vec::new(),
             home,
+            opened: HashMap::new(),
             parsed: HashMap::new(),
             loads: 0,
         }
@@ -97,6 +101,7 @@ impl<'a> Loader<'a> {
         validate(&tree)?;
         let home = self.home.clone();
         paths::resolve(&mut tree, Base { directory: &scope.directory, home: home.as_deref() })?;
+        paths::follow_links(&mut tree, &self.files);
         Ok(Some(tree))
     }
 
@@ -141,10 +146,10 @@ impl<'a> Loader<'a> {
         unicity::enforce(tree);
         let mut report = Report::default();
         check(tree, &Shape::Object(&PROJECT), "", &mut report);
-        self.warnings.append(&mut report.warnings);
         if !report.faults.is_empty() {
             return Err(Diagnostics { faults: report.faults });
         }
+        self.warnings.append(&mut report.warnings);
         if tree.as_mapping_mut().is_some_and(|mapping| mapping.remove("version").is_some()) {
             self.warnings.push(format!(
                 "{}: the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion",
@@ -156,35 +161,42 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Makes a service of another file like those of this tree: checked, spelled out and with
-    /// absolute paths.
-    pub(crate) fn settle_foreign(
-        &mut self,
-        source: &ServiceSource,
-        name: &str,
-        service: Node,
-    ) -> Result<Node, Diagnostics> {
-        let span = service.span.clone();
-        let mut tree = wrap(name, service, &span);
-        self.settle(&mut tree, &source.file)?;
+    /// Spells out the services of another file. What is wrong in them is told of the service that extends
+    /// them, unless that one puts it right.
+    pub(crate) fn settle_foreign(&mut self, services: Mapping, span: &Span) -> Result<Mapping> {
+        let mut tree = wrap(services, span);
+        unicity::enforce(&mut tree);
+        let mut report = Report::default();
+        check(&mut tree, &Shape::Object(&PROJECT), "", &mut report);
+        self.warnings.append(&mut report.warnings);
+        canonical(&mut tree)?;
+        unicity::enforce(&mut tree);
+        Ok(unwrap(&mut tree))
+    }
+
+    /// Makes the paths of services absolute.
+    pub(crate) fn resolve_services(&mut self, services: &mut Mapping, directory: &Path) -> Result<()> {
+        let Some(span) = services.iter().next().map(|(_, service)| service.span.clone()) else {
+            return Ok(());
+        };
+        let mut tree = wrap(std::mem::take(services), &span);
         let home = self.home.clone();
-        paths::resolve(&mut tree, Base { directory: &source.directory, home: home.as_deref() })?;
-        let service = tree.get_mut("services").and_then(|services| services.get_mut(name));
-        Ok(service.map_or_else(|| Node::derived(Value::Null, &span), |service| service.clone()))
+        paths::resolve(&mut tree, Base { directory, home: home.as_deref() })?;
+        *services = unwrap(&mut tree);
+        Ok(())
     }
 }
 
-/// A tree with one service.
-fn wrap(name: &str, service: Node, span: &Span) -> Node {
-    let mut services = Node::mapping(span);
-    if let Some(mapping) = services.as_mapping_mut() {
-        mapping.set(name, service);
-    }
-    let mut tree = Node::mapping(span);
-    if let Some(mapping) = tree.as_mapping_mut() {
-        mapping.set("services", services);
-    }
-    tree
+/// A tree with services only.
+fn wrap(services: Mapping, span: &Span) -> Node {
+    let mut mapping = Mapping::default();
+    mapping.set("services", Node::derived(Value::Mapping(services), span));
+    Node::derived(Value::Mapping(mapping), span)
+}
+
+/// The services of a tree.
+fn unwrap(tree: &mut Node) -> Mapping {
+    tree.get_mut("services").and_then(Node::as_mapping_mut).map(std::mem::take).unwrap_or_default()
 }
 
 /// Keys have to be texts, everywhere.
@@ -215,11 +227,7 @@ fn check_keys(node: &Node, path: &str) -> Result<()> {
 }
 
 /// A mapping under a key; refused when there is something else.
-pub(crate) fn section<'n>(
-    node: &'n mut Node,
-    key: &str,
-    path: &str,
-) -> Result<Option<&'n mut yaml::Mapping>> {
+pub(crate) fn section<'n>(node: &'n mut Node, key: &str, path: &str) -> Result<Option<&'n mut Mapping>> {
     let Some(section) = node.get_mut(key) else { return Ok(None) };
     if section.kind() != Kind::Mapping {
         return Err(Diagnostic::at(&section.span, format!("{path} must be a mapping"))

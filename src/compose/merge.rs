@@ -81,6 +81,11 @@ fn rule(path: &[String]) -> Option<Rule> {
 
 fn merge_at(base: &mut Node, over: Node, path: &mut Vec<String>) -> Result<()> {
     let rule = rule(path);
+    if rule == Some(Rule::Logging) && (over.is_null() || base.is_null()) {
+        let message = format!("{} has nothing in it", path.join("."));
+        return Err(Diagnostic::at(if over.is_null() { &over.span } else { &base.span }, message)
+            .help("leave it out, or take it away with `!reset null`"));
+    }
     // Nothing in a later file takes nothing away, except where values are replaced whole.
     if over.is_null() && rule != Some(Rule::Replace) {
         return Ok(());
@@ -159,7 +164,7 @@ fn pairs(node: Node) -> Mapping {
         Value::Text(_) => vec![node],
         _ => Vec::new(),
     };
-    let mut mapping = Mapping::default();
+    let mut mapping = Mapping { listed: true, ..Mapping::default() };
     for item in items {
         if let Some(text) = item.scalar_text() {
             let (key, value) = pair(&text, &item.span);
@@ -184,6 +189,7 @@ fn merge_pairs(base: &mut Node, over: Node) {
         return;
     }
     let mut merged = pairs(std::mem::replace(base, Node::mapping(&over.span)));
+    merged.listed = true;
     for (key, entry) in pairs(over).entries {
         merged.entries.insert(key, entry);
     }

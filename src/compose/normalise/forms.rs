@@ -4,7 +4,7 @@ use super::ports::parse_ports;
 use super::volumes::{MountKind, ShortMount, clean_target, parse_mount};
 use crate::compose::errors::{Diagnostic, Result};
 use crate::compose::merge::names_to_mapping;
-use crate::compose::yaml::{Mapping, Node, Span, Value};
+use crate::compose::yaml::{Kind, Mapping, Node, Span, Value};
 
 /// Spells out all short forms of a checked tree.
 pub(crate) fn canonical(tree: &mut Node) -> Result<()> {
@@ -47,6 +47,13 @@ fn service(node: &mut Node, name: &str) -> Result<()> {
             names_to_mapping(names, false);
         }
     }
+    refuse_unspellable(service, name)?;
+    if let Some(extends) = service.get_mut("extends")
+        && extends.as_text().is_some()
+    {
+        let target = extends.clone();
+        extends.value = mapping_of(vec![("service", target)]);
+    }
     if let Some(depends_on) = service.get_mut("depends_on") {
         dependencies(depends_on);
     }
@@ -70,9 +77,6 @@ fn service(node: &mut Node, name: &str) -> Result<()> {
             list_of_one(rule.get_mut("include"));
         }
     }
-    if let Some(options) = service.get_mut("provider").and_then(|provider| provider.get_mut("options")) {
-        provider_options(options);
-    }
     for (key, spell) in [("volumes", mount as Spell), ("devices", device as Spell)] {
         for item in service.get_mut(key).and_then(Node::as_sequence_mut).into_iter().flatten() {
             spell(item, &format!("services.{name}.{key}"))?;
@@ -85,6 +89,35 @@ fn service(node: &mut Node, name: &str) -> Result<()> {
 }
 
 type Spell = fn(&mut Node, &str) -> Result<()>;
+
+/// What cannot be spelled out whatever it is laid over: a service of another file gets here unchecked.
+fn refuse_unspellable(service: &Mapping, name: &str) -> Result<()> {
+    const FORMS: [(&[&str], &[Kind]); 7] = [
+        (&["depends_on"], &[Kind::Mapping, Kind::Sequence]),
+        (&["env_file"], &[Kind::Text, Kind::Sequence]),
+        (&["gpus"], &[Kind::Text, Kind::Sequence]),
+        (&["ports"], &[Kind::Sequence]),
+        (&["build"], &[Kind::Text, Kind::Mapping]),
+        (&["build", "ssh"], &[Kind::Mapping, Kind::Sequence]),
+        (&["build", "additional_contexts"], &[Kind::Mapping, Kind::Sequence]),
+    ];
+    for (path, kinds) in FORMS {
+        let found = path.split_first().and_then(|(first, rest)| service.get(first)?.lookup(rest));
+        if let Some(node) = found.filter(|node| !kinds.contains(&node.kind())) {
+            let message = format!("services.{name}.{} cannot be {}", path.join("."), node.kind().described());
+            return Err(Diagnostic::at(&node.span, message));
+        }
+    }
+    for key in ["secrets", "configs"] {
+        for item in service.get(key).and_then(Node::as_sequence).into_iter().flatten() {
+            if !matches!(item.kind(), Kind::Text | Kind::Mapping) {
+                let message = format!("services.{name}.{key} cannot have {}", item.kind().described());
+                return Err(Diagnostic::at(&item.span, message));
+            }
+        }
+    }
+    Ok(())
+}
 
 fn each(list: Option<&mut Node>, spell: impl Fn(&mut Node)) {
     for item in list.and_then(Node::as_sequence_mut).into_iter().flatten() {
@@ -131,18 +164,27 @@ fn spell_build(node: &mut Node, service: &str) -> Result<()> {
     if let Some(ssh) = node.get_mut("ssh")
         && let Some(mapping) = ssh.as_mapping()
     {
-        let key = |(key, value): (&str, &Node)| match value.as_text() {
-            Some(path) if !path.is_empty() => Ok(Node::text(format!("{key}={path}"), &value.span)),
-            _ if key == "default" => Ok(Node::text(key, &value.span)),
-            _ => Err(Diagnostic::at(
-                &value.span,
-                format!("services.{service}.build.ssh: invalid ssh key \"{key}\""),
-            )
-            .help("write `default` or ID=PATH")),
-        };
-        ssh.value = Value::Sequence(mapping.iter().map(key).collect::<Result<_>>()?);
+        // A key of a list needs a path unless it is the default one; of a mapping, none does.
+        let pathless =
+            mapping.iter().find(|(key, value)| mapping.listed && value.is_null() && *key != "default");
+        if let Some((key, value)) = pathless {
+            let message = format!("services.{service}.build.ssh: invalid ssh key \"{key}\"");
+            return Err(Diagnostic::at(&value.span, message).help("write `default` or ID=PATH"));
+        }
     }
-    Ok(())
+    check_contexts(node, service)
+}
+
+/// Every context has a place.
+fn check_contexts(build: &Node, service: &str) -> Result<()> {
+    let contexts = build.get("additional_contexts").and_then(Node::as_mapping);
+    match contexts.into_iter().flat_map(Mapping::iter).find(|(_, place)| place.as_text().is_none()) {
+        Some((key, place)) => {
+            let message = format!("services.{service}.build.additional_contexts: {key} has no place");
+            Err(Diagnostic::at(&place.span, message).help("write NAME=PATH"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn file_reference(node: &mut Node) {
@@ -180,8 +222,12 @@ fn healthcheck_test(node: &mut Node) {
     }
 }
 
-fn provider_options(node: &mut Node) {
-    for (_, value) in node.as_mapping_mut().into_iter().flat_map(Mapping::iter_mut) {
+/// Options with one value or several all as lists. This is done last, as the merge compares them as they
+/// were written.
+pub(crate) fn provider_options(node: &mut Node) {
+    let Some(options) = node.as_mapping_mut() else { return };
+    options.entries.retain(|_, entry| entry.node.as_sequence().is_none_or(|values| !values.is_empty()));
+    for (_, value) in options.iter_mut() {
         if value.as_sequence().is_none() {
             let item = value.clone();
             value.value = Value::Sequence(vec![item]);
@@ -321,7 +367,9 @@ pub(crate) fn extra_hosts(node: &mut Node, path: &str) -> Result<()> {
                         let reason = format!("invalid additional host, missing IP: {text}");
                         Diagnostic::invalid(item, path, &reason).help("a line is written as NAME=ADDRESS")
                     })?;
-                lines.push(host_line(host, address, &item.span, path)?);
+                for address in address.split(',') {
+                    lines.push(host_line(host, address, &item.span, path)?);
+                }
             }
         }
         _ => {}
@@ -332,9 +380,10 @@ pub(crate) fn extra_hosts(node: &mut Node, path: &str) -> Result<()> {
 }
 
 fn host_line(host: &str, address: &str, span: &Span, path: &str) -> Result<Node> {
-    if host.is_empty() {
-        return Err(Diagnostic::at(span, format!("{path}: bad host name ''")));
+    if host.is_empty() || host.contains([':', '=']) {
+        return Err(Diagnostic::at(span, format!("{path}: bad host name '{host}'")));
     }
-    let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+    let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = inner.filter(|inner| !inner.is_empty()).unwrap_or(address);
     Ok(Node::text(format!("{host}={address}"), span))
 }

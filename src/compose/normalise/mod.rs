@@ -7,4 +7,4 @@ pub(crate) mod units;
 pub(crate) mod volumes;
 pub(crate) mod words;
 
-pub(crate) use forms::{canonical, extra_hosts};
+pub(crate) use forms::{canonical, extra_hosts, provider_options};

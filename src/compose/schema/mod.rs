@@ -6,6 +6,6 @@ mod project;
 mod service;
 mod shape;
 
-pub(crate) use check::{Report, check};
+pub(crate) use check::{Report, accepts, check};
 pub(crate) use project::PROJECT;
 pub(crate) use shape::Shape;

@@ -1,13 +1,15 @@
 //! From parser events to nodes: anchors, merge keys, duplicate keys, and limits.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span as EventSpan, StrInput, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span as EventSpan, StrInput, StructureStyle, Tag};
 
 use super::node::{Entry, Mapping, Node, Source, Span, Value};
 use super::scalar::resolve_plain;
+use super::strict::{Tabs, check_alias, check_escapes, decode_binary, drop_resets, ends_with_file};
 use crate::compose::errors::{Diagnostic, Result};
 
 /// The largest input. Real Compose files are a few kilobytes, the largest generated ones known
@@ -55,6 +57,7 @@ struct Composer<'a> {
     source: &'a Arc<Source>,
     anchors: HashMap<usize, Anchored>,
     nodes: usize,
+    tabs: Tabs,
 }
 
 impl<'a> Composer<'a> {
@@ -63,7 +66,7 @@ impl<'a> Composer<'a> {
         let mut options = Options::default();
         options.set_emit_comments(false);
         let parser = Parser::new_from_str_with_options(&source.text, options);
-        Self { parser, source, anchors: HashMap::new(), nodes: 0 }
+        Self { parser, source, anchors: HashMap::new(), nodes: 0, tabs: Tabs::of(source) }
     }
 
     fn documents(mut self) -> Result<Vec<Node>> {
@@ -71,7 +74,7 @@ impl<'a> Composer<'a> {
         loop {
             let (event, _) = self.next()?;
             match event {
-                Event::StreamEnd => return Ok(documents),
+                Event::StreamEnd => return self.check_tabs().map(|()| documents),
                 Event::DocumentStart(..) => {
                     self.anchors.clear();
                     let (event, span) = self.next()?;
@@ -80,6 +83,19 @@ impl<'a> Composer<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Lines are indented with spaces only.
+    fn check_tabs(&self) -> Result<()> {
+        let Some(at) = self.tabs.first() else { return Ok(()) };
+        let before = &self.source.text[..at];
+        let span = Span {
+            source: Arc::clone(self.source),
+            bytes: at..at + 1,
+            line: before.matches('\n').count() + 1,
+            column: before.rsplit('\n').next().unwrap_or_default().len() + 1,
+        };
+        Err(Diagnostic::at(&span, "invalid YAML: this line begins with a tab").help("use spaces"))
     }
 
     fn next(&mut self) -> Result<(Event<'a>, EventSpan)> {
@@ -130,11 +146,16 @@ impl<'a> Composer<'a> {
         self.spend(1, &span)?;
         let (composed, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let node = self.scalar(&text, style, tag.as_deref(), &span)?;
+                let node = self.scalar(text, style, tag.as_deref(), &span)?;
+                self.tabs.allow(&node.span.bytes);
                 (Composed { node, size: 1, depth: 1 }, anchor)
             }
-            Event::SequenceStart(_, anchor, tag) => (self.sequence(tag.as_deref(), &span, level)?, anchor),
-            Event::MappingStart(_, anchor, tag) => (self.mapping(tag.as_deref(), &span, level)?, anchor),
+            Event::SequenceStart(style, anchor, tag) => {
+                (self.sequence(style, tag.as_deref(), &span, level)?, anchor)
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                (self.mapping(style, tag.as_deref(), &span, level)?, anchor)
+            }
             _ => return Err(Diagnostic::at(&self.span(&span), "invalid YAML: a value is missing here")),
         };
         if anchor != 0 {
@@ -144,7 +165,15 @@ impl<'a> Composer<'a> {
         Ok(composed)
     }
 
+    /// Tabs are allowed between braces and brackets.
+    fn allow_tabs(&mut self, style: StructureStyle, start: &EventSpan, end: &EventSpan) {
+        if style == StructureStyle::Flow {
+            self.tabs.allow(&(self.span(start).bytes.start..self.span(end).bytes.end));
+        }
+    }
+
     fn follow(&mut self, id: usize, span: &EventSpan, level: usize) -> Result<Composed> {
+        check_alias(&self.span(span))?;
         let Some((size, depth)) = self.anchors.get(&id).map(|target| (target.size, target.depth)) else {
             return Err(Diagnostic::at(
                 &self.span(span),
@@ -157,13 +186,37 @@ impl<'a> Composer<'a> {
         let Some(target) = self.anchors.get(&id) else {
             return Err(Diagnostic::at(&self.span(span), "unknown anchor"));
         };
-        Ok(Composed { node: target.node.clone(), size, depth })
+        let mut node = target.node.clone();
+        drop_resets(&mut node);
+        Ok(Composed { node, size, depth })
     }
 
-    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: &EventSpan) -> Result<Node> {
-        let core = tag.and_then(Tag::core_suffix);
-        let value = match (core, tag) {
+    fn scalar(
+        &self,
+        text: Cow<'_, str>,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        span: &EventSpan,
+    ) -> Result<Node> {
+        let place = self.span(span);
+        let text = match style {
+            ScalarStyle::Literal | ScalarStyle::Folded if ends_with_file(&place) => {
+                text.strip_suffix('\n').unwrap_or(&text)
+            }
+            ScalarStyle::DoubleQuoted => {
+                check_escapes(&place)?;
+                &text
+            }
+            _ => &text,
+        };
+        let tag = tag.filter(|tag| tag.original() != "!");
+        let kind = tag.and_then(|tag| tag.suffix_in_namespace(OWN_TYPES));
+        let value = match (kind.as_deref(), tag) {
             (None, None) if style == ScalarStyle::Plain => resolve_plain(text),
+            (Some("binary"), _) => Value::Text(decode_binary(text).ok_or_else(|| {
+                Diagnostic::at(&self.span(span), "this is not base64 of a text")
+                    .help("remove the tag in front")
+            })?),
             (Some(kind @ ("int" | "float" | "bool" | "null" | "timestamp")), _) => {
                 let value = resolve_plain(text);
                 if !is_of_kind(&value, kind) {
@@ -178,14 +231,21 @@ impl<'a> Composer<'a> {
             _ => Value::Text(text.to_owned()),
         };
         let spelling = (!matches!(value, Value::Text(_) | Value::Null)).then(|| text.into());
-        Ok(Node { value, span: self.span(span), tag: local_tag(tag), spelling })
+        Ok(Node { value, span: place, tag: local_tag(tag), spelling })
     }
 
-    fn sequence(&mut self, tag: Option<&Tag>, start: &EventSpan, level: usize) -> Result<Composed> {
+    fn sequence(
+        &mut self,
+        style: StructureStyle,
+        tag: Option<&Tag>,
+        start: &EventSpan,
+        level: usize,
+    ) -> Result<Composed> {
         let (mut items, mut size, mut depth) = (Vec::new(), 1, 0);
         loop {
             let (event, span) = self.next()?;
             if event == Event::SequenceEnd {
+                self.allow_tabs(style, start, &span);
                 break;
             }
             let item = self.compose(event, span, level + 1)?;
@@ -202,13 +262,20 @@ impl<'a> Composer<'a> {
         Ok(Composed { node, size, depth: depth + 1 })
     }
 
-    fn mapping(&mut self, tag: Option<&Tag>, start: &EventSpan, level: usize) -> Result<Composed> {
+    fn mapping(
+        &mut self,
+        style: StructureStyle,
+        tag: Option<&Tag>,
+        start: &EventSpan,
+        level: usize,
+    ) -> Result<Composed> {
         let mut mapping = Mapping::default();
         let mut merges: Option<(Span, Vec<Node>)> = None;
         let (mut size, mut depth) = (1, 0);
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
+                self.allow_tabs(style, start, &span);
                 break;
             }
             let is_merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
@@ -240,6 +307,9 @@ impl<'a> Composer<'a> {
     }
 }
 
+/// What the types of YAML itself are tagged with.
+const OWN_TYPES: &str = "tag:yaml.org,2002:";
+
 /// True when a value is of one of YAML's own types.
 fn is_of_kind(value: &Value, kind: &str) -> bool {
     match value {
@@ -254,7 +324,7 @@ fn is_of_kind(value: &Value, kind: &str) -> bool {
 
 /// The tag as written, unless it is one of YAML's own types.
 fn local_tag(tag: Option<&Tag>) -> Option<Box<str>> {
-    tag.filter(|tag| tag.core_suffix().is_none()).map(|tag| tag.original().into())
+    tag.filter(|tag| tag.suffix_in_namespace(OWN_TYPES).is_none()).map(|tag| tag.original().into())
 }
 
 fn insert(mapping: &mut Mapping, key: &Node, value: Node) -> Result<()> {
