@@ -99,16 +99,15 @@ fn each(value: &mut Json, path: &[&str], change: &mut dyn FnMut(&mut Map<String,
         Json::Array(items) if *step == "*" => items.iter_mut().for_each(|item| each(item, rest, change)),
         Json::Object(fields) if *step == "*" && rest.is_empty() => {
             let keys: Vec<String> = fields.keys().cloned().collect();
-            keys.iter().for_each(|key| change(fields, key));
-        }
-        Json::Object(fields) if *step == "*" => {
-            fields.values_mut().for_each(|field| each(field, rest, change))
-        }
-        Json::Object(fields) if rest.is_empty() => {
-            if fields.contains_key(*step) {
-                change(fields, step);
+            for key in &keys {
+                change(fields, key);
             }
         }
+        Json::Object(fields) if *step == "*" => {
+            fields.values_mut().for_each(|field| each(field, rest, change));
+        }
+        Json::Object(fields) if rest.is_empty() && fields.contains_key(*step) => change(fields, step),
+        Json::Object(_) if rest.is_empty() => {}
         Json::Object(fields) => fields.get_mut(*step).into_iter().for_each(|field| each(field, rest, change)),
         _ => {}
     }
@@ -166,7 +165,9 @@ fn order(value: &mut Json, shape: &Shape) {
     match value {
         Json::Array(items) => {
             let inner = items_of(shape);
-            items.iter_mut().for_each(|item| order(item, inner));
+            for item in items {
+                order(item, inner);
+            }
         }
         Json::Object(fields) => match of_mappings(shape) {
             Shape::Object(object) => {

@@ -1,6 +1,5 @@
 //! From parser events to nodes: anchors, merge keys, duplicate keys, and limits.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -146,7 +145,7 @@ impl<'a> Composer<'a> {
         self.spend(1, &span)?;
         let (composed, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let node = self.scalar(text, style, tag.as_deref(), &span)?;
+                let node = self.scalar(&text, style, tag.as_deref(), &span)?;
                 self.tabs.allow(&node.span.bytes);
                 (Composed { node, size: 1, depth: 1 }, anchor)
             }
@@ -191,23 +190,17 @@ impl<'a> Composer<'a> {
         Ok(Composed { node, size, depth })
     }
 
-    fn scalar(
-        &self,
-        text: Cow<'_, str>,
-        style: ScalarStyle,
-        tag: Option<&Tag>,
-        span: &EventSpan,
-    ) -> Result<Node> {
+    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: &EventSpan) -> Result<Node> {
         let place = self.span(span);
         let text = match style {
             ScalarStyle::Literal | ScalarStyle::Folded if ends_with_file(&place) => {
-                text.strip_suffix('\n').unwrap_or(&text)
+                text.strip_suffix('\n').unwrap_or(text)
             }
             ScalarStyle::DoubleQuoted => {
                 check_escapes(&place)?;
-                &text
+                text
             }
-            _ => &text,
+            _ => text,
         };
         let tag = tag.filter(|tag| tag.original() != "!");
         let kind = tag.and_then(|tag| tag.suffix_in_namespace(OWN_TYPES));

@@ -212,11 +212,12 @@ fn double_quoted(content: &str) -> String {
             c if is_printable(c) => out.push(c),
             c => {
                 let code = u32::from(c);
-                out.push_str(&match code {
+                let escape = match code {
                     0..=0xff => format!("\\x{code:02X}"),
                     0x100..=0xffff => format!("\\u{code:04X}"),
                     _ => format!("\\U{code:08X}"),
-                });
+                };
+                out.push_str(&escape);
             }
         }
     }
