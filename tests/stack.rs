@@ -550,7 +550,7 @@ mod building {
     }
 
     #[test]
-    fn an_image_is_pulled_for_its_own_platform_else_for_the_usual_one() {
+    fn images_and_containers_are_for_their_own_platform_else_for_the_usual_one() {
         let text = "services: {a: {image: x, platform: linux/arm64}, b: {image: x}}";
         let desired =
             desired(&["c.yaml"], &[("c.yaml", text), (".env", "DOCKER_DEFAULT_PLATFORM=linux/amd64\n")]);
@@ -559,11 +559,7 @@ mod building {
             (service.image.platform.clone(), service.spec.platform.clone())
         };
         assert_eq!(platforms("a"), (Some("linux/arm64".into()), Some("linux/arm64".into())));
-        assert_eq!(
-            platforms("b"),
-            (Some("linux/amd64".into()), None),
-            "a container runs what is there, as with Compose"
-        );
+        assert_eq!(platforms("b"), (Some("linux/amd64".into()), Some("linux/amd64".into())));
     }
 
     #[test]

@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::args::{Cli, Format};
 use super::exit::Exit;
 use super::files;
-use super::render::yaml;
 use super::screen::Screen;
 use crate::compose::Project;
 
@@ -25,32 +23,43 @@ with their values, passwords included: mind where it goes.";
 Examples:
   operator config                        as YAML
   operator config --format json          as JSON
+  operator config web                    the service web and what it depends on
   operator config --hash '*'             the hash of every service
-  operator config --services             their names, one a line")]
+  operator config --services             their names, one a line
+  operator config -f - < compose.yaml    from standard input")]
 pub struct ConfigArgs {
+    /// Only these services, and those that they depend on
+    #[arg(value_name = "SERVICE")]
+    pub names: Vec<String>,
     /// Format of the output [default: yaml, or json with -o json]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<ConfigFormat>,
     /// Print Compose's hash of a service, several (comma-separated) or all (*)
-    #[arg(long, value_name = "SERVICE|*", group = "what")]
+    #[arg(long, value_name = "SERVICE|*")]
     pub hash: Option<String>,
     /// Print the names of the services, one a line
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub services: bool,
     /// Print the images, one a line
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub images: bool,
     /// Print the names of the volumes, one a line
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub volumes: bool,
+    /// Print the names of the networks, one a line
+    #[arg(long)]
+    pub networks: bool,
+    /// Print the language models, one a line
+    #[arg(long)]
+    pub models: bool,
     /// Print the names of the profiles, one a line
-    #[arg(id = "list_profiles", long = "profiles", group = "what")]
+    #[arg(id = "list_profiles", long = "profiles")]
     pub profiles: bool,
     /// Print the variables that `${…}` sees
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub environment: bool,
     /// Print nothing: only check
-    #[arg(short = 'q', long, group = "what")]
+    #[arg(short = 'q', long)]
     pub quiet: bool,
 }
 
@@ -64,9 +73,9 @@ pub enum ConfigFormat {
     Json,
 }
 
-/// Prints what was asked for.
+/// Prints what was asked for; of several things, the first in the order in which Compose looks at them.
 pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
-    let project = files::project(&cli.files)?;
+    let project = load(args, cli)?;
     for warning in &project.warnings {
         screen.warning(warning);
     }
@@ -74,17 +83,21 @@ pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
         return Ok(Exit::Ok);
     }
     let model = &project.model;
-    if let Some(wanted) = &args.hash {
-        return hashes(&project, wanted, cli, screen);
-    }
     if args.services {
         return list(model.services.keys().cloned(), cli, screen);
     }
     if args.volumes {
         return list(model.volumes.keys().cloned(), cli, screen);
     }
-    if args.images {
-        return list(images(&project), cli, screen);
+    if args.networks {
+        return list(model.networks.keys().cloned(), cli, screen);
+    }
+    if args.models {
+        let models = model.models.values().map(|model| model.model.clone());
+        return list(models.filter(|model| !model.is_empty()), cli, screen);
+    }
+    if let Some(wanted) = &args.hash {
+        return hashes(&project, wanted, cli, screen);
     }
     if args.profiles {
         let services = model.services.values().chain(project.disabled.values());
@@ -92,17 +105,51 @@ pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
             services.flat_map(|service| service.profiles.iter().cloned()).collect();
         return list(profiles.into_iter(), cli, screen);
     }
+    if args.images {
+        return list(images(&project), cli, screen);
+    }
     if args.environment {
-        let variables = project.environment.iter().map(|(name, value)| format!("{name}={value}"));
-        return list(variables, cli, screen);
+        let mut variables: Vec<String> =
+            project.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        variables.sort();
+        return list(variables.into_iter(), cli, screen);
     }
     let default = if cli.output.format == Format::Json { ConfigFormat::Json } else { ConfigFormat::Yaml };
     let text = match args.format.unwrap_or(default) {
         ConfigFormat::Json => json(&project.printed())?,
-        ConfigFormat::Yaml => yaml::compose(project.printed()).context("the model cannot be written")?,
+        ConfigFormat::Yaml => project.yaml(),
     };
-    screen.line(text.trim_end())?;
+    screen.bytes(text.as_bytes())?;
     Ok(Exit::Ok)
+}
+
+/// The project, cut down to the services that were named. Naming one that no enabled profile has enables its own.
+fn load(args: &ConfigArgs, cli: &Cli) -> anyhow::Result<Project> {
+    let project = files::project(&cli.files)?;
+    // Lists of all names, and hashes, are of the whole project.
+    if args.names.is_empty()
+        || args.services
+        || args.volumes
+        || args.networks
+        || args.models
+        || args.hash.is_some()
+    {
+        return Ok(project);
+    }
+    let disabled = args.names.iter().filter_map(|name| project.disabled.get(name));
+    let more: Vec<String> = disabled.flat_map(|service| service.profiles.iter().cloned()).collect();
+    let project = if more.is_empty() {
+        project
+    } else {
+        let mut given = cli.files.clone();
+        if given.profiles.is_empty() {
+            let listed = project.environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
+            given.profiles = listed.split(',').map(|profile| profile.trim().to_owned()).collect();
+        }
+        given.profiles.extend(more);
+        files::project(&given)?
+    };
+    Ok(project.select(&args.names).map_err(crate::compose::Diagnostics::from)?)
 }
 
 /// One name a line, or a JSON list.
@@ -128,10 +175,11 @@ fn images(project: &Project) -> impl Iterator<Item = String> {
 /// `SERVICE HASH`, one a line, as Compose prints it.
 fn hashes(project: &Project, wanted: &str, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     let known = &project.service_hashes;
-    let names: Vec<&str> = match wanted {
+    let mut names: Vec<&str> = match wanted {
         "*" => known.keys().map(String::as_str).collect(),
         names => names.split(',').map(str::trim).collect(),
     };
+    names.sort_unstable();
     let mut found = serde_json::Map::new();
     for name in names {
         let Some(hashes) = known.get(name) else {

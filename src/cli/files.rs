@@ -1,6 +1,8 @@
 //! From the command line's options to loaded stacks.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -8,7 +10,7 @@ use anyhow::Context;
 use super::args::FileArgs;
 use super::screen::Screen;
 use crate::compose::errors::Diagnostic;
-use crate::compose::{DiskFiles, FileError, FileView};
+use crate::compose::{DiskFiles, FileError, FileView, MAX_FILE_BYTES};
 use crate::compose::{LoadOptions, Project};
 use crate::core::ids::ServiceName;
 use crate::stack::{self, Loaded, Stack};
@@ -98,21 +100,33 @@ pub fn warn(warning: &Diagnostic, screen: &mut Screen) {
 #[derive(Debug)]
 pub(super) struct NearFiles {
     working_dir: PathBuf,
+    /// What came in on standard input, once it was asked for (`-f -`).
+    stdin: OnceCell<Result<Vec<u8>, FileError>>,
 }
 
 impl NearFiles {
     fn new(working_dir: &Path) -> Self {
-        Self { working_dir: working_dir.to_owned() }
+        Self { working_dir: working_dir.to_owned(), stdin: OnceCell::new() }
     }
 
     /// Seen from where the process is.
     pub(super) fn here() -> anyhow::Result<Self> {
-        Ok(Self { working_dir: current_dir()? })
+        Ok(Self::new(&current_dir()?))
     }
+}
+
+fn read_stdin() -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| FileError::Unreadable(error.to_string()))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES { Err(FileError::TooLarge) } else { Ok(bytes) }
 }
 
 impl FileView for NearFiles {
     fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
+        if path == Path::new("-") {
+            return self.stdin.get_or_init(read_stdin).clone();
+        }
         DiskFiles.read(path)
     }
 
@@ -126,6 +140,10 @@ impl FileView for NearFiles {
 
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
         DiskFiles.list(directory)
+    }
+
+    fn link_target(&self, path: &Path) -> Option<PathBuf> {
+        DiskFiles.link_target(path)
     }
 
     fn display(&self, path: &Path) -> PathBuf {

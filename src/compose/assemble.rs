@@ -10,6 +10,7 @@ use super::consistency::Context;
 use super::defaults::normalise;
 use super::environment::{resolve_env_files, resolve_label_files};
 use super::errors::{Diagnostic, Diagnostics, Result};
+use super::extensions;
 use super::files::{FileView, Recorder};
 use super::hash;
 use super::loader::{Loader, Scope};
@@ -17,6 +18,7 @@ use super::model::{Model, Service};
 use super::options::LoadOptions;
 use super::profiles;
 use super::project::{Project, ServiceHashes};
+use super::schema::{PROJECT, Shape};
 use super::setup::{self, Setup, normalised_name};
 use super::yaml::{Mapping, Node, Source, Span};
 
@@ -45,6 +47,7 @@ pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diag
         return Err(Diagnostic::new("nothing was loaded").into());
     };
     loader.faults.next_stage();
+    extensions::gather(&mut tree, &Shape::Object(&PROJECT), &At::ROOT, &mut loader.faults);
     let lookup = |variable: &str| setup.environment.get(variable).cloned();
     normalise(&mut tree, &name, &lookup, &mut loader.faults);
     let place = tree.get("name").map_or_else(|| tree.span.clone(), |node| node.span.clone());
@@ -71,14 +74,19 @@ fn project_name(loader: &mut Loader<'_>, options: &LoadOptions, setup: &Setup) -
         Some(None) => {}
         None => return NAMELESS.to_owned(),
     }
-    let mut written = None;
+    // A name that comes to nothing is a fault in the first document of a file, and else no name.
+    let (mut written, mut is_first) = (None, false);
     for path in &setup.files {
         let documents = loader.documents(path);
-        for document in loader.take_in(documents).into_iter().flatten() {
+        for (index, document) in loader.take_in(documents).into_iter().flatten().enumerate() {
             let name = document.get("name").and_then(|node| Some((node.scalar_text()?, node.span.clone())));
-            written = name.filter(|(text, _)| !text.is_empty()).or(written);
+            let name = name.filter(|(text, _)| !text.is_empty());
+            is_first |= index == 0 && name.is_some();
+            written = name.or(written);
         }
     }
+    let of_directory =
+        setup.directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (name, place) = match written {
         Some((text, span)) => {
             let lookup = |variable: &str| setup.environment.get(variable).cloned();
@@ -87,12 +95,12 @@ fn project_name(loader: &mut Loader<'_>, options: &LoadOptions, setup: &Setup) -
             loader.interpolator.expand_tree(&mut node, &lookup, &path, &mut loader.faults);
             (node.as_text().unwrap_or_default().to_owned(), Some(span))
         }
-        None => {
-            let name = setup.directory.file_name().map(|name| name.to_string_lossy().into_owned());
-            (name.unwrap_or_default(), None)
-        }
+        None => (of_directory.clone(), None),
     };
-    let name = normalised_name(&name);
+    let name = match normalised_name(&name) {
+        name if name.is_empty() && !is_first => normalised_name(&of_directory),
+        name => name,
+    };
     if name.is_empty() {
         let fault = Diagnostic::new("project name must not be empty")
             .help("set `name` at the top of the file; it begins with a letter or digit");
@@ -208,16 +216,29 @@ fn separate_extensions(value: &mut Json) {
 }
 
 /// The tree as the reference prints it: sorted at the top, and below in the order of its structs.
-fn canonical_json(name: &str, model: &Model) -> Result<Json> {
+pub(crate) fn canonical_json(name: &str, model: &Model) -> Result<Json> {
     let unwritable =
         |error: serde_json::Error| Diagnostic::new(format!("the project has no JSON form: {error}"));
     let mut entries: BTreeMap<String, Json> = BTreeMap::new();
     if let Json::Object(sections) = serde_json::to_value(model).map_err(unwritable)? {
         entries.extend(sections);
     }
-    entries.extend(model.extensions.clone());
+    entries.extend(model.extensions.iter().map(|(key, value)| (key.clone(), as_printed(value))));
     entries.insert("name".to_owned(), Json::String(name.to_owned()));
     Ok(Json::Object(entries.into_iter().collect()))
+}
+
+/// A value of one's own as the reference prints it: keys sorted, and nothing for a list without items.
+fn as_printed(value: &Json) -> Json {
+    match value {
+        Json::Array(items) if items.is_empty() => Json::Null,
+        Json::Array(items) => items.iter().map(as_printed).collect(),
+        Json::Object(entries) => {
+            let sorted: BTreeMap<&String, &Json> = entries.iter().collect();
+            sorted.into_iter().map(|(key, value)| (key.clone(), as_printed(value))).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 /// Each once, in order of appearance.

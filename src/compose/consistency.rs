@@ -58,6 +58,7 @@ impl Context<'_> {
             self.check_mounts(name, service, &mut all);
             self.check_watch(name, service, &mut all);
         }
+        self.check_container_names(&mut all);
         for (name, secret) in &self.model.secrets {
             if !secret.external
                 && secret.file.is_empty()
@@ -155,14 +156,15 @@ impl Context<'_> {
         let replicas = service.deploy.as_ref().and_then(|deploy| deploy.replicas);
         self.check_container_name(name, service, service.scale.or(replicas), faults);
         let Some(deploy) = &service.deploy else { return };
-        let differ = |ours: i64, theirs: i64| ours != 0 && theirs != 0 && ours != theirs;
+        // Limits that leave this one out say another number, to the reference: none.
+        let differ = |ours: i64, theirs: i64| ours != 0 && ours != theirs;
         let scales = match (service.scale, replicas) {
             (Some(scale), Some(replicas)) => scale != replicas,
             _ => false,
         };
         let mut distinct = vec![("scale", &["replicas"][..], scales)];
         if let Some(limits) = &deploy.resources.limits {
-            let cpus = limits.cpus.0 != 0.0 && service.cpus.0 != 0.0 && limits.cpus != service.cpus;
+            let cpus = service.cpus.0 != 0.0 && limits.cpus != service.cpus;
             distinct.extend([
                 ("cpus", &["resources", "limits", "cpus"][..], cpus),
                 (
@@ -181,12 +183,13 @@ impl Context<'_> {
             let other = format!("deploy.{}", path.join("."));
             let message =
                 format!("services.{name}: can't set distinct values on '{attribute}' and '{other}'");
-            let second = self.place(&[&["services", name, "deploy"], path].concat());
-            faults.push(
-                self.fault(&["services", name, attribute], message)
-                    .second(second, "the other value")
-                    .help("keep one of the two"),
-            );
+            let path = [&["services", name, "deploy"], path].concat();
+            let (label, help) = match self.tree.lookup(&path) {
+                Some(_) => ("the other value", "keep one of the two".to_owned()),
+                None => ("says nothing of it", format!("write it as `{other}` instead")),
+            };
+            let fault = self.fault(&["services", name, attribute], message);
+            faults.push(fault.second(self.place(&path), label).help(help));
         }
     }
 
@@ -204,6 +207,26 @@ impl Context<'_> {
             fault = fault.second(&number.span, "more than one");
         }
         faults.push(fault.help("remove `container_name`"));
+    }
+
+    /// Two services cannot have the same container.
+    fn check_container_names(&self, faults: &mut Faults) {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, service) in &self.model.services {
+            if service.container_name.is_empty() {
+                continue;
+            }
+            let Some(first) = seen.insert(&service.container_name, name) else { continue };
+            let message = format!(
+                "services.{name}: container name \"{}\" is already in use by service {first}",
+                service.container_name
+            );
+            faults.push(
+                self.fault(&["services", name, "container_name"], message)
+                    .second(self.place(&["services", first, "container_name"]), "first here")
+                    .help("give one of the two another name, or remove `container_name`"),
+            );
+        }
     }
 
     /// Two mounts cannot be at the same place.

@@ -1,8 +1,8 @@
 //! What follows from what was written: default values, implicit dependencies, networks and names.
 
 use super::errors::Faults;
-use super::normalise::extra_hosts;
 use super::normalise::volumes::clean_target;
+use super::normalise::{extra_hosts, provider_options};
 use super::yaml::{Mapping, Node, Span, Value};
 
 /// Sets the default values of attributes.
@@ -115,6 +115,9 @@ fn normalise_service(
         if let Some(hosts) = path.iter().try_fold(&mut *node, |node, step| node.get_mut(step)) {
             extra_hosts(hosts, &format!("services.{name}.{label}"), faults);
         }
+    }
+    if let Some(options) = node.get_mut("provider").and_then(|provider| provider.get_mut("options")) {
+        provider_options(options);
     }
     let Some(service) = node.as_mapping_mut() else { return };
     if let Some(policy) = service.get_mut("pull_policy")

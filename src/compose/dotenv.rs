@@ -41,7 +41,8 @@ pub(crate) fn parse_raw(path: &Path, bytes: &[u8], lookup: Lookup<'_>) -> Result
     const FORM: &str = "a line is written as NAME=value";
     let mut found = Variables::new();
     let mut faults = Faults::default();
-    for (index, written) in text(path, bytes)?.lines().enumerate() {
+    for (index, written) in text(path, bytes)?.split('\n').enumerate() {
+        let written = written.strip_suffix('\r').unwrap_or(written);
         let line = written.trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -73,7 +74,7 @@ fn text(path: &Path, bytes: &[u8]) -> Result<String> {
         let span = hidden(path, &shown, line, before.len()..shown.len());
         Diagnostic::at(&span, "the env file is not UTF-8 text").help("save the file as UTF-8")
     })?;
-    Ok(text.replace("\r\n", "\n"))
+    Ok(text.to_owned())
 }
 
 /// A place on a line whose values are not to be shown: there are stars for them.
@@ -128,6 +129,7 @@ impl<'a> Reader<'a> {
     fn fault(&self, part: Range<usize>, message: impl Into<String>) -> Diagnostic {
         let start = self.text[..self.at].rfind('\n').map_or(0, |at| at + 1);
         let line = self.text[start..].split('\n').next().unwrap_or_default();
+        let line = line.strip_suffix('\r').unwrap_or(line);
         let indent = self.at - start;
         let span = hidden(self.path, line, self.line, indent + part.start..indent + part.end);
         Diagnostic::at(&span, message)
@@ -157,38 +159,48 @@ impl<'a> Reader<'a> {
 
     fn statement(&mut self) -> Result<()> {
         if let Some(after) = self.rest().strip_prefix("export")
-            && after.starts_with(char::is_whitespace)
+            && after.starts_with([' ', '\t', '\n', '\r', '\u{c}'])
         {
-            let skipped = self.rest().len() - after.trim_start().len();
-            self.advance(skipped);
+            let named = after.trim_start_matches(is_blank);
+            if named.is_empty() {
+                return Err(self
+                    .fault(0.."export".len(), "`export` of nothing")
+                    .help("a line is written as NAME=value"));
+            }
+            self.advance(self.rest().len() - named.len());
         }
-        let end = self.name_end()?;
-        let (name, separator) = (self.rest()[..end].trim_end(), self.rest()[end..].chars().next());
+        let Some((end, separator)) = self.name_end()? else {
+            // Without the end of a line after it, a bare name is the value of a variable without a
+            // name: that is how the reference reads it.
+            let value = self.value("")?;
+            self.found.insert(String::new(), value);
+            return Ok(());
+        };
+        let name = self.rest()[..end].trim_end().to_owned();
         if let Some(space) = name.find(' ') {
             return Err(self
                 .fault(space..space + 1, "a variable name contains a space")
                 .help("a line is written as NAME=value; a value of several lines is put in quotes"));
         }
-        let name = name.to_owned();
-        if !matches!(separator, Some('=' | ':')) {
+        self.advance(end + separator.len_utf8());
+        if separator == '\n' {
             if let Some(value) = (self.lookup)(&name) {
                 self.found.insert(name, value);
             }
-            self.advance(end);
             return Ok(());
         }
-        self.advance(end + 1);
         self.advance(self.rest().len() - self.rest().trim_start_matches(is_blank).len());
         let value = self.value(&name)?;
         self.found.insert(name, value);
         Ok(())
     }
 
-    /// The end of a name: before `=` or `:`, at the end of the line for a bare one.
-    fn name_end(&self) -> Result<usize> {
+    /// The end of a name, and what is there: `=`, `:`, or the end of the line for a bare one. None when
+    /// the file ends first.
+    fn name_end(&self) -> Result<Option<(usize, char)>> {
         for (at, c) in self.rest().char_indices() {
             match c {
-                '=' | ':' | '\n' => return Ok(at),
+                '=' | ':' | '\n' => return Ok(Some((at, c))),
                 '_' | '.' | '-' | '[' | ']' => {}
                 c if is_blank(c) || c.is_alphanumeric() => {}
                 c => {
@@ -199,7 +211,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        Ok(self.rest().len())
+        Ok(None)
     }
 
     fn value(&mut self, name: &str) -> Result<String> {
@@ -297,7 +309,8 @@ fn unescape(value: &str) -> String {
     result
 }
 
-/// `\0` with up to three octal digits: a byte with exactly three, else it stays as written.
+/// `\0` with up to three octal digits: a byte with exactly three. Of anything else the reference drops the
+/// zero and keeps the rest as written.
 fn push_octal(result: &mut String, chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     let mut digits = String::new();
     while let Some(digit) = chars.next_if(|c| digits.len() < 3 && c.is_ascii_digit()) {
@@ -306,7 +319,7 @@ fn push_octal(result: &mut String, chars: &mut std::iter::Peekable<std::str::Cha
     match u8::from_str_radix(&digits, 8) {
         Ok(byte) if digits.len() == 3 => result.push(char::from(byte)),
         _ => {
-            result.push_str("\\0");
+            result.push('\\');
             result.push_str(&digits);
         }
     }
@@ -333,6 +346,10 @@ mod tests {
             ("A=\"a\\nb\\t\\\"c\\\\ \\$X\"\n", vec!["A=a\nb\t\"c\\ $X"]),
             ("A=\"two\nlines\"\nB=1", vec!["A=two\nlines", "B=1"]),
             ("SHELL\nNOT_SET\n", vec!["SHELL=sh"]),
+            ("A=1\nSHELL", vec!["=SHELL", "A=1"]),
+            ("export\nexport SHELL\nexport\tB=2\n", vec!["B=2", "SHELL=sh"]),
+            ("A=\"1\r\n2\"\r\n", vec!["A=1\r\n2"]),
+            ("A=\"\\0101\\012\\0777\"", vec!["A=A\\12\\777"]),
             ("A=1\r\nB=2\r\n", vec!["A=1", "B=2"]),
             ("A=\nB=''\n", vec!["A=", "B="]),
         ];
@@ -343,7 +360,9 @@ mod tests {
 
     #[test]
     fn faults_have_a_line_and_no_content() {
-        for text in ["A=1\nB=\"s3cret\n", "\ns3cret value\n=x", "A=1\n%s3cret=1", "A=1\nB=${s3cret"] {
+        for text in
+            ["A=1\nB=\"s3cret\n", "\ns3cret value\n=x", "A=1\nexport ", "A=1\n%s3cret=1", "A=1\nB=${s3cret"]
+        {
             let faults = read(text).unwrap_err();
             assert!(
                 faults.faults.iter().all(|fault| fault.line().is_some() && fault.help.is_some()),

@@ -47,9 +47,10 @@ pub(crate) fn resolve_env_files(
     }
 }
 
-/// Reads the label files of a service; the attribute `labels` wins.
+/// Reads the label files of a service: later ones win, and see the labels of the earlier; the attribute
+/// `labels` over all.
 pub(crate) fn resolve_label_files(loader: &mut Loader<'_>, service: &mut Service, node: Option<&Node>) {
-    let mut labels = BTreeMap::new();
+    let mut labels = Variables::new();
     service.label_files_read = std::mem::take(&mut service.label_file);
     for (index, file) in service.label_files_read.iter().enumerate() {
         let path = Path::new(file);
@@ -58,7 +59,8 @@ pub(crate) fn resolve_label_files(loader: &mut Loader<'_>, service: &mut Service
         let Some(bytes) = read(loader, path, "label file", place, missing) else { continue };
         let shown = loader.files.display(path);
         let mut found = Variables::new();
-        let result = dotenv::parse(&shown, &bytes, &|_| None, &mut loader.interpolator, &mut found);
+        let lookup = |name: &str| labels.get(name).cloned();
+        let result = dotenv::parse(&shown, &bytes, &lookup, &mut loader.interpolator, &mut found);
         let before = loader.faults.len();
         loader.faults.keep(result);
         if let Some(place) = place {

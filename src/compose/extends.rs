@@ -1,6 +1,7 @@
 //! `extends`: a service laid over another one, of this file or of a different one.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::errors::{Diagnostic, Result, nearest_or_all};
 use super::files::join;
@@ -15,7 +16,7 @@ const MAX_CHAIN: usize = 64;
 
 /// The services that one can extend, and where they are.
 pub(crate) struct ServiceSource {
-    /// The services, as written but with their variables expanded.
+    /// The services, with their variables expanded; those of another file are spelled out as well.
     services: Mapping,
     /// Their file.
     pub(crate) file: PathBuf,
@@ -23,8 +24,6 @@ pub(crate) struct ServiceSource {
     pub(crate) directory: PathBuf,
     /// What their file takes away.
     removals: Removals,
-    /// True for another file than the one that is being loaded.
-    foreign: bool,
 }
 
 /// Replaces each service that extends another one by the result.
@@ -45,8 +44,8 @@ pub(crate) fn apply(
         file: path.to_owned(),
         directory: scope.directory.clone(),
         removals: removals.clone(),
-        foreign: false,
     };
+    loader.keep_opened_with(&scope.environment);
     let names: Vec<String> = source.services.keys().map(ToOwned::to_owned).collect();
     for name in names {
         let extended = extend(loader, &name, &source, scope, &mut Vec::new());
@@ -76,10 +75,17 @@ fn extend(
     scope: &Scope,
     chain: &mut Vec<(PathBuf, String)>,
 ) -> Result<Node> {
-    let Some(service) = source.services.get(name).cloned() else {
+    let Some(service) = source.services.get(name) else {
         let file = loader.files.display(&source.file);
         return Err(Diagnostic::in_file(&file, format!("service \"{name}\" not found")));
     };
+    // A service may be extended by thousands.
+    if !chain.is_empty()
+        && !(loader.spend_visits(1, &service.span) && loader.spend_visits(service.size(), &service.span))
+    {
+        return Ok(Node::derived(Value::Null, &service.span));
+    }
+    let service = service.clone();
     if service.is_null() {
         return Ok(service);
     }
@@ -89,8 +95,8 @@ fn extend(
             .help(format!("write its attributes below, as `{name}: {{image: …}}`"))
             .about(format!("services.{name}")));
     }
-    let Some(reference) = service.get("extends").filter(|node| !node.is_null()).cloned() else {
-        return Ok(settled(loader, source, name, service));
+    let Some(reference) = service.get("extends").cloned() else {
+        return Ok(service);
     };
     let about = |fault: Diagnostic| fault.about(format!("services.{name}.extends"));
     let (target, file) = parse_reference(&reference, name).map_err(about)?;
@@ -102,17 +108,16 @@ fn extend(
         ));
     }
     chain.push((source.file.clone(), name.to_owned()));
-    let foreign;
-    let mut before = loader.faults.len();
-    let base_source = match file {
+    let mut before = loader.mark();
+    let foreign = match file {
         Some(file) => {
             let opened = open(loader, &join(&source.directory, file.as_text().unwrap_or_default()), scope);
-            loader.faults.add_step(before, &reference.span, "extended");
-            foreign = opened.map_err(|fault| about(fault.asked_for_at(&file.span)))?;
-            &foreign
+            loader.add_step(before, &reference.span, "extended");
+            Some(opened.map_err(|fault| about(fault.asked_for_at(&file.span)))?)
         }
-        None => source,
+        None => None,
     };
+    let base_source = foreign.as_deref().unwrap_or(source);
     let target_name = target.as_text().unwrap_or_default();
     if !base_source.services.contains(target_name) {
         return Err(about(not_found(loader, name, &target, source, base_source)));
@@ -121,10 +126,10 @@ fn extend(
     if chain.contains(&next) {
         return Err(about(circular(loader, chain, &next, &target)));
     }
-    before = loader.faults.len();
+    before = loader.mark();
     let extended = extend(loader, target_name, base_source, scope, chain);
-    if base_source.foreign {
-        loader.faults.add_step(before, &reference.span, "extended");
+    if foreign.is_some() {
+        loader.add_step(before, &reference.span, "extended");
     }
     let mut base = extended.map_err(|mut fault| {
         if fault.span.as_ref().is_some_and(|span| span.source != reference.span.source) {
@@ -134,7 +139,6 @@ fn extend(
         about(fault)
     })?;
     chain.pop();
-    let service = settled(loader, source, name, service);
     if base.is_null() {
         return Ok(service);
     }
@@ -146,11 +150,6 @@ fn extend(
         mapping.remove("extends");
     }
     Ok(base)
-}
-
-/// A service of another file is spelled out before anything is laid over it.
-fn settled(loader: &mut Loader<'_>, source: &ServiceSource, name: &str, service: Node) -> Node {
-    if source.foreign { loader.settle_foreign(source, name, service) } else { service }
 }
 
 /// The service and the file that are named.
@@ -176,14 +175,16 @@ fn parse_reference(reference: &Node, name: &str) -> Result<(Node, Option<Node>)>
     }
 }
 
-fn open(loader: &mut Loader<'_>, path: &Path, scope: &Scope) -> Result<ServiceSource> {
+/// The services of another file, spelled out. The file is not loaded again for each use.
+fn open(loader: &mut Loader<'_>, path: &Path, scope: &Scope) -> Result<Rc<ServiceSource>> {
+    if let Some(source) = loader.opened.get(path) {
+        return Ok(Rc::clone(source));
+    }
     let mut services = Mapping::default();
     let mut removals = Removals::default();
     for mut document in loader.documents(path)? {
-        if document.is_null() {
-            continue;
-        }
-        if !loader.spend_visits(document.size(), &document.span) {
+        let visits = document.size() + services.iter().map(|(_, service)| service.size()).sum::<usize>();
+        if !loader.spend_visits(visits, &document.span) {
             break;
         }
         let Some(taken) = loader.prepare(&mut document, scope) else { continue };
@@ -198,9 +199,13 @@ fn open(loader: &mut Loader<'_>, path: &Path, scope: &Scope) -> Result<ServiceSo
                 None => services.set(name, entry.node),
             }
         }
+        services = loader.settle_foreign(services, &document.span);
     }
     let directory = super::files::parent(path);
-    Ok(ServiceSource { services, file: path.to_owned(), directory, removals, foreign: true })
+    loader.resolve_services(&mut services, &directory);
+    let source = Rc::new(ServiceSource { services, file: path.to_owned(), directory, removals });
+    loader.opened.insert(path.to_owned(), Rc::clone(&source));
+    Ok(source)
 }
 
 fn not_found(
@@ -218,7 +223,8 @@ fn not_found(
         shown(&source.file)
     );
     let fault = Diagnostic::at(&target.span, message);
-    let known: Vec<&str> = base.services.keys().filter(|key| *key != name || base.foreign).collect();
+    let known: Vec<&str> =
+        base.services.keys().filter(|key| *key != name || !std::ptr::eq(base, source)).collect();
     fault.help(nearest_or_all(wanted, known.into_iter()))
 }
 

@@ -25,6 +25,11 @@ pub trait FileView {
     /// The entries of a directory, in no order.
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError>;
 
+    /// Where a symbolic link leads in the end; none when the path is no link, or the view has none.
+    fn link_target(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
+
     /// The path as messages show it.
     fn display(&self, path: &Path) -> PathBuf {
         path.to_owned()
@@ -87,6 +92,11 @@ impl FileView for DiskFiles {
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
         let entries = std::fs::read_dir(directory).map_err(unreadable)?;
         entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable)).collect()
+    }
+
+    fn link_target(&self, path: &Path) -> Option<PathBuf> {
+        let is_link = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_symlink());
+        if is_link { std::fs::canonicalize(path).ok() } else { None }
     }
 }
 
@@ -192,6 +202,17 @@ impl<'a> Recorder<'a> {
     /// True when there is a directory.
     pub(crate) fn is_dir(&self, path: &Path) -> bool {
         self.view.is_dir(path)
+    }
+
+    /// A path with the first symbolic link on it followed.
+    pub(crate) fn follow_link(&self, path: &str) -> String {
+        let mut ancestors: Vec<&Path> = Path::new(path).ancestors().collect();
+        ancestors.reverse();
+        let link = ancestors.iter().find_map(|part| Some((part, self.view.link_target(part)?)));
+        match link {
+            Some((part, target)) => path.replacen(&*part.to_string_lossy(), &target.to_string_lossy(), 1),
+            None => path.to_owned(),
+        }
     }
 
     /// The path as messages show it.

@@ -1,13 +1,14 @@
 //! `include`: the resources of other projects, each loaded by itself with its own directory and
 //! variables.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use super::errors::{Diagnostic, Result};
+use super::errors::{Diagnostic, Faults, Result};
 use super::files::{FileError, join, parent};
 use super::loader::{Loader, MAX_INCLUDE_DEPTH, Scope};
 use super::setup::read_variables;
-use super::yaml::{Node, Value};
+use super::yaml::{Mapping, Node, Value};
 
 /// Where the value of a variable of an included project is kept with the config or secret that comes from it: an
 /// extension, so that it is neither printed nor hashed.
@@ -15,6 +16,9 @@ pub const INCLUDED_VALUE: &str = "x-#value";
 
 /// The sections that are taken over.
 const SECTIONS: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
+
+/// An env file that stands for none.
+const NO_FILE: &str = "/dev/null";
 
 /// An entry of `include`.
 struct Entry {
@@ -42,6 +46,7 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, scope: &Scope)
         if entry.paths.is_empty() {
             // The reference takes it for an include of nothing.
             loader.warnings.push(format!("{}: an entry of `include` has no `path`", entry.node.span));
+            check_env_files(loader, &entry, scope);
             continue;
         }
         let before = loader.faults.len();
@@ -50,7 +55,7 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, scope: &Scope)
         loader.faults.add_step(before, &place.span, "included");
         let imported = imported.map_err(|fault| fault.about("include"));
         if let Some(imported) = loader.take_in(imported).flatten() {
-            import(loader, document, imported);
+            import(loader, document, imported, scope);
         }
     }
 }
@@ -71,6 +76,15 @@ fn texts(node: Option<&Node>) -> Result<Vec<Node>> {
     }
 }
 
+/// A directory; a number may be the name of one.
+fn directory(node: Option<&Node>) -> Result<Option<String>> {
+    let Some(node) = node.filter(|node| !node.is_null()) else { return Ok(None) };
+    match &node.value {
+        Value::Text(_) | Value::Int(_) => Ok(node.scalar_text().filter(|path| !path.is_empty())),
+        _ => Err(refused(node, "project_directory must be a string")),
+    }
+}
+
 fn parse(item: &Node) -> Result<Entry> {
     match &item.value {
         Value::Text(_) => Ok(Entry {
@@ -79,17 +93,28 @@ fn parse(item: &Node) -> Result<Entry> {
             env_files: Vec::new(),
             node: item.clone(),
         }),
-        Value::Mapping(mapping) => {
-            let directory = texts(mapping.get("project_directory"))?;
-            let directory = directory.iter().filter_map(Node::as_text).find(|path| !path.is_empty());
-            Ok(Entry {
-                paths: texts(mapping.get("path"))?,
-                directory: directory.map(ToOwned::to_owned),
-                env_files: texts(mapping.get("env_file"))?,
-                node: item.clone(),
-            })
+        Value::Null => {
+            Ok(Entry { paths: Vec::new(), directory: None, env_files: Vec::new(), node: item.clone() })
         }
+        Value::Mapping(mapping) => Ok(Entry {
+            paths: texts(mapping.get("path"))?,
+            directory: directory(mapping.get("project_directory"))?,
+            env_files: texts(mapping.get("env_file"))?,
+            node: item.clone(),
+        }),
         _ => Err(refused(item, "entries must be strings or mappings")),
+    }
+}
+
+/// Its env files have to be there all the same.
+fn check_env_files(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) {
+    for node in &entry.env_files {
+        let path = join(&scope.directory, node.as_text().unwrap_or_default());
+        if path == Path::new(NO_FILE) {
+            continue;
+        }
+        let read = loader.files.require(&path, "env file");
+        loader.faults.keep(read.map_err(|fault| fault.asked_for_at(&node.span).about("include")));
     }
 }
 
@@ -134,10 +159,7 @@ fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<
     let usual = directory.join(".env");
     let env_files: Vec<(PathBuf, &Node)> = if !entry.env_files.is_empty() {
         let given = entry.env_files.iter().map(|node| (node.as_text().unwrap_or_default(), node));
-        given
-            .filter(|(path, _)| *path != "/dev/null")
-            .map(|(path, node)| (join(&scope.directory, path), node))
-            .collect()
+        given.map(|(path, node)| (join(&scope.directory, path), node)).collect()
     } else if loader.files.is_file(&usual) {
         vec![(usual, &entry.node)]
     } else {
@@ -149,7 +171,8 @@ fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<
         read_variables(&paths_of_env_files, &scope.environment, &mut loader.files, &mut loader.interpolator)
             .map_err(|mut found| {
                 // Told as one: without its variables, the file makes no sense.
-                let place = env_files.first().map_or(&entry.node, |(_, node)| node);
+                let read = env_files.iter().find(|(path, _)| path != Path::new(NO_FILE));
+                let place = read.map_or(&entry.node, |(_, node)| node);
                 let first = found.faults.remove(0).asked_for_at(&place.span);
                 loader.faults.extend(found.faults);
                 first
@@ -162,6 +185,7 @@ fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<
     let inner = Scope { directory, environment, chain: scope.chain.clone() };
     let mut tree = loader.load_tree(&paths, &inner);
     if let Some(tree) = &mut tree {
+        refuse_set_configs(tree, &inner.environment, &mut loader.faults);
         keep_values(tree, &inner, scope);
     }
     Ok(tree)
@@ -184,8 +208,26 @@ fn keep_values(tree: &mut Node, inner: &Scope, outer: &Scope) {
     }
 }
 
+/// A config from a variable has its content as well once it is loaded, and the reference then takes the
+/// included one for one that is given twice.
+fn refuse_set_configs(tree: &Node, environment: &BTreeMap<String, String>, faults: &mut Faults) {
+    for (name, config) in tree.get("configs").and_then(Node::as_mapping).into_iter().flat_map(Mapping::iter) {
+        let Some(variable) = config.get("environment") else { continue };
+        if variable.as_text().is_some_and(|variable| environment.contains_key(variable)) {
+            let path = format!("configs.{name}");
+            let message = format!("{path}: a config of an included file cannot be taken from a variable");
+            faults.push(
+                Diagnostic::at(&variable.span, message)
+                    .label("this variable is set")
+                    .help("declare it in the file that includes this one, or use `file` or `content`")
+                    .about(path),
+            );
+        }
+    }
+}
+
 /// Adds resources to a document; what is there already has to be the same.
-fn import(loader: &mut Loader<'_>, document: &mut Node, mut imported: Node) {
+fn import(loader: &mut Loader<'_>, document: &mut Node, mut imported: Node, scope: &Scope) {
     for section in SECTIONS {
         let Some(source) = imported.get_mut(section) else { continue };
         let span = source.span.clone();
@@ -197,7 +239,7 @@ fn import(loader: &mut Loader<'_>, document: &mut Node, mut imported: Node) {
         let Some(ours) = target.get_mut(section).and_then(Node::as_mapping_mut) else { continue };
         for (name, entry) in theirs.entries {
             match ours.entries.get(&name) {
-                Some(existing) if existing.node != entry.node => {
+                Some(existing) if !is_same(section, &existing.node, &entry.node, scope) => {
                     let path = format!("{section}.{name}");
                     let message = format!("{path} conflicts with imported resource");
                     loader.faults.push(
@@ -214,5 +256,38 @@ fn import(loader: &mut Loader<'_>, document: &mut Node, mut imported: Node) {
                 }
             }
         }
+    }
+}
+
+/// True when a resource, as written, says the same as an imported one, whose paths are absolute by now. A
+/// secret whose variable is set has its value by then as well, which no file says.
+fn is_same(section: &str, ours: &Node, theirs: &Node, scope: &Scope) -> bool {
+    let variable = theirs.get("environment").and_then(Node::as_text);
+    if section == "secrets" && variable.is_some_and(|variable| scope.environment.contains_key(variable)) {
+        return false;
+    }
+    if ours == theirs {
+        return true;
+    }
+    let mut near = theirs.clone();
+    relativise(&mut near, &scope.directory);
+    *ours == near
+}
+
+/// Paths below a directory as the shortest text for them.
+fn relativise(node: &mut Node, directory: &Path) {
+    match &mut node.value {
+        Value::Text(text) => {
+            if let Ok(near) = Path::new(text.as_str()).strip_prefix(directory) {
+                *text = if near.as_os_str().is_empty() {
+                    ".".into()
+                } else {
+                    near.to_string_lossy().into_owned()
+                };
+            }
+        }
+        Value::Sequence(items) => items.iter_mut().for_each(|item| relativise(item, directory)),
+        Value::Mapping(mapping) => mapping.iter_mut().for_each(|(_, value)| relativise(value, directory)),
+        _ => {}
     }
 }

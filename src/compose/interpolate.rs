@@ -239,12 +239,16 @@ fn fault(error: &TemplateError, path: &str) -> Diagnostic {
 
 /// The longest name at the beginning of a text.
 fn name_at(text: &str) -> &str {
-    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if !starts {
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
         return "";
     }
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let end = text.find(|c: char| !is_of_name(c)).unwrap_or(text.len());
     &text[..end]
+}
+
+/// What names consist of. The last two are letters to the reference, whose pattern ignores case.
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '\u{17f}' | '\u{212a}')
 }
 
 /// Reads `${…}` at a dollar. The braces have to end on the line they begin on, of which the last closing

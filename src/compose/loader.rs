@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::at::At;
 use super::defaults::set_defaults;
-use super::errors::{Diagnostic, Faults, Result};
+use super::errors::{Diagnostic, Faults, MAX_FAULTS, Result};
 use super::extends::{self, ServiceSource};
 use super::files::Recorder;
 use super::include;
@@ -18,7 +19,7 @@ use super::schema::{PROJECT, Report, Shape, check};
 use super::tags::Removals;
 use super::unicity;
 use super::validate::validate;
-use super::yaml::{self, Kind, Node, Span, Value};
+use super::yaml::{self, Kind, Mapping, Node, Span, Value};
 
 /// The most files that are loaded for a project, each use counted. Files that include two others
 /// each would make a million of twenty.
@@ -60,6 +61,12 @@ pub(crate) struct Loader<'a> {
     pub(crate) incomplete: bool,
     /// What `~` stands for.
     pub(crate) home: Option<String>,
+    /// The files whose services were extended.
+    pub(crate) opened: HashMap<PathBuf, Rc<ServiceSource>>,
+    /// The variables that those were read with.
+    opened_with: BTreeMap<String, String>,
+    /// What is wrong in those, unless the services that extend theirs put it right.
+    extended_faults: Vec<Diagnostic>,
     parsed: HashMap<PathBuf, Vec<Node>>,
     loads: usize,
     visits: usize,
@@ -76,6 +83,9 @@ impl<'a> Loader<'a> {
             faults: Faults::default(),
             incomplete: false,
             home,
+            opened: HashMap::new(),
+            opened_with: BTreeMap::new(),
+            extended_faults: Vec::new(),
             parsed: HashMap::new(),
             loads: 0,
             visits: 0,
@@ -136,6 +146,7 @@ impl<'a> Loader<'a> {
             Base { directory: &scope.directory, home: home.as_deref() },
             &mut self.faults,
         );
+        paths::follow_links(&mut tree, &self.files);
         Some(tree)
     }
 
@@ -190,6 +201,7 @@ impl<'a> Loader<'a> {
     pub(crate) fn settle(&mut self, tree: &mut Node, path: &Path) {
         self.faults.next_stage();
         unicity::enforce(tree);
+        self.tell_of_extended(tree);
         let mut report = Report::new(&mut self.faults);
         check(tree, &Shape::Object(&PROJECT), &At::ROOT, &mut report);
         self.incomplete |= report.lost_section;
@@ -205,20 +217,74 @@ impl<'a> Loader<'a> {
         unicity::enforce(tree);
     }
 
-    /// Makes a service of another file like those of this tree: checked, spelled out and with
-    /// absolute paths.
-    pub(crate) fn settle_foreign(&mut self, source: &ServiceSource, name: &str, service: Node) -> Node {
-        let span = service.span.clone();
-        if !self.spend_visits(service.size(), &span) {
-            return Node::derived(Value::Null, &span);
+    /// Tells what is wrong in the services of other files and was not put right by those that extend them:
+    /// in the words of the file that it is in, with how that came to be read.
+    fn tell_of_extended(&mut self, tree: &Node) {
+        if self.extended_faults.is_empty() {
+            return;
         }
-        let mut tree = wrap(name, service, &span);
-        self.settle(&mut tree, &source.file);
+        let mut found = Faults::default();
+        check(&mut tree.clone(), &Shape::Object(&PROJECT), &At::ROOT, &mut Report::new(&mut found));
+        let left = found.told().err().map_or_else(Vec::new, |left| left.faults);
+        let is_left = |fault: &Diagnostic| left.iter().any(|other| other.span == fault.span);
+        let (told, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.extended_faults).into_iter().partition(is_left);
+        self.extended_faults = kept;
+        self.faults.extend(told);
+        // What the check of the tree finds at the same places follows from these.
+        self.faults.next_stage();
+    }
+
+    /// Spells out the services of another file. What is wrong in them is told of the service that extends
+    /// them, unless that one puts it right.
+    pub(crate) fn settle_foreign(&mut self, services: Mapping, span: &Span) -> Mapping {
+        let mut tree = wrap(services, span);
+        unicity::enforce(&mut tree);
+        let written = tree.clone();
+        let mut found = Faults::default();
+        let mut report = Report::new(&mut found);
+        check(&mut tree, &Shape::Object(&PROJECT), &At::ROOT, &mut report);
+        self.warnings.append(&mut report.warnings);
+        if let Err(found) = found.told() {
+            put_back(&mut tree, &written);
+            let room = MAX_FAULTS.saturating_sub(self.extended_faults.len());
+            let placed = found.faults.into_iter().filter(|fault| fault.span.is_some());
+            self.extended_faults.extend(placed.take(room));
+        }
+        self.faults.next_stage();
+        canonical(&mut tree, &mut self.faults);
+        unicity::enforce(&mut tree);
+        unwrap(&mut tree)
+    }
+
+    /// Makes the paths of services absolute.
+    pub(crate) fn resolve_services(&mut self, services: &mut Mapping, directory: &Path) {
+        let Some(span) = services.iter().next().map(|(_, service)| service.span.clone()) else { return };
+        let mut tree = wrap(std::mem::take(services), &span);
         let home = self.home.clone();
-        let base = Base { directory: &source.directory, home: home.as_deref() };
-        paths::resolve(&mut tree, base, &mut self.faults);
-        let service = tree.get_mut("services").and_then(|services| services.get_mut(name));
-        service.map_or_else(|| Node::derived(Value::Null, &span), |service| service.clone())
+        paths::resolve(&mut tree, Base { directory, home: home.as_deref() }, &mut self.faults);
+        *services = unwrap(&mut tree);
+    }
+
+    /// Forgets the files whose services were extended with other variables than these.
+    pub(crate) fn keep_opened_with(&mut self, environment: &BTreeMap<String, String>) {
+        if self.opened_with != *environment {
+            self.opened.clear();
+            self.opened_with.clone_from(environment);
+        }
+    }
+
+    /// How much was found wrong so far, for `add_step`.
+    pub(crate) fn mark(&self) -> (usize, usize) {
+        (self.faults.len(), self.extended_faults.len())
+    }
+
+    /// Adds a step to how the file of each fault since a mark came to be read.
+    pub(crate) fn add_step(&mut self, since: (usize, usize), span: &Span, how: &'static str) {
+        self.faults.add_step(since.0, span, how);
+        for fault in self.extended_faults.iter_mut().skip(since.1) {
+            fault.add_step(span, how);
+        }
     }
 
     /// False, with a fault, when more values are gone through than are allowed.
@@ -248,17 +314,43 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// A tree with one service.
-fn wrap(name: &str, service: Node, span: &Span) -> Node {
-    let mut services = Node::mapping(span);
-    if let Some(mapping) = services.as_mapping_mut() {
-        mapping.set(name, service);
+/// A tree with services only.
+fn wrap(services: Mapping, span: &Span) -> Node {
+    let mut mapping = Mapping::default();
+    mapping.set("services", Node::derived(Value::Mapping(services), span));
+    Node::derived(Value::Mapping(mapping), span)
+}
+
+/// The services of a tree.
+fn unwrap(tree: &mut Node) -> Mapping {
+    tree.get_mut("services").and_then(Node::as_mapping_mut).map(std::mem::take).unwrap_or_default()
+}
+
+/// Puts back what a check took out, for another one to find it.
+fn put_back(checked: &mut Node, written: &Node) {
+    match (&mut checked.value, &written.value) {
+        (Value::Mapping(ours), Value::Mapping(theirs)) => {
+            let mut sound = std::mem::take(&mut ours.entries);
+            for (key, entry) in &theirs.entries {
+                let mut kept = sound.swap_remove(key);
+                if let Some(kept) = &mut kept {
+                    put_back(&mut kept.node, &entry.node);
+                }
+                ours.entries.insert(key.clone(), kept.unwrap_or_else(|| entry.clone()));
+            }
+        }
+        (Value::Sequence(ours), Value::Sequence(theirs)) if ours.len() == theirs.len() => {
+            ours.iter_mut().zip(theirs).for_each(|(ours, theirs)| put_back(ours, theirs));
+        }
+        (Value::Sequence(_), Value::Sequence(_)) => *checked = written.clone(),
+        // Pairs: an item that is none was left out.
+        (Value::Mapping(_), Value::Sequence(theirs))
+            if theirs.iter().any(|item| item.as_text().is_none()) =>
+        {
+            *checked = written.clone();
+        }
+        _ => {}
     }
-    let mut tree = Node::mapping(span);
-    if let Some(mapping) = tree.as_mapping_mut() {
-        mapping.set("services", services);
-    }
-    tree
 }
 
 /// Keys have to be texts, everywhere. The others are taken out.
@@ -284,11 +376,7 @@ fn check_keys(node: &mut Node, path: &At<'_>, faults: &mut Faults) {
 }
 
 /// A mapping under a key. What is something else is refused and taken out.
-pub(crate) fn section<'n>(
-    node: &'n mut Node,
-    key: &str,
-    faults: &mut Faults,
-) -> Option<&'n mut yaml::Mapping> {
+pub(crate) fn section<'n>(node: &'n mut Node, key: &str, faults: &mut Faults) -> Option<&'n mut Mapping> {
     let section = node.get_mut(key)?;
     if section.kind() != Kind::Mapping {
         faults.push(

@@ -86,6 +86,13 @@ fn rule(path: &[String]) -> Option<Rule> {
 
 fn merge_at(base: &mut Node, over: Node, path: &mut Vec<String>, faults: &mut Faults) {
     let rule = rule(path);
+    if rule == Some(Rule::Logging) && (over.is_null() || base.is_null()) {
+        let place = if over.is_null() { &over.span } else { &base.span };
+        let path = path.join(".");
+        let fault = Diagnostic::at(place, format!("{path} has nothing in it")).about(path);
+        faults.push(fault.help("leave it out, or take it away with `!reset null`"));
+        return;
+    }
     // Nothing in a later file takes nothing away, except where values are replaced whole.
     if over.is_null() && rule != Some(Rule::Replace) {
         return;
@@ -157,7 +164,7 @@ fn pairs(node: Node) -> Mapping {
         Value::Text(_) => vec![node],
         _ => Vec::new(),
     };
-    let mut mapping = Mapping::default();
+    let mut mapping = Mapping { listed: true, ..Mapping::default() };
     for item in items {
         if let Some(text) = item.scalar_text() {
             let (key, value) = pair(&text, &item.span);
@@ -182,6 +189,7 @@ fn merge_pairs(base: &mut Node, over: Node) {
         return;
     }
     let mut merged = pairs(std::mem::replace(base, Node::mapping(&over.span)));
+    merged.listed = true;
     for (key, entry) in pairs(over).entries {
         merged.entries.insert(key, entry);
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::errors::{Diagnostic, Faults};
-use super::files::join;
+use super::files::{Recorder, join};
 use super::yaml::{Mapping, Node, Value};
 
 /// What relative paths are relative to.
@@ -39,9 +39,15 @@ pub(crate) fn resolve(tree: &mut Node, base: Base<'_>, faults: &mut Faults) {
     }
 }
 
+/// What is watched is watched where it is, not where a link to it is.
+pub(crate) fn follow_links(tree: &mut Node, files: &Recorder<'_>) {
+    at(tree, &["services", "*", "develop", "watch", "*", "path"], &|path| files.follow_link(path));
+}
+
 fn resolve_service(service: &mut Node, name: &str, base: Base<'_>, faults: &mut Faults) {
     at(service, &["build", "context"], &|path| base.context(path));
     at(service, &["build", "additional_contexts", "*"], &|path| base.context(path));
+    at(service, &["build", "ssh", "*"], &|path| base.host_path(path));
     at(service, &["env_file", "*", "path"], &|path| base.path(path));
     at(service, &["label_file", "*"], &|path| base.path(path));
     at(service, &["extends", "file"], &|path| base.path(path));

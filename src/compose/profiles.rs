@@ -25,6 +25,7 @@ pub(crate) fn prune(model: &mut Model) {
     let mut volumes = BTreeSet::new();
     let mut secrets = BTreeSet::new();
     let mut configs = BTreeSet::new();
+    let mut models = BTreeSet::new();
     for service in services.values() {
         networks.extend(service.networks.keys().cloned());
         volumes.extend(
@@ -34,10 +35,12 @@ pub(crate) fn prune(model: &mut Model) {
         secrets.extend(
             service.build.iter().flat_map(|build| &build.secrets).map(|reference| reference.source.clone()),
         );
+        models.extend(service.models.keys().cloned());
         configs.extend(service.configs.iter().map(|reference| reference.source.clone()));
     }
     model.networks.retain(|key, _| networks.contains(key));
     model.volumes.retain(|key, _| volumes.contains(key));
     model.secrets.retain(|key, _| secrets.contains(key));
+    model.models.retain(|key, _| models.contains(key));
     model.configs.retain(|key, _| configs.contains(key));
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value as Json;
 
 use super::model::{Model, Service};
+use super::printed;
 use super::yaml::{Node, Span};
 
 /// A project: its model and where everything came from.
@@ -82,6 +83,11 @@ impl Project {
     /// The place of a value with its source text, for code frames.
     pub fn span(&self, path: &[&str]) -> Option<&Span> {
         self.tree.lookup(path).map(|node| &node.span)
+    }
+
+    /// The project as YAML, as the reference prints it.
+    pub fn yaml(&self) -> String {
+        printed::yaml(self)
     }
 
     /// The canonical tree as the reference prints it: dollars doubled, so that it can be loaded

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::dotenv::{self, Variables};
 use super::errors::{Diagnostic, Diagnostics, Faults, Result};
-use super::files::{Recorder, clean, join, parent};
+use super::files::{Recorder, clean, parent};
 use super::interpolate::Interpolator;
 use super::options::LoadOptions;
 
@@ -42,15 +42,25 @@ pub(crate) fn find(
     interpolator: &mut Interpolator,
     warnings: &mut Vec<String>,
 ) -> Result<Setup, Diagnostics> {
-    let absolute = |path: &PathBuf| clean(&options.working_dir.join(path));
+    let absolute = |path: &PathBuf| absolute(&options.working_dir, path);
     let mut environment = options.environment.clone();
-    let env_files = requested_env_files(options)?;
+    let here = || options.working_dir.to_string_lossy().into_owned();
+    environment.entry("PWD".to_owned()).or_insert_with(here);
     let mut compose_files: Vec<PathBuf> = options.files.iter().map(absolute).collect();
-    let directory = |compose_files: &[PathBuf]| match (&options.project_directory, compose_files.first()) {
+    let placed = |files: &[PathBuf]| files.iter().find(|path| !is_stdin(path)).cloned();
+    let directory = |compose_files: &[PathBuf]| match (&options.project_directory, placed(compose_files)) {
         (Some(directory), _) => absolute(directory),
-        (None, Some(first)) => parent(first),
+        (None, Some(first)) => parent(&first),
         (None, None) => clean(&options.working_dir),
     };
+    // What an env file says to Compose itself counts even when it says that there is none.
+    let mut told = environment.clone();
+    let env_files = requested_env_files(options, &environment)?;
+    read_env_files(&env_files, &directory(&compose_files), &mut told, files, interpolator)?;
+    for (name, value) in told.into_iter().filter(|(name, _)| name.starts_with("COMPOSE_")) {
+        environment.entry(name).or_insert(value);
+    }
+    let env_files = requested_env_files(options, &environment)?;
     // Twice: the env file may say which files there are, and these where the project is.
     read_env_files(&env_files, &directory(&compose_files), &mut environment, files, interpolator)?;
     if compose_files.is_empty() {
@@ -79,16 +89,29 @@ enum EnvFiles {
     Given(Vec<PathBuf>),
 }
 
-fn requested_env_files(options: &LoadOptions) -> Result<EnvFiles> {
+/// The standard input, among Compose files.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// A path from the working directory; the standard input has none.
+fn absolute(working_dir: &Path, path: &Path) -> PathBuf {
+    if is_stdin(path) { path.to_owned() } else { clean(&working_dir.join(path)) }
+}
+
+fn requested_env_files(options: &LoadOptions, environment: &BTreeMap<String, String>) -> Result<EnvFiles> {
     let absolute = |path: &Path| clean(&options.working_dir.join(path));
     if !options.env_files.is_empty() {
         return Ok(EnvFiles::Given(options.env_files.iter().map(|path| absolute(path)).collect()));
     }
-    if let Some(list) = options.environment.get("COMPOSE_ENV_FILES").filter(|list| !list.is_empty()) {
-        return Ok(EnvFiles::Given(list.split(',').map(|path| absolute(Path::new(path))).collect()));
+    let list = options.environment.get("COMPOSE_ENV_FILES").map(String::as_str).unwrap_or_default();
+    let listed: Vec<PathBuf> =
+        list.split(',').filter(|path| !path.is_empty()).map(|path| absolute(Path::new(path))).collect();
+    if !listed.is_empty() {
+        return Ok(EnvFiles::Given(listed));
     }
-    match options.environment.get("COMPOSE_DISABLE_ENV_FILE").map(String::as_str) {
-        None | Some("" | "0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(EnvFiles::Usual),
+    match environment.get("COMPOSE_DISABLE_ENV_FILE").map(String::as_str) {
+        None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(EnvFiles::Usual),
         Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(EnvFiles::Off),
         Some(other) => Err(Diagnostic::new(format!("COMPOSE_DISABLE_ENV_FILE is not a boolean: {other}"))
             .help("set it to true or false")),
@@ -126,7 +149,7 @@ pub(crate) fn read_variables(
 ) -> Result<Variables, Diagnostics> {
     let mut found = Variables::new();
     let mut faults = Faults::default();
-    for path in paths {
+    for path in paths.iter().filter(|path| path.as_path() != Path::new("/dev/null")) {
         let Some(bytes) = faults.keep(files.require(path, "env file")) else { continue };
         let shown = files.display(path);
         let lookup = |name: &str| environment.get(name).cloned();
@@ -137,11 +160,11 @@ pub(crate) fn read_variables(
 
 /// The files that `COMPOSE_FILE` lists.
 fn from_variable(environment: &BTreeMap<String, String>, working_dir: &Path) -> Vec<PathBuf> {
-    let Some(list) = environment.get("COMPOSE_FILE").filter(|list| !list.is_empty()) else {
-        return Vec::new();
-    };
+    let Some(list) = environment.get("COMPOSE_FILE") else { return Vec::new() };
     let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|text| !text.is_empty());
-    list.split(separator.map_or(":", String::as_str)).map(|path| join(working_dir, path)).collect()
+    list.split(separator.map_or(":", String::as_str))
+        .map(|path| absolute(working_dir, Path::new(path)))
+        .collect()
 }
 
 /// Looks for the usual names in a directory and those above it.

@@ -26,16 +26,9 @@ impl Removals {
                     keep
                 });
             }
-            Value::Sequence(items) => {
-                let mut index = 0_usize;
-                items.retain_mut(|item| {
-                    path.push(index.to_string());
-                    let keep = self.visit(item, path);
-                    path.pop();
-                    index += 1;
-                    keep
-                });
-            }
+            // Of a list that is laid over another one nothing is taken away: it comes after it. What is
+            // tagged in it only leaves it.
+            Value::Sequence(items) => items.retain_mut(|item| Self::default().visit(item, &mut Vec::new())),
             _ => {}
         }
     }
@@ -47,10 +40,10 @@ impl Removals {
                 self.paths.push(path.clone());
                 return false;
             }
+            // What is inside is taken as it is.
             Some("!override") => self.paths.push(path.clone()),
-            _ => {}
+            _ => self.walk(node, path),
         }
-        self.walk(node, path);
         true
     }
 
@@ -84,16 +77,6 @@ fn remove(node: &mut Node, path: &[String]) {
         Value::Mapping(mapping) => {
             if let Some(inner) = mapping.get_mut(first) {
                 remove(inner, rest);
-            }
-        }
-        Value::Sequence(items) => {
-            let Some(index) = first.parse::<usize>().ok().filter(|index| *index < items.len()) else {
-                return;
-            };
-            if rest.is_empty() {
-                items.remove(index);
-            } else {
-                remove(&mut items[index], rest);
             }
         }
         _ => {}

@@ -62,8 +62,7 @@ fn exclusive(resource: &Node, sources: &[&str], path: &str) -> Result<()> {
             .help(format!("keep one of: {}", given.join(", ")))
             .about(path));
     }
-    let external = resource.get("external").and_then(Node::as_bool) == Some(true);
-    if given.is_empty() && !external && resource.get("driver").is_none() {
+    if given.is_empty() && resource.get("external").is_none() && resource.get("driver").is_none() {
         let message = format!("{path}: one of {} or external must be set", sources.join("|"));
         return Err(Diagnostic::at(&resource.span, message)
             .help(format!("say where it comes from: `{}`", sources.join("`, `")))
@@ -91,7 +90,7 @@ fn check_external(volume: &Node, name: &str) -> Result<()> {
 fn check_address(port: &Node, service: &str) -> Result<()> {
     let Some(node) = port.get("host_ip") else { return Ok(()) };
     let address = node.as_text().unwrap_or_default();
-    if address.is_empty() || address.parse::<IpAddr>().is_ok() {
+    if address.parse::<IpAddr>().is_ok() {
         return Ok(());
     }
     let reason = format!("invalid ip address: {address}");

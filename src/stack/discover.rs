@@ -53,6 +53,10 @@ fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diag
     let (mut manifests, mut compose, mut first_manifest) = (Vec::new(), Vec::new(), None);
     for file in &options.files {
         let path = options.working_dir.join(file);
+        if file.as_path() == Path::new("-") {
+            compose.push(file.clone());
+            continue;
+        }
         let found = if files.is_dir(&path) {
             let found = in_directory(&path, files)?;
             if found.is_empty() {

@@ -56,6 +56,10 @@ impl FileView for Watched<'_> {
         self.view.list(directory)
     }
 
+    fn link_target(&self, path: &Path) -> Option<PathBuf> {
+        self.view.link_target(path)
+    }
+
     fn display(&self, path: &Path) -> PathBuf {
         self.view.display(path)
     }

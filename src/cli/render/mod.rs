@@ -7,4 +7,3 @@ pub mod status;
 mod style;
 mod table;
 mod time;
-pub(super) mod yaml;

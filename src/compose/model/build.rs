@@ -25,6 +25,7 @@ record! {
         /// Software bill of materials.
         pub sbom: String,
         /// SSH agents or keys, as `default` or `id=path`.
+        #[serde(deserialize_with = "super::scalars::ssh_keys")]
         pub ssh: Vec<String>,
         /// Labels of the image.
         pub labels: BTreeMap<String, String>,

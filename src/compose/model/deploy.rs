@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::record::{Omit, record};
 use super::scalars::{Bytes, Duration, Number};
+use super::service::Always;
 
 record! {
     /// The section `deploy`.
@@ -89,9 +90,9 @@ record! {
     /// A number of a kind of resource.
     pub struct DiscreteResource {
         /// The kind.
-        pub kind: String,
+        pub kind: Always<String>,
         /// The number.
-        pub value: i64,
+        pub value: Always<i64>,
     }
 
     /// When containers restart.

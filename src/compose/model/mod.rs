@@ -26,8 +26,8 @@ pub use network::{Port, ServiceNetwork};
 pub use resources::{FileObject, Ipam, IpamPool, LanguageModel, Network, Volume};
 pub use scalars::{Bytes, Command, Duration, ExtraHost, FileMode, Number, Ulimit, UlimitPair};
 pub use service::{
-    Always, BlkioConfig, CredentialSpec, Dependency, DeviceMapping, EnvFile, Healthcheck, Hook, Logging,
-    Provider, Service, ServiceModel, ThrottleDevice, WeightDevice,
+    Always, BlkioConfig, CredentialSpec, Dependency, DeviceMapping, EnvFile, Extends, Healthcheck, Hook,
+    Logging, Provider, Service, ServiceModel, ThrottleDevice, WeightDevice,
 };
 
 use record::Omit;

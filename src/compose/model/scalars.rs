@@ -1,5 +1,6 @@
 //! The scalar types of the model, with the forms the reference prints them in.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::Error as _;
@@ -184,6 +185,16 @@ impl<'de> Deserialize<'de> for ExtraHost {
         let (host, address) = text.split_once('=').ok_or_else(|| D::Error::custom("missing address"))?;
         Ok(Self { host: host.to_owned(), address: address.to_owned() })
     }
+}
+
+/// Keys by ID, as `id` or `id=path`.
+pub(super) fn ssh_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let keys = BTreeMap::<String, Option<String>>::deserialize(deserializer)?;
+    let key = |(id, path): (String, Option<String>)| match path.filter(|path| !path.is_empty()) {
+        Some(path) => format!("{id}={path}"),
+        None => id,
+    };
+    Ok(keys.into_iter().map(key).collect())
 }
 
 /// A limit of `ulimits`: one number for both bounds, or one for each.

@@ -86,6 +86,8 @@ record! {
         pub env_file: Vec<EnvFile>,
         /// Ports open to other services only.
         pub expose: Vec<String>,
+        /// What it extends, where that turned out to be nothing; else it is part of the service.
+        pub extends: Option<Extends>,
         /// Links to containers outside of the project.
         pub external_links: Vec<String>,
         /// Lines for the hosts file.
@@ -200,6 +202,14 @@ record! {
         /// The `x-` attributes: never printed and not part of any hash.
         #[serde(skip_serializing)]
         pub extensions: BTreeMap<String, Json>,
+    }
+
+    /// What a service extends.
+    pub struct Extends {
+        /// The file.
+        pub file: String,
+        /// The service there.
+        pub service: String,
     }
 
     /// A service to start before.

@@ -4,7 +4,7 @@ use super::ports::parse_ports;
 use super::volumes::{MountKind, ShortMount, clean_target, parse_mount};
 use crate::compose::errors::{Diagnostic, Faults, Result};
 use crate::compose::merge::names_to_mapping;
-use crate::compose::yaml::{Mapping, Node, Span, Value};
+use crate::compose::yaml::{Kind, Mapping, Node, Span, Value};
 
 /// The most ports that the services of a project publish. A range stands for all of its ports, and
 /// each takes about a kilobyte: this is every port once for each of TCP and UDP.
@@ -60,6 +60,13 @@ fn service(node: &mut Node, name: &str, ports: &mut usize, faults: &mut Faults) 
             names_to_mapping(names, false);
         }
     }
+    refuse_unspellable(service, name, faults);
+    if let Some(extends) = service.get_mut("extends")
+        && extends.as_text().is_some()
+    {
+        let target = extends.clone();
+        extends.value = mapping_of(vec![("service", target)]);
+    }
     if let Some(depends_on) = service.get_mut("depends_on") {
         dependencies(depends_on);
     }
@@ -82,9 +89,6 @@ fn service(node: &mut Node, name: &str, ports: &mut usize, faults: &mut Faults) 
             list_of_one(rule.get_mut("ignore"));
             list_of_one(rule.get_mut("include"));
         }
-    }
-    if let Some(options) = service.get_mut("provider").and_then(|provider| provider.get_mut("options")) {
-        provider_options(options);
     }
     for (key, spell) in [("volumes", mount as Spell), ("devices", device as Spell)] {
         let path = format!("services.{name}.{key}");
@@ -126,6 +130,50 @@ fn count_exposed(items: &mut Vec<Node>, service: &str, count: &mut usize, faults
 }
 
 type Spell = fn(&mut Node, &str) -> Result<()>;
+
+/// What cannot be spelled out whatever it is laid over: a service of another file gets here unchecked. It is
+/// taken out.
+fn refuse_unspellable(service: &mut Mapping, name: &str, faults: &mut Faults) {
+    const FORMS: [(Option<&str>, &str, &[Kind]); 7] = [
+        (None, "depends_on", &[Kind::Mapping, Kind::Sequence]),
+        (None, "env_file", &[Kind::Text, Kind::Sequence]),
+        (None, "gpus", &[Kind::Text, Kind::Sequence]),
+        (None, "ports", &[Kind::Sequence]),
+        (None, "build", &[Kind::Text, Kind::Mapping]),
+        (Some("build"), "ssh", &[Kind::Mapping, Kind::Sequence]),
+        (Some("build"), "additional_contexts", &[Kind::Mapping, Kind::Sequence]),
+    ];
+    for (parent, key, kinds) in FORMS {
+        let (parent, path) = match parent {
+            Some(parent) => (
+                service.get_mut(parent).and_then(Node::as_mapping_mut),
+                format!("services.{name}.{parent}.{key}"),
+            ),
+            None => (Some(&mut *service), format!("services.{name}.{key}")),
+        };
+        let Some(parent) = parent else { continue };
+        if let Some(node) = parent.get(key).filter(|node| !kinds.contains(&node.kind())) {
+            let allowed: Vec<&str> = kinds.iter().map(|kind| kind.described()).collect();
+            let message = format!("{path} cannot be {}", node.kind().described());
+            let fault = Diagnostic::at(&node.span, message).about(path);
+            faults.push(fault.help(format!("write {}", allowed.join(" or "))));
+            parent.remove(key);
+        }
+    }
+    for key in ["secrets", "configs"] {
+        let Some(items) = service.get_mut(key).and_then(Node::as_sequence_mut) else { continue };
+        items.retain(|item| {
+            let spellable = matches!(item.kind(), Kind::Text | Kind::Mapping);
+            if !spellable {
+                let path = format!("services.{name}.{key}");
+                let message = format!("{path} cannot have {}", item.kind().described());
+                let fault = Diagnostic::at(&item.span, message).about(path);
+                faults.push(fault.help("write a name, or `source: NAME` with more attributes"));
+            }
+            spellable
+        });
+    }
+}
 
 fn each(list: Option<&mut Node>, spell: impl Fn(&mut Node)) {
     for item in list.and_then(Node::as_sequence_mut).into_iter().flatten() {
@@ -170,19 +218,38 @@ fn spell_build(node: &mut Node, service: &str, faults: &mut Faults) {
     }
     each(node.get_mut("secrets"), file_reference);
     if let Some(ssh) = node.get_mut("ssh")
-        && let Some(mapping) = ssh.as_mapping()
+        && let Some(mapping) = ssh.as_mapping_mut()
     {
-        let key = |(key, value): (&str, &Node)| match value.as_text() {
-            Some(path) if !path.is_empty() => Ok(Node::text(format!("{key}={path}"), &value.span)),
-            _ if key == "default" => Ok(Node::text(key, &value.span)),
-            _ => Err(Diagnostic::at(
-                &value.span,
-                format!("services.{service}.build.ssh: invalid ssh key \"{key}\""),
-            )
-            .help("write `default` or ID=PATH")),
-        };
-        ssh.value = Value::Sequence(mapping.iter().filter_map(|entry| faults.keep(key(entry))).collect());
+        // A key of a list needs a path unless it is the default one; of a mapping, none does.
+        let listed = mapping.listed;
+        mapping.entries.retain(|key, entry| {
+            let pathless = listed && entry.node.is_null() && key != "default";
+            if pathless {
+                let path = format!("services.{service}.build.ssh");
+                let message = format!("{path}: invalid ssh key \"{key}\"");
+                let fault = Diagnostic::at(&entry.node.span, message).about(path);
+                faults.push(fault.help("write `default` or ID=PATH"));
+            }
+            !pathless
+        });
     }
+    check_contexts(node, service, faults);
+}
+
+/// Every context has a place. Those without are taken out.
+fn check_contexts(build: &mut Node, service: &str, faults: &mut Faults) {
+    let contexts = build.get_mut("additional_contexts").and_then(Node::as_mapping_mut);
+    let Some(contexts) = contexts else { return };
+    contexts.entries.retain(|key, entry| {
+        let placed = entry.node.as_text().is_some();
+        if !placed {
+            let path = format!("services.{service}.build.additional_contexts");
+            let message = format!("{path}: {key} has no place");
+            let fault = Diagnostic::at(&entry.node.span, message).about(path);
+            faults.push(fault.help("write NAME=PATH"));
+        }
+        placed
+    });
 }
 
 fn file_reference(node: &mut Node) {
@@ -220,8 +287,12 @@ fn healthcheck_test(node: &mut Node) {
     }
 }
 
-fn provider_options(node: &mut Node) {
-    for (_, value) in node.as_mapping_mut().into_iter().flat_map(Mapping::iter_mut) {
+/// Options with one value or several all as lists. This is done last, as the merge compares them as they
+/// were written.
+pub(crate) fn provider_options(node: &mut Node) {
+    let Some(options) = node.as_mapping_mut() else { return };
+    options.entries.retain(|_, entry| entry.node.as_sequence().is_none_or(|values| !values.is_empty()));
+    for (_, value) in options.iter_mut() {
         if value.as_sequence().is_none() {
             let item = value.clone();
             value.value = Value::Sequence(vec![item]);
@@ -386,7 +457,9 @@ pub(crate) fn extra_hosts(node: &mut Node, path: &str, faults: &mut Faults) {
                     faults.push(fault.help("a line is written as NAME=ADDRESS"));
                     continue;
                 };
-                lines.extend(faults.keep(host_line(host, address, &item.span, path)));
+                for address in address.split(',') {
+                    lines.extend(faults.keep(host_line(host, address, &item.span, path)));
+                }
             }
         }
         _ => {}
@@ -396,11 +469,12 @@ pub(crate) fn extra_hosts(node: &mut Node, path: &str, faults: &mut Faults) {
 }
 
 fn host_line(host: &str, address: &str, span: &Span, path: &str) -> Result<Node> {
-    if host.is_empty() {
-        return Err(Diagnostic::at(span, format!("{path}: bad host name ''"))
+    if host.is_empty() || host.contains([':', '=']) {
+        return Err(Diagnostic::at(span, format!("{path}: bad host name '{host}'"))
             .help("a line is written as NAME=ADDRESS")
             .about(path));
     }
-    let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+    let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = inner.filter(|inner| !inner.is_empty()).unwrap_or(address);
     Ok(Node::text(format!("{host}={address}"), span))
 }

@@ -8,4 +8,4 @@ pub(crate) mod volumes;
 pub(crate) mod words;
 
 pub use forms::MAX_PORTS;
-pub(crate) use forms::{canonical, extra_hosts};
+pub(crate) use forms::{canonical, extra_hosts, provider_options};

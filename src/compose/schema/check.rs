@@ -140,7 +140,7 @@ fn check_object(node: &mut Node, object: &Object, path: &At<'_>, report: &mut Re
         let inner = path.key(key);
         let sound = match object.field(key) {
             Some(shape) => check(&mut entry.node, shape, &inner, report),
-            None if object.extensible && key.starts_with("x-") => true,
+            None if object.open || (object.extensible && key.starts_with("x-")) => true,
             None => {
                 let place = if path.is_root() { String::new() } else { format!("{path} ") };
                 let message = format!("{place}additional properties '{key}' not allowed");
@@ -176,7 +176,7 @@ fn check_pairs(node: &mut Node, labels: bool, path: &At<'_>, report: &mut Report
     match &mut node.value {
         Value::Mapping(mapping) => check_pair_values(mapping, labels, path, report),
         Value::Sequence(items) => {
-            let mut mapping = Mapping::default();
+            let mut mapping = Mapping { listed: true, ..Mapping::default() };
             for (index, item) in items.iter().enumerate() {
                 let Some(text) = item.as_text() else {
                     let path = path.index(index);
@@ -201,14 +201,21 @@ fn check_pairs(node: &mut Node, labels: bool, path: &At<'_>, report: &mut Report
         }
         _ => return report.refuse(path, wrong_kind(node, path, "a mapping or a list")),
     }
-    for (key, value) in node.as_mapping().into_iter().flat_map(Mapping::iter) {
-        if !labels && key.ends_with(char::is_whitespace) {
+    for (key, value) in
+        node.as_mapping().filter(|mapping| mapping.listed && !labels).into_iter().flat_map(Mapping::iter)
+    {
+        if ends_with_space(key) {
             let message = format!("{path}: variable {key:?} is declared with a trailing space");
             let fault = Diagnostic::at(&value.span, message).help("remove the space in front of `=`");
             report.refuse(path, fault);
         }
     }
     true
+}
+
+/// As the reference has it, which takes the last byte for a character: `à` ends with a space to it.
+fn ends_with_space(key: &str) -> bool {
+    matches!(key.as_bytes().last(), Some(b'\t'..=b'\r' | b' ' | 0x85 | 0xa0))
 }
 
 fn check_pair_values(mapping: &mut Mapping, labels: bool, path: &At<'_>, report: &mut Report<'_>) {
@@ -312,16 +319,19 @@ fn read(node: &Node, shape: &Shape, warnings: &mut Vec<String>) -> Result<Option
             Value::Text(_) => Value::Bool(read_bool(&text, warnings)?),
             _ => return Ok(None),
         },
-        Shape::Int(least, most) => Value::Int(read_int(node, &text, Some((*least, *most)))?),
+        Shape::Int(least, most) | Shape::StrictInt(least, most) => {
+            Value::Int(read_int(node, &text, Some((*least, *most)))?)
+        }
         Shape::Number => match node.value {
             Value::Text(_) => Value::Float(text.parse().map_err(|_| format!("'{text}' is not a number"))?),
             _ => return Ok(None),
         },
         Shape::Bytes | Shape::WholeBytes => match node.value {
             Value::Text(_) => Value::Int(parse_bytes(&text)?.into()),
-            // Not an error to the reference, which takes no fraction for a size and reads nothing.
-            Value::Float(_) => Value::Int(0),
-            _ => Value::Int(read_int(node, &text, None)?),
+            Value::Int(number) if i64::try_from(number).is_ok() => Value::Int(number),
+            // Not an error to the reference, which takes no fraction for a size and nothing as large as this,
+            // and reads nothing.
+            _ => Value::Int(0),
         },
         Shape::BytesText => Value::Text(parse_bytes(&text)?.to_string()),
         Shape::Duration => Value::Text(format_duration(parse_duration(&text)?)),
@@ -374,7 +384,7 @@ fn read_mode(node: &Node, text: &str) -> Result<i128, String> {
 }
 
 /// True when the shape may be written with a value of this kind.
-fn accepts(shape: &Shape, kind: Kind) -> bool {
+pub(crate) fn accepts(shape: &Shape, kind: Kind) -> bool {
     match shape {
         Shape::Any => true,
         Shape::Null | Shape::EmptyText => kind == Kind::Null,
@@ -388,6 +398,7 @@ fn accepts(shape: &Shape, kind: Kind) -> bool {
         }
         Shape::Count | Shape::TextOrInt | Shape::WholeBytes => matches!(kind, Kind::Text | Kind::Int),
         Shape::StrictBool => kind == Kind::Bool,
+        Shape::StrictInt(..) => kind == Kind::Int,
         Shape::StrictNumber => matches!(kind, Kind::Int | Kind::Float),
         Shape::Command => matches!(kind, Kind::Null | Kind::Text | Kind::Sequence),
         Shape::List(_) | Shape::Set(_) => kind == Kind::Sequence,
@@ -408,7 +419,7 @@ fn described(shape: &Shape) -> String {
         Shape::TextOrBool => "a string or a boolean".to_owned(),
         Shape::OneOf(words) => format!("one of {}", words.join(", ")),
         Shape::Bool | Shape::StrictBool => "a boolean".to_owned(),
-        Shape::Int(..) | Shape::Whole | Shape::WholeCount => "an integer".to_owned(),
+        Shape::Int(..) | Shape::StrictInt(..) | Shape::Whole | Shape::WholeCount => "an integer".to_owned(),
         Shape::Number | Shape::StrictNumber => "a number".to_owned(),
         Shape::Bytes | Shape::WholeBytes => "a size, such as 64m".to_owned(),
         Shape::Duration => "a duration as a string, such as 1m30s".to_owned(),

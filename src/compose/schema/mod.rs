@@ -8,6 +8,6 @@ mod service;
 mod shape;
 
 pub use attributes::attributes;
-pub(crate) use check::{Report, check};
+pub(crate) use check::{Report, accepts, check};
 pub(crate) use project::PROJECT;
 pub(crate) use shape::Shape;

@@ -79,7 +79,7 @@ static CONFIG: Object = Object::new(&[
 static MODEL: Object = Object::new(&[
     ("name", TEXT),
     ("model", TEXT),
-    ("context_size", Shape::StrictNumber),
+    ("context_size", Shape::StrictInt(i64::MIN, i64::MAX)),
     ("runtime_flags", LIST_OF_TEXT),
 ])
 .requiring(&["model"]);

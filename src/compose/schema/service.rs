@@ -63,7 +63,13 @@ pub(crate) static SERVICE: Object = Object::new(&[
     ("mem_swappiness", Shape::Bytes),
     ("memswap_limit", Shape::Bytes),
     ("network_mode", TEXT),
-    ("models", Shape::Either(&[SET_OF_TEXT, Shape::Names(&Shape::Object(&SERVICE_MODEL))])),
+    (
+        "models",
+        Shape::Either(&[
+            SET_OF_TEXT,
+            Shape::Names(&Shape::Either(&[Shape::Null, Shape::Object(&SERVICE_MODEL)])),
+        ]),
+    ),
     (
         "networks",
         Shape::Either(&[
@@ -135,6 +141,9 @@ const EXTRA_HOSTS: Shape = Shape::Either(&[
     Shape::Map(&Shape::Either(&[Shape::Text, Shape::List(&Shape::Text)])),
     Shape::Set(&Shape::Text),
 ]);
+const STRICT_INT: Shape = Shape::StrictInt(i64::MIN, i64::MAX);
+/// Only the ulimits of containers may be spelled as texts.
+const BUILD_ULIMITS: Shape = Shape::Map(&Shape::Either(&[STRICT_INT, Shape::Object(&BUILD_ULIMIT)]));
 const ULIMITS: Shape = Shape::Map(&Shape::Either(&[INT, Shape::Object(&ULIMIT)]));
 
 static BUILD: Object = Object::new(&[
@@ -148,24 +157,27 @@ static BUILD: Object = Object::new(&[
     ("cache_from", LIST_OF_TEXT),
     ("cache_to", LIST_OF_TEXT),
     ("no_cache", Shape::Bool),
-    ("additional_contexts", Shape::Labels),
+    ("additional_contexts", Shape::Either(&[Shape::Map(&Shape::Text), Shape::Distinct(&Shape::Pairs)])),
     ("network", TEXT),
     ("provenance", Shape::TextOrBool),
     ("sbom", Shape::TextOrBool),
     ("pull", Shape::Bool),
     ("target", TEXT),
-    ("shm_size", Shape::Bytes),
+    ("shm_size", Shape::WholeBytes),
     ("extra_hosts", EXTRA_HOSTS),
     ("isolation", TEXT),
     ("privileged", Shape::Bool),
     ("secrets", FILE_REFERENCES),
     ("tags", LIST_OF_TEXT),
-    ("ulimits", ULIMITS),
+    ("ulimits", BUILD_ULIMITS),
     ("platforms", LIST_OF_TEXT),
 ]);
 
 static FILE_REFERENCE: Object =
     Object::new(&[("source", TEXT), ("target", TEXT), ("uid", TEXT), ("gid", TEXT), ("mode", Shape::Mode)]);
+
+static BUILD_ULIMIT: Object =
+    Object::new(&[("hard", STRICT_INT), ("soft", STRICT_INT)]).requiring(&["soft", "hard"]);
 
 static ULIMIT: Object = Object::new(&[("hard", INT), ("soft", INT)]).requiring(&["soft", "hard"]);
 
@@ -174,13 +186,17 @@ static BLKIO: Object = Object::new(&[
     ("device_read_iops", BLKIO_LIMITS),
     ("device_write_bps", BLKIO_LIMITS),
     ("device_write_iops", BLKIO_LIMITS),
-    ("weight", INT),
-    ("weight_device", Shape::List(&Shape::Object(&Object::new(&[("path", TEXT), ("weight", INT)]).closed()))),
+    ("weight", WEIGHT),
+    (
+        "weight_device",
+        Shape::List(&Shape::Object(&Object::new(&[("path", TEXT), ("weight", WEIGHT)]).closed())),
+    ),
 ])
 .closed();
 
+const WEIGHT: Shape = Shape::StrictInt(0, 65_535);
 const BLKIO_LIMITS: Shape =
-    Shape::List(&Shape::Object(&Object::new(&[("path", TEXT), ("rate", Shape::Bytes)]).closed()));
+    Shape::List(&Shape::Object(&Object::new(&[("path", TEXT), ("rate", Shape::WholeBytes)]).closed()));
 
 static CREDENTIAL_SPEC: Object = Object::new(&[("config", TEXT), ("file", TEXT), ("registry", TEXT)]);
 
@@ -207,7 +223,7 @@ static PROVIDER: Object = Object::new(&[
 ])
 .requiring(&["type"]);
 
-static DEVICE_REQUEST: Object = Object::new(DEVICE_REQUEST_FIELDS);
+static DEVICE_REQUEST: Object = Object::new(DEVICE_REQUEST_FIELDS).ignoring_others();
 
 static RESERVED_DEVICE: Object = Object::new(DEVICE_REQUEST_FIELDS).requiring(&["capabilities"]);
 
@@ -263,7 +279,7 @@ static HOOK: Object = Object::new(&[
     ("user", TEXT),
     ("privileged", Shape::Bool),
     ("working_dir", TEXT),
-    ("environment", Shape::Pairs),
+    ("environment", Shape::Distinct(&Shape::Pairs)),
 ])
 .requiring(&["command"]);
 
@@ -276,12 +292,18 @@ static MOUNT: Object = Object::new(&[
     ("bind", Shape::Object(&MOUNT_BIND)),
     (
         "volume",
-        Shape::Object(&Object::new(&[("labels", Shape::Labels), ("nocopy", Shape::Bool), ("subpath", TEXT)])),
+        Shape::Object(&Object::new(&[
+            ("labels", Shape::Distinct(&Shape::Labels)),
+            ("nocopy", Shape::Bool),
+            ("subpath", TEXT),
+        ])),
     ),
-    ("tmpfs", Shape::Object(&Object::new(&[("size", Shape::Bytes), ("mode", Shape::StrictNumber)]))),
+    ("tmpfs", Shape::Object(&Object::new(&[("size", SIZE), ("mode", Shape::StrictNumber)]))),
     ("image", Shape::Object(&Object::new(&[("subpath", TEXT)]))),
 ])
 .requiring(&["type"]);
+
+const SIZE: Shape = Shape::Either(&[Shape::StrictInt(0, i64::MAX), Shape::WholeBytes]);
 
 static MOUNT_BIND: Object = Object::new(&[
     ("propagation", TEXT),

@@ -27,6 +27,8 @@ pub(crate) enum Shape {
     StrictBool,
     /// A number only; fractions are cut off.
     StrictNumber,
+    /// An integer within bounds, and never a text.
+    StrictInt(i64, i64),
     /// An integer within bounds, or a text that spells one.
     Int(i64, i64),
     /// An integer or a text that spells one; fractions are cut off.
@@ -78,17 +80,24 @@ pub(crate) struct Object {
     pub(crate) required: &'static [&'static str],
     /// Whether `x-` keys are allowed.
     pub(crate) extensible: bool,
+    /// Whether any other key is allowed, and ignored.
+    pub(crate) open: bool,
 }
 
 impl Object {
     /// An object with optional attributes and `x-` keys.
     pub(crate) const fn new(fields: &'static [(&'static str, Shape)]) -> Self {
-        Self { fields, required: &[], extensible: true }
+        Self { fields, required: &[], extensible: true, open: false }
     }
 
     /// Makes attributes required.
     pub(crate) const fn requiring(self, required: &'static [&'static str]) -> Self {
         Self { required, ..self }
+    }
+
+    /// Ignores keys that are not known.
+    pub(crate) const fn ignoring_others(self) -> Self {
+        Self { open: true, ..self }
     }
 
     /// Refuses `x-` keys.

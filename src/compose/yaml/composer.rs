@@ -1,14 +1,16 @@
-//! From parser events to nodes: anchors, merge keys, duplicate keys, and limits.
+//! From parser events to nodes: anchors, tags, and limits.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span as EventSpan, StrInput, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span as EventSpan, StrInput, StructureStyle, Tag};
 
 use super::encoding::decode;
-use super::node::{Entry, Mapping, Node, Source, Span, Value};
+use super::keys::{duplicate, insert, merge, merge_sources};
+use super::node::{Mapping, Node, Source, Span, Value};
 use super::scalar::resolve_plain;
+use super::strict::{Tabs, check_alias, check_escapes, decode_binary, drop_resets, ends_with_file};
 use super::syntax;
 use crate::compose::errors::{Diagnostic, Diagnostics, MAX_FAULTS, Result};
 
@@ -23,9 +25,6 @@ pub const MAX_DEPTH: usize = 64;
 /// The most nodes in a file after aliases are followed. An alias bomb of 400 bytes would make
 /// 10^9; the largest real files with many aliases (Sentry's) stay below 10 000.
 pub const MAX_NODES: usize = 250_000;
-
-/// The longest key. Paths in messages are made of keys, as are the names of containers.
-const MAX_KEY_BYTES: usize = 4_096;
 
 /// What a file gave.
 #[derive(Debug)]
@@ -85,6 +84,7 @@ struct Composer<'a> {
     nodes: usize,
     /// What is wrong with single values; reading goes on.
     faults: Vec<Diagnostic>,
+    tabs: Tabs,
 }
 
 impl<'a> Composer<'a> {
@@ -93,14 +93,18 @@ impl<'a> Composer<'a> {
         let mut options = Options::default();
         options.set_emit_comments(false);
         let parser = Parser::new_from_str_with_options(&source.text, options);
-        Self { parser, source, anchors: HashMap::new(), nodes: 0, faults: Vec::new() }
+        let tabs = Tabs::of(source);
+        Self { parser, source, anchors: HashMap::new(), nodes: 0, faults: Vec::new(), tabs }
     }
 
     fn documents(&mut self, documents: &mut Vec<Node>) -> Result<()> {
         loop {
             let (event, _) = self.next()?;
             match event {
-                Event::StreamEnd => return Ok(()),
+                Event::StreamEnd => {
+                    self.check_tabs();
+                    return Ok(());
+                }
                 Event::DocumentStart(..) => {
                     self.anchors.clear();
                     let (event, span) = self.next()?;
@@ -109,6 +113,12 @@ impl<'a> Composer<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Lines are indented with spaces only.
+    fn check_tabs(&mut self) {
+        let faults: Vec<Diagnostic> = self.tabs.faults(self.source).take(MAX_FAULTS).collect();
+        faults.into_iter().for_each(|fault| self.tell(fault));
     }
 
     fn next(&mut self) -> Result<(Event<'a>, EventSpan)> {
@@ -167,10 +177,15 @@ impl<'a> Composer<'a> {
         let (composed, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let node = self.scalar(&text, style, tag.as_deref(), &span);
+                self.tabs.allow(&node.span.bytes);
                 (Composed { node, size: 1, depth: 1 }, anchor)
             }
-            Event::SequenceStart(_, anchor, tag) => (self.sequence(tag.as_deref(), &span, level)?, anchor),
-            Event::MappingStart(_, anchor, tag) => (self.mapping(tag.as_deref(), &span, level)?, anchor),
+            Event::SequenceStart(style, anchor, tag) => {
+                (self.sequence(style, tag.as_deref(), &span, level)?, anchor)
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                (self.mapping(style, tag.as_deref(), &span, level)?, anchor)
+            }
             _ => return Err(Diagnostic::at(&self.span(&span), "invalid YAML: a value is missing here")),
         };
         if anchor != 0 {
@@ -180,7 +195,15 @@ impl<'a> Composer<'a> {
         Ok(composed)
     }
 
+    /// Tabs are allowed between braces and brackets.
+    fn allow_tabs(&mut self, style: StructureStyle, start: &EventSpan, end: &EventSpan) {
+        if style == StructureStyle::Flow {
+            self.tabs.allow(&(self.span(start).bytes.start..self.span(end).bytes.end));
+        }
+    }
+
     fn follow(&mut self, id: usize, span: &EventSpan, level: usize) -> Result<Composed> {
+        check_alias(&self.span(span)).unwrap_or_else(|fault| self.tell(fault));
         let Some((size, depth)) = self.anchors.get(&id).map(|target| (target.size, target.depth)) else {
             let place = self.span(span);
             let message = "cycle detected: the alias is inside of what it names";
@@ -193,19 +216,36 @@ impl<'a> Composer<'a> {
         self.spend(size, span)?;
         self.check_depth(level + depth - 1, span)?;
         let node = self.anchors.get(&id).map(|target| target.node.clone());
-        let node = node.unwrap_or_else(|| Node::derived(Value::Null, &self.span(span)));
+        let mut node = node.unwrap_or_else(|| Node::derived(Value::Null, &self.span(span)));
+        drop_resets(&mut node);
         Ok(Composed { node, size, depth })
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: &EventSpan) -> Node {
-        let core = tag.and_then(Tag::core_suffix);
-        let value = match (core, tag) {
+        let place = self.span(span);
+        let text = match style {
+            ScalarStyle::Literal | ScalarStyle::Folded if ends_with_file(&place) => {
+                text.strip_suffix('\n').unwrap_or(text)
+            }
+            _ => text,
+        };
+        if style == ScalarStyle::DoubleQuoted {
+            check_escapes(&place).unwrap_or_else(|fault| self.tell(fault));
+        }
+        let tag = tag.filter(|tag| tag.original() != "!");
+        let kind = tag.and_then(|tag| tag.suffix_in_namespace(OWN_TYPES));
+        let value = match (kind.as_deref(), tag) {
             (None, None) if style == ScalarStyle::Plain => resolve_plain(text),
+            (Some("binary"), _) => Value::Text(decode_binary(text).unwrap_or_else(|| {
+                let fault = Diagnostic::at(&place, "this is not base64 of a text");
+                self.tell(fault.help("remove the tag in front"));
+                text.to_owned()
+            })),
             (Some(kind @ ("int" | "float" | "bool" | "null" | "timestamp")), _) => {
                 let value = resolve_plain(text);
                 if !is_of_kind(&value, kind) {
                     let message = format!("this is not of the type !!{kind}");
-                    let fault = Diagnostic::at(&self.span(span), message);
+                    let fault = Diagnostic::at(&place, message);
                     self.tell(fault.help("remove the tag in front"));
                 }
                 value
@@ -213,14 +253,21 @@ impl<'a> Composer<'a> {
             _ => Value::Text(text.to_owned()),
         };
         let spelling = (!matches!(value, Value::Text(_) | Value::Null)).then(|| text.into());
-        Node { value, span: self.span(span), tag: local_tag(tag), spelling }
+        Node { value, span: place, tag: local_tag(tag), spelling }
     }
 
-    fn sequence(&mut self, tag: Option<&Tag>, start: &EventSpan, level: usize) -> Result<Composed> {
+    fn sequence(
+        &mut self,
+        style: StructureStyle,
+        tag: Option<&Tag>,
+        start: &EventSpan,
+        level: usize,
+    ) -> Result<Composed> {
         let (mut items, mut size, mut depth) = (Vec::new(), 1, 0);
         loop {
             let (event, span) = self.next()?;
             if event == Event::SequenceEnd {
+                self.allow_tabs(style, start, &span);
                 break;
             }
             let item = self.compose(event, span, level + 1)?;
@@ -237,13 +284,20 @@ impl<'a> Composer<'a> {
         Ok(Composed { node, size, depth: depth + 1 })
     }
 
-    fn mapping(&mut self, tag: Option<&Tag>, start: &EventSpan, level: usize) -> Result<Composed> {
+    fn mapping(
+        &mut self,
+        style: StructureStyle,
+        tag: Option<&Tag>,
+        start: &EventSpan,
+        level: usize,
+    ) -> Result<Composed> {
         let mut mapping = Mapping::default();
         let mut merges: Option<(Span, Vec<Node>)> = None;
         let (mut size, mut depth) = (1, 0);
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
+                self.allow_tabs(style, start, &span);
                 break;
             }
             let is_merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
@@ -280,6 +334,9 @@ impl<'a> Composer<'a> {
     }
 }
 
+/// What the types of YAML itself are tagged with.
+const OWN_TYPES: &str = "tag:yaml.org,2002:";
+
 /// True when a value is of one of YAML's own types.
 fn is_of_kind(value: &Value, kind: &str) -> bool {
     match value {
@@ -294,64 +351,7 @@ fn is_of_kind(value: &Value, kind: &str) -> bool {
 
 /// The tag as written, unless it is one of YAML's own types.
 fn local_tag(tag: Option<&Tag>) -> Option<Box<str>> {
-    tag.filter(|tag| tag.core_suffix().is_none()).map(|tag| tag.original().into())
-}
-
-fn insert(mapping: &mut Mapping, key: &Node, value: Node) -> Result<()> {
-    let text = match &key.spelling {
-        Some(spelling) => spelling.to_string(),
-        None => match &key.value {
-            Value::Text(text) => text.clone(),
-            Value::Null => "null".to_owned(),
-            _ => {
-                return Err(Diagnostic::at(&key.span, "a key cannot be a list or a mapping")
-                    .help("write a text in front of `:`"));
-            }
-        },
-    };
-    if text.len() > MAX_KEY_BYTES {
-        return Err(Diagnostic::at(&key.span, format!("a key is longer than {MAX_KEY_BYTES} bytes"))
-            .help("shorten it, or check the indentation of what was meant as a text"));
-    }
-    if let Some(first) = mapping.entries.get(&text) {
-        return Err(duplicate(&text, &key.span, &first.key_span));
-    }
-    let text_key = key.as_text().is_some();
-    mapping.entries.insert(text, Entry { key_span: key.span.clone(), text_key, node: value });
-    Ok(())
-}
-
-fn duplicate(key: &str, again: &Span, first: &Span) -> Diagnostic {
-    let message = format!("mapping key \"{key}\" already defined at line {}", first.line);
-    Diagnostic::at(again, message)
-        .label("defined again")
-        .second(first, "first defined here")
-        .help(format!("remove one of the two, or rename it: \"{key}\""))
-}
-
-/// What follows `<<`: a mapping or a list of mappings.
-fn merge_sources(node: Node, key: &Span) -> Result<Vec<Node>> {
-    let refused = |other: &Node| {
-        Diagnostic::at(key, "map merge requires map or sequence of maps as the value")
-            .second(&other.span, format!("this is {}", other.kind().described()))
-            .help("name a mapping after `<<`, as `<<: *defaults` with `x-defaults: &defaults {…}` above")
-    };
-    match node.value {
-        Value::Mapping(_) => Ok(vec![node]),
-        Value::Sequence(items) => match items.iter().find(|item| item.as_mapping().is_none()) {
-            Some(other) => Err(refused(other)),
-            None => Ok(items),
-        },
-        _ => Err(refused(&node)),
-    }
-}
-
-/// Own keys win over merged ones, and the first source over the next.
-fn merge(mapping: &mut Mapping, source: Node) {
-    let Value::Mapping(theirs) = source.value else { return };
-    for (key, entry) in theirs.entries {
-        mapping.entries.entry(key).or_insert(entry);
-    }
+    tag.filter(|tag| tag.suffix_in_namespace(OWN_TYPES).is_none()).map(|tag| tag.original().into())
 }
 
 #[cfg(test)]
@@ -435,14 +435,15 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_with_single_values_is_told_at_once() {
-        let text = "a: 1\na: 2\nb: !!int x\nc: {<<: 5}\nd: &d [*d]\n[e]: f\n";
+        let text =
+            "a: 1\na: 2\nb: !!int x\nc: {<<: 5}\nd: &d [*d]\n[e]: f\ng: !!binary '*'\nh: \"\\/\"\n\t\n";
         let lines: Vec<usize> = parse(Path::new("f.yaml"), text.as_bytes())
             .unwrap_err()
             .faults
             .iter()
             .filter_map(Diagnostic::line)
             .collect();
-        assert_eq!(lines, [2, 3, 4, 5, 6]);
+        assert_eq!(lines, [2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
     #[test]

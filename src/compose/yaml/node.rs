@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::scalar::format_float;
+use super::scalar::{format_float, rfc3339};
 
 /// A text that was read, with the name under which messages show it.
 #[derive(Debug, PartialEq, Eq)]
@@ -172,12 +172,15 @@ pub struct Entry {
 pub struct Mapping {
     /// Key to entry.
     pub entries: IndexMap<String, Entry>,
+    /// True when it was written as a list of `KEY=value`.
+    pub listed: bool,
 }
 
 impl PartialEq for Mapping {
-    /// Same keys with the same values: order and places do not count.
+    /// Same keys with the same values in the same form: order and places do not count.
     fn eq(&self, other: &Self) -> bool {
-        self.entries.len() == other.entries.len()
+        self.listed == other.listed
+            && self.entries.len() == other.entries.len()
             && self.iter().all(|(key, node)| other.get(key).is_some_and(|theirs| theirs == node))
     }
 }
@@ -392,7 +395,7 @@ impl Node {
         }
     }
 
-    /// The value as JSON. What JSON has no form for (`.inf`, dates) becomes a text.
+    /// The value as JSON. What JSON has no form for (`.inf`) becomes a text, a date one of RFC 3339.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.value {
@@ -400,7 +403,8 @@ impl Node {
             Value::Bool(flag) => Json::Bool(*flag),
             Value::Int(number) => int_to_json(*number),
             Value::Float(number) => float_to_json(*number),
-            Value::Timestamp(text) | Value::Text(text) => Json::String(text.clone()),
+            Value::Timestamp(text) => Json::String(rfc3339(text)),
+            Value::Text(text) => Json::String(text.clone()),
             Value::Sequence(items) => Json::Array(items.iter().map(Self::to_json).collect()),
             Value::Mapping(mapping) => {
                 Json::Object(mapping.iter().map(|(key, node)| (key.to_owned(), node.to_json())).collect())

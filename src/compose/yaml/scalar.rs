@@ -140,6 +140,31 @@ fn is_time(text: &str) -> bool {
         && fraction.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// A timestamp in the one form that Go writes: with a time, and a zone.
+pub(super) fn rfc3339(written: &str) -> String {
+    let (date, time) = match written.find(['T', 't', ' ']) {
+        Some(at) => (&written[..at], &written[at + 1..]),
+        None => (written, ""),
+    };
+    let padded = |parts: &str, separator: char| {
+        parts
+            .split(separator)
+            .map(|part| format!("{part:0>2}"))
+            .collect::<Vec<_>>()
+            .join(&separator.to_string())
+    };
+    let (clock, zone) = match time.find(['Z', '+', '-']) {
+        Some(at) => (&time[..at], &time[at..]),
+        None => (time, "Z"),
+    };
+    let clock = if clock.is_empty() { "00:00:00" } else { clock };
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let fraction = fraction.get(..9).unwrap_or(fraction).trim_end_matches('0');
+    let fraction = if fraction.is_empty() { String::new() } else { format!(".{fraction}") };
+    let zone = if matches!(zone, "+00:00" | "-00:00") { "Z" } else { zone };
+    format!("{}T{}{fraction}{zone}", padded(date, '-'), padded(clock, ':'))
+}
+
 fn is_zone(zone: &str) -> bool {
     zone == "Z"
         || zone.get(1..).and_then(|offset| offset.split_once(':')).is_some_and(|(hours, minutes)| {

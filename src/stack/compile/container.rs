@@ -97,12 +97,6 @@ pub(super) fn platform(source: Source<'_>) -> Option<String> {
     said(&source.service.platform).or_else(|| default.and_then(|platform| said(platform)))
 }
 
-/// The platform that the image is pulled for: `DOCKER_DEFAULT_PLATFORM` counts for every image here.
-pub(super) fn pulled_platform(source: Source<'_>) -> Option<String> {
-    let default = || source.places.project.environment.get("DOCKER_DEFAULT_PLATFORM");
-    said(&source.service.platform).or_else(|| default().and_then(|platform| said(platform)))
-}
-
 /// Lines for `/etc/hosts` in the engine's form.
 pub(super) fn extra_hosts(hosts: &[model::ExtraHost]) -> BTreeSet<String> {
     hosts.iter().map(|line| format!("{}:{}", line.host, line.address)).collect()
