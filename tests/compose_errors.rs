@@ -45,9 +45,9 @@ fn every_refused_case_has_a_place_a_frame_and_a_way_out() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
 }
 
-/// A file that an option or a variable names and that is not there.
+/// What an option or a variable names as a file and that is none, or is not there.
 fn is_about_the_command_line(fault: &Diagnostic) -> bool {
-    fault.span.is_none() && fault.path().is_none_or(|path| !path.exists())
+    fault.span.is_none() && fault.path().is_none_or(|path| !path.is_file())
 }
 
 fn complaint(fault: &Diagnostic, without_a_file: bool) -> Option<String> {
@@ -186,14 +186,16 @@ fn a_fault_in_another_file_says_how_that_came_to_be_read() {
 
 #[test]
 fn many_faults_are_counted_and_the_first_fifty_are_drawn() {
-    let many: String = (0..60).map(|n| format!("  s{n}: {{image: x, wrong: 1}}\n")).collect();
-    let found = faults(&[("compose.yaml", &format!("services:\n{many}"))]);
+    let wrong = |count: u32| {
+        let services: Vec<String> = (0..count).map(|n| format!("  s{n}: {{image: x, wrong: 1}}\n")).collect();
+        faults(&[("compose.yaml", &format!("services:\n{}", services.concat()))])
+    };
+    let found = wrong(60);
     assert_eq!(found.faults.len(), 60);
     assert_eq!(found.frames(false).matches("-->").count(), MAX_SHOWN);
     assert!(found.frames(false).ends_with("\n\nand 10 more"));
     assert!(found.headlines().ends_with("\nand 10 more"));
-    let more: String = (0..5_000).map(|n| format!("  s{n}: {{image: x, wrong: 1}}\n")).collect();
-    let found = faults(&[("compose.yaml", &format!("services:\n{more}"))]);
+    let found = wrong(5_000);
     assert_eq!(found.faults.len(), MAX_FAULTS);
     assert!(found.faults.last().unwrap().message.contains("1000 faults or more"));
 }

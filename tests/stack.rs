@@ -324,14 +324,15 @@ volumes: {data: {}, shared: {external: true}}
     }
 
     #[test]
-    fn limits_come_from_either_place_and_deploy_wins() {
+    fn limits_come_from_either_place() {
         let a = compiled(
-            "services: {a: {image: x, cpus: 0.5, pids_limit: 50, cpu_shares: 512, deploy: {resources: {limits: {memory: 1G}, reservations: {memory: 512M}}}}}",
+            "services: {a: {image: x, cpus: 0.5, pids_limit: 50, cpu_shares: 512, deploy: {resources: {reservations: {memory: 512M}}}}}",
         );
         assert_eq!(a.resources.nano_cpus, Some(500_000_000));
         assert_eq!(a.resources.pids_limit, Some(50));
         assert_eq!(a.resources.cpu_shares, Some(512));
-        assert_eq!(a.resources.memory, Some(1 << 30));
+        let b = compiled("services: {a: {image: x, deploy: {resources: {limits: {memory: 1G}}}}}");
+        assert_eq!(b.resources.memory, Some(1 << 30));
         assert_eq!(a.resources.memory_reservation, Some(512 << 20));
     }
 

@@ -80,9 +80,7 @@ fn extend(
         return Err(Diagnostic::in_file(&file, format!("service \"{name}\" not found")));
     };
     // A service may be extended by thousands.
-    if !chain.is_empty()
-        && !(loader.spend_visits(1, &service.span) && loader.spend_visits(service.size(), &service.span))
-    {
+    if !chain.is_empty() && !loader.spend_visits(service.size() + 1, &service.span) {
         return Ok(Node::derived(Value::Null, &service.span));
     }
     let service = service.clone();

@@ -524,16 +524,16 @@ pub(crate) fn remove_images(pattern: &str) {
         said(Command::new("docker").args(["images", "--digests", "--filter", &filter, "--format", format]))
             .out;
     // By name: another test's image may have the same layers, and the same id.
-    let names = named.lines().map(|line| match line.split_once('@') {
+    let references = named.lines().map(|line| match line.split_once('@') {
         Some((name, digest)) if name.ends_with(":<none>") => {
             format!("{}@{digest}", name.trim_end_matches(":<none>"))
         }
         Some((name, _)) => name.to_owned(),
         None => line.to_owned(),
     });
-    let names: Vec<String> = names.collect();
-    if !names.is_empty() {
-        said(Command::new("docker").args(["rmi", "-f"]).args(&names));
+    let references: Vec<String> = references.collect();
+    if !references.is_empty() {
+        said(Command::new("docker").args(["rmi", "-f"]).args(&references));
     }
 }
 

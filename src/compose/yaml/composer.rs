@@ -118,7 +118,9 @@ impl<'a> Composer<'a> {
     /// Lines are indented with spaces only.
     fn check_tabs(&mut self) {
         let faults: Vec<Diagnostic> = self.tabs.faults(self.source).take(MAX_FAULTS).collect();
-        faults.into_iter().for_each(|fault| self.tell(fault));
+        for fault in faults {
+            self.tell(fault);
+        }
     }
 
     fn next(&mut self) -> Result<(Event<'a>, EventSpan)> {
