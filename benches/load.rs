@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use self::process::{peak_memory, time};
 use self::table::{Bar, Row};
 
-/// The bar: a tenth of the reference's time on the same file.
+/// The bar: a tenth of the reference's time on the same file.
 const TENTH: Bar = Bar::Times(0.1);
 /// What a person does not notice.
 const INSTANT_MS: f64 = 50.0;

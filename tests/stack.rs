@@ -147,6 +147,11 @@ mod finding {
         let inside = LoadOptions { working_dir: PathBuf::from("/w/sub"), ..options(&[]) };
         let loaded = stack::load(&inside, &files(&content));
         assert_eq!(loaded.stacks[0].desired.stack.as_str(), "sub", "the Compose file is nearer");
+
+        let said = ("sub/.env", "COMPOSE_FILE=other.yaml\n");
+        let content = [("manifests/shop.yaml", MANIFEST), ("sub/other.yaml", COMPOSE), said];
+        let loaded = stack::load(&inside, &files(&content));
+        assert_eq!(loaded.stacks[0].desired.stack.as_str(), "sub", "`.env` names the file");
     }
 
     #[test]

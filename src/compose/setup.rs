@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::dotenv::{self, Variables};
 use super::errors::{Diagnostic, Diagnostics, Faults, Result};
-use super::files::{Recorder, clean, parent};
+use super::files::{FileView, Recorder, clean, parent};
 use super::interpolate::Interpolator;
 use super::options::LoadOptions;
 
@@ -77,6 +77,21 @@ pub(crate) fn find(
         EnvFiles::Usual | EnvFiles::Off => Vec::new(),
     };
     Ok(Setup { files: compose_files, directory, env_files, environment, profiles })
+}
+
+/// Whether `COMPOSE_FILE` says which files there are: in the environment, or in an env file that is read for it.
+pub(crate) fn names_files(options: &LoadOptions, files: &dyn FileView) -> bool {
+    let mut environment = options.environment.clone();
+    let directory = options
+        .project_directory
+        .as_ref()
+        .map_or_else(|| options.working_dir.clone(), |directory| absolute(&options.working_dir, directory));
+    let (mut files, mut interpolator) = (Recorder::new(files), Interpolator::default());
+    // What cannot be read is told by whoever loads.
+    let _ = requested_env_files(options, &environment).map(|env_files| {
+        read_env_files(&env_files, &directory, &mut environment, &mut files, &mut interpolator)
+    });
+    environment.get("COMPOSE_FILE").is_some_and(|list| !list.is_empty())
 }
 
 /// Which env files are read.

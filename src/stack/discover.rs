@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::files::Watched;
-use crate::compose::LoadOptions;
 use crate::compose::errors::Diagnostic;
 use crate::compose::yaml::{self, Node};
-use crate::compose::{FileError, FileView};
+use crate::compose::{FileError, FileView, LoadOptions, names_files};
 
 /// Names that Compose looks for. Compose itself chooses among them; here they only end the search.
 const COMPOSE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -34,7 +33,7 @@ fn search(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Dia
         Some(directory) => options.working_dir.join(directory),
         None => options.working_dir.clone(),
     };
-    if options.environment.get("COMPOSE_FILE").is_none_or(String::is_empty) {
+    if !names_files(options, files) {
         for directory in start.ancestors() {
             let manifests = in_directory(&directory.join(MANIFESTS), files)?;
             if !manifests.is_empty() {
