@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use crate::core::desired::{Origin, Teardown};
     use crate::core::ids::ImageId;
-    use crate::core::observed::{Container, LiveState, Observed};
+    use crate::core::observed::{Container, Observed};
 
     /// A stack `shop` with a service `db` of which one container is there.
     fn with_db(look: impl FnOnce(&View<'_>)) {
@@ -199,28 +199,10 @@ mod tests {
         let labels = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let id = ContainerId::new("c1");
         let container = Container {
-            id: id.clone(),
-            name: "shop-db-1".into(),
             labels,
             state: State::Running,
-            health: None,
-            created_at: crate::core::time::Timestamp::default(),
-            started_at: None,
-            finished_at: None,
-            exit_code: 0,
-            oom_killed: false,
-            error: String::new(),
-            restart_count: 0,
             image_id: ImageId::new("sha256:1"),
-            spec: ContainerSpec::default(),
-            resources: crate::core::spec::Resources::default(),
-            networks: BTreeMap::new(),
-            live: LiveState::Unread,
-            stopped_by_hand: false,
-            anonymous: BTreeMap::new(),
-            starting: false,
-            passed: crate::core::hooks::Passed::default(),
-            files: BTreeMap::new(),
+            ..Container::created(id.clone(), "shop-db-1")
         };
         let observed = Observed { containers: [(id, container)].into(), ..Observed::default() };
         look(&View::new(&desired, &observed));

@@ -119,8 +119,6 @@ pub struct ImageSource {
     pub pull_policy: PullPolicy,
     /// The file gives it no name, by which a registry could have it: it can only be built.
     pub nameless: bool,
-    /// The platform to pull it for; `None` leaves it to the engine.
-    pub platform: Option<String>,
     /// How to build it, where the file says so.
     pub build: Option<Build>,
 }

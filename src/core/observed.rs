@@ -202,6 +202,34 @@ pub struct Attachment {
 }
 
 impl Container {
+    /// One that was made and has done nothing yet, with nothing known of it but its id and name.
+    pub fn created(id: ContainerId, name: impl Into<String>) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            labels: BTreeMap::new(),
+            state: State::Created,
+            health: None,
+            created_at: Timestamp::default(),
+            started_at: None,
+            finished_at: None,
+            exit_code: 0,
+            oom_killed: false,
+            error: String::new(),
+            restart_count: 0,
+            image_id: ImageId::from(""),
+            spec: ContainerSpec::default(),
+            resources: Resources::default(),
+            networks: BTreeMap::new(),
+            live: LiveState::Unread,
+            stopped_by_hand: false,
+            anonymous: BTreeMap::new(),
+            starting: false,
+            passed: Passed::default(),
+            files: BTreeMap::new(),
+        }
+    }
+
     /// The replica it stands for, where its labels say so.
     pub fn replica(&self) -> Option<Replica> {
         let service = ServiceName::from(self.labels.get(labels::SERVICE)?.as_str());

@@ -148,5 +148,5 @@ impl Planner<'_> {
 }
 
 fn pull(service: &Service) -> Call {
-    Call::PullImage { reference: service.spec.image.clone(), platform: service.image.platform.clone() }
+    Call::PullImage { reference: service.spec.image.clone(), platform: service.spec.platform.clone() }
 }

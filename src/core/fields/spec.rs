@@ -326,28 +326,10 @@ mod tests {
 
     fn container(spec: ContainerSpec) -> Container {
         Container {
-            id: ContainerId::new("c1"),
-            name: "shop-web-1".into(),
-            labels: BTreeMap::new(),
             state: State::Running,
-            health: None,
-            created_at: crate::core::time::Timestamp::default(),
-            started_at: None,
-            finished_at: None,
-            exit_code: 0,
-            oom_killed: false,
-            error: String::new(),
-            restart_count: 0,
             image_id: ImageId::new("sha256:1"),
             spec,
-            resources: crate::core::spec::Resources::default(),
-            networks: BTreeMap::new(),
-            live: crate::core::observed::LiveState::Unread,
-            stopped_by_hand: false,
-            anonymous: BTreeMap::new(),
-            starting: false,
-            passed: crate::core::hooks::Passed::default(),
-            files: BTreeMap::new(),
+            ..Container::created(ContainerId::new("c1"), "shop-web-1")
         }
     }
 

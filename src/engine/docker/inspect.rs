@@ -12,7 +12,7 @@ use super::client::{Facts, READ};
 use super::{Docker, classify, limits, networks, spec};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::{ContainerId, ImageId};
-use crate::core::observed::{Attachment, Container, Health, LiveState, State};
+use crate::core::observed::{Attachment, Container, Health, State};
 use crate::core::spec::{ContainerSpec, MountKind};
 use crate::core::time::Timestamp;
 
@@ -40,8 +40,8 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
     let host = found.host_config.unwrap_or_default();
     let spec = spec::read(&id, &config, &host, found.network_settings.as_ref(), facts);
     let state = found.state?;
+    let name = found.name.unwrap_or_default();
     Some(Container {
-        name: found.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         state: word(&state),
         health: state.health.as_ref().and_then(|health| health.status).and_then(read_health),
@@ -55,14 +55,9 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
         image_id: ImageId::new(found.image.unwrap_or_default()),
         resources: limits::read(&host, facts),
         networks: attachments(found.network_settings, spec.network_mode.as_deref(), &id),
-        live: LiveState::Unread,
-        stopped_by_hand: false,
         anonymous: anonymous(&spec, found.mounts.unwrap_or_default()),
-        starting: false,
-        passed: crate::core::hooks::Passed::default(),
-        files: BTreeMap::new(),
         spec,
-        id,
+        ..Container::created(id, name.trim_start_matches('/'))
     })
 }
 

@@ -7,7 +7,7 @@ use crate::core::failure::FailureKind;
 use crate::core::ids::{ContainerId, ImageId};
 use crate::core::labels;
 use crate::core::needs::{self, ApiVersion};
-use crate::core::observed::{Attachment, Container, Image, LiveState, State};
+use crate::core::observed::{Attachment, Container, Image};
 use crate::core::spec::{ContainerSpec, Endpoint, Healthcheck, Resources};
 
 use super::containers::SimContainer;
@@ -66,28 +66,13 @@ impl World {
         let mut all_labels = image.defaults.labels.clone();
         all_labels.extend(new.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
         let mut container = Container {
-            id: ContainerId::new(self.ids.next()),
-            name: new.name.clone(),
             labels: all_labels,
-            state: State::Created,
-            health: None,
             created_at: self.now,
-            started_at: None,
-            finished_at: None,
-            exit_code: 0,
-            oom_killed: false,
-            error: String::new(),
-            restart_count: 0,
             image_id: image.id.clone().unwrap_or_else(|| ImageId::from("")),
             spec,
             resources,
             networks: self.attachments(new),
-            live: LiveState::Unread,
-            stopped_by_hand: false,
-            anonymous: BTreeMap::new(),
-            starting: false,
-            passed: crate::core::hooks::Passed::default(),
-            files: BTreeMap::new(),
+            ..Container::created(ContainerId::new(self.ids.next()), new.name.clone())
         };
         set_network_mode(&mut container);
         container

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::core::ids::{ContainerId, ImageId};
+use crate::core::ids::ContainerId;
 use crate::core::labels;
-use crate::core::observed::{
-    Attachment, Container, Foreign, Health, LiveState, Network, Observed, State, Volume,
-};
-use crate::core::spec::{ContainerSpec, MountKind, Resources};
+use crate::core::observed::{Container, Foreign, Health, LiveState, Network, Observed, State, Volume};
+use crate::core::spec::{ContainerSpec, MountKind};
 
 use super::agenda::Timer;
 use super::behaviour::{Behaviour, Behaviours, Checks, End};
@@ -134,31 +132,15 @@ impl World {
     fn adopt_foreign(&mut self, id: &ContainerId, foreign: &Foreign) {
         let project = foreign.project.as_ref();
         let mut sim = SimContainer::new(Container {
-            id: id.clone(),
-            name: foreign.name.clone(),
             labels: project.map(|name| (labels::PROJECT.to_owned(), name.to_string())).into_iter().collect(),
             state: if foreign.running { State::Running } else { State::Exited },
-            health: None,
             created_at: self.now,
             started_at: Some(self.now),
-            finished_at: None,
-            exit_code: 0,
-            oom_killed: false,
-            error: String::new(),
-            restart_count: 0,
-            image_id: ImageId::from(""),
             spec: ContainerSpec {
                 ports: foreign.ports.iter().filter_map(|port| published(port)).collect(),
                 ..ContainerSpec::default()
             },
-            resources: Resources::default(),
-            networks: BTreeMap::<String, Attachment>::new(),
-            live: LiveState::Unread,
-            stopped_by_hand: false,
-            anonymous: BTreeMap::new(),
-            starting: false,
-            passed: crate::core::hooks::Passed::default(),
-            files: BTreeMap::new(),
+            ..Container::created(id.clone(), foreign.name.clone())
         });
         sim.starts = 1;
         sim.behaviour = Behaviour::runs();

@@ -2,12 +2,12 @@
 //! starts.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use super::Source;
 use super::mounts::{SECRETS, below};
-use crate::compose::INCLUDED_VALUE;
 use crate::compose::model::{FileObject, FileReference};
+use crate::compose::{INCLUDED_VALUE, clean};
 use crate::core::files::{File, Files, Owner};
 use crate::secret::Secret;
 use crate::stack::faults::Findings;
@@ -31,7 +31,9 @@ pub(super) fn files(source: Source<'_>, findings: &mut Findings) -> Files {
                 owner: asked.owner(findings),
             };
             asked.on_writable_root(findings);
-            files.insert(clean(&below(base, reference)), file);
+            // Without `.` and `..`, as an engine unpacks it.
+            let target = clean(Path::new(&below(base, reference)));
+            files.insert(target.to_string_lossy().into_owned(), file);
         }
     }
     let salt = format!("{}/{}", source.places.project.name, source.name);
@@ -112,19 +114,6 @@ impl Asked<'_> {
     }
 }
 
-/// A path without `.` and `..`, as an engine unpacks it.
-fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in Path::new(path).components() {
-        match part {
-            Component::ParentDir => drop(parts.pop()),
-            Component::Normal(name) => parts.extend(name.to_str()),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +127,7 @@ mod tests {
             ("/../../key", "/key"),
             ("/etc/./app//x", "/etc/app/x"),
         ] {
-            assert_eq!(clean(written), found);
+            assert_eq!(clean(Path::new(written)), Path::new(found));
         }
     }
 }

@@ -86,7 +86,6 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         image: ImageSource {
             pull_policy: pull_policy(source, findings),
             nameless: service.image.is_empty(),
-            platform: container::platform(source),
             build: service.build.as_ref().map(|build| build::build(source, build, findings)),
         },
         spec,

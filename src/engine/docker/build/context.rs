@@ -143,18 +143,27 @@ struct Walk<'a, W: Write> {
     builder: Builder<W>,
 }
 
+/// What is in a directory, in the order of names.
+pub(super) fn sorted(directory: &Path) -> io::Result<Vec<fs::DirEntry>> {
+    let mut entries: Vec<_> = fs::read_dir(directory)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    Ok(entries)
+}
+
+/// Where an entry is, seen from the root; `directory` is where what holds it is.
+pub(super) fn path_of(entry: &fs::DirEntry, directory: &str) -> io::Result<String> {
+    let name = entry.file_name().into_string().map_err(|_| {
+        let message = format!("the name of {} is not UTF-8", entry.path().display());
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })?;
+    Ok(if directory.is_empty() { name } else { format!("{directory}/{name}") })
+}
+
 impl<W: Write> Walk<'_, W> {
     /// Adds what is in a directory, in the order of names, so that one context is always one archive.
     fn directory(&mut self, relative: &str) -> io::Result<()> {
-        let mut entries: Vec<_> = fs::read_dir(self.root.join(relative))?.collect::<Result<_, _>>()?;
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
-            let name = entry.file_name();
-            let name = name.to_str().ok_or_else(|| {
-                let message = format!("the name of {} is not UTF-8", entry.path().display());
-                io::Error::new(io::ErrorKind::InvalidData, message)
-            })?;
-            let path = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };
+        for entry in sorted(&self.root.join(relative))? {
+            let path = path_of(&entry, relative)?;
             self.entry(&path, &entry.path())?;
         }
         Ok(())

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::grpc::{Messages, framed, unescaped};
 use super::messages::{Packet, PacketKind, Stat};
+use crate::engine::docker::build::context::{path_of, sorted};
 use crate::engine::docker::build::ignore::Patterns;
 
 /// Bytes of a file in one packet: what BuildKit's own clients send.
@@ -229,16 +230,8 @@ impl Walk {
     fn directory(&mut self, root: &Path, relative: &str) -> io::Result<()> {
         let full = root.join(relative);
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", full.display()));
-        let mut entries: Vec<_> =
-            fs::read_dir(&full).map_err(named)?.collect::<Result<_, _>>().map_err(named)?;
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
-            let name = entry.file_name();
-            let name = name.to_str().ok_or_else(|| {
-                let message = format!("the name of {} is not UTF-8", entry.path().display());
-                io::Error::new(io::ErrorKind::InvalidData, message)
-            })?;
-            let path = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };
+        for entry in sorted(&full).map_err(named)? {
+            let path = path_of(&entry, relative)?;
             self.entry(root, path, &entry.path())?;
         }
         Ok(())
