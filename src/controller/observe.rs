@@ -151,7 +151,7 @@ impl<'e> Observer<'e> {
                 // Until it is asked again, the last answer of the same run stands.
                 if container.state == State::Running
                     && container.live == LiveState::Unread
-                    && let Some(before) = before.filter(|before| before.started_at == container.started_at)
+                    && let Some(before) = same_run
                 {
                     container.live = before.live.clone();
                 }

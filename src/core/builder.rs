@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::desired::Build;
+use super::needs::ApiVersion;
 use super::observed::EngineInfo;
 
 /// The two builders of an engine.
@@ -47,10 +48,10 @@ pub enum Demand {
 }
 
 /// The API of Docker 23, whose BuildKit (0.10) takes further contexts, limits and the size of `/dev/shm`.
-const DOCKER_23: (u32, u32) = (1, 42);
+const DOCKER_23: ApiVersion = ApiVersion(1, 42);
 
 /// The API of Docker 18.09, the first with BuildKit.
-const DOCKER_18_09: (u32, u32) = (1, 39);
+const DOCKER_18_09: ApiVersion = ApiVersion(1, 39);
 
 impl Demand {
     /// The field of `build`.
@@ -131,12 +132,8 @@ pub fn refusal(build: &Build, engine: &EngineInfo) -> Option<String> {
 }
 
 /// Whether the engine's API is older than this. One that does not say is taken for a new one.
-fn is_before(engine: &EngineInfo, version: (u32, u32)) -> bool {
-    let parsed = engine
-        .api_version
-        .split_once('.')
-        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    parsed.is_some_and(|known: (u32, u32)| known < version)
+fn is_before(engine: &EngineInfo, version: ApiVersion) -> bool {
+    ApiVersion::parse(&engine.api_version).is_some_and(|known| known < version)
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::action::NewContainer;
 use super::desired::{Desired, Service};
-use super::ids::Revision;
-use super::ids::{ContainerId, Replica, ServiceName};
+use super::ids::{ContainerId, Replica, Revision, ServiceName};
 use super::labels;
 use super::observed::State;
 use super::spec::{ContainerSpec, Endpoint, Mount};

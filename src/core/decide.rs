@@ -115,7 +115,7 @@ impl Planner<'_> {
         reason: Reason,
         message: impl Into<String>,
         until: Option<Timestamp>,
-    ) {
+    ) -> &mut Waiting {
         if let Some(at) = until {
             self.wake_at(at);
         }
@@ -129,14 +129,8 @@ impl Planner<'_> {
                 | Reason::OwnershipMismatch
                 | Reason::Unsupported
         );
-        self.decision.waiting.push(Waiting {
-            service: service.cloned(),
-            subject,
-            reason,
-            message,
-            until,
-            stuck,
-        });
+        let waiting = Waiting { service: service.cloned(), subject, reason, message, until, stuck };
+        self.decision.waiting.push_mut(waiting)
     }
 
     /// Starts an action, unless it is under way, its container is busy, or it failed a moment ago.
@@ -166,10 +160,7 @@ impl Planner<'_> {
                     || failed.attempts >= patience
                     || self.is_taken(&action.call);
                 let (message, until) = (failed.failure.to_string(), failed.next_try);
-                self.wait(service, action.call.target(), reason, message, Some(until));
-                if let Some(waiting) = self.decision.waiting.last_mut() {
-                    waiting.stuck = stuck;
-                }
+                self.wait(service, action.call.target(), reason, message, Some(until)).stuck = stuck;
             }
             None => self.decision.actions.push(action),
         }

@@ -163,8 +163,7 @@ fn takes_what_is_taken(new: &NewContainer, view: &View<'_>) -> bool {
 fn starts_unfilled(container: &Container, view: &View<'_>) -> Option<Promise> {
     let service = view.desired.services.get(container.service()?)?;
     let replicas = view.replicas(container.service()?)?;
-    let is_current = replicas.current.iter().any(|current| current.id == container.id);
-    let unfilled = if is_current {
+    let unfilled = if replicas.is_current(container) {
         service.files.missing(&container.files).is_some()
     } else {
         container.started_at.is_none() && container.labels.contains_key(labels::FILES)

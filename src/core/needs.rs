@@ -103,21 +103,16 @@ impl Need {
 
 /// What this engine lacks for a service and the networks that it is on, one sentence each.
 pub fn unmet(name: &str, service: &Service, desired: &Desired, engine: &EngineInfo) -> Vec<String> {
-    let said = |needs: Vec<Need>, owner: String| {
-        let lacking = needs.into_iter().filter(|need| !need.is_met(engine));
-        lacking.map(|need| need.sentence(&owner, engine)).collect::<Vec<_>>()
-    };
-    let mut needs = of_container(&service.spec, &service.networks);
-    for need in &mut needs {
+    let lacking = |needs: Vec<Need>| needs.into_iter().filter(|need| !need.is_met(engine));
+    let of_service = lacking(of_container(&service.spec, &service.networks)).map(|mut need| {
         need.name_networks(desired);
-    }
-    let mut all = said(needs, format!("service `{name}`"));
-    for (key, network) in &desired.networks {
-        if service.networks.contains_key(&network.name) {
-            all.extend(said(of_network(network), format!("network `{key}`")));
-        }
-    }
-    all
+        need.sentence(&format!("service `{name}`"), engine)
+    });
+    let joined = desired.networks.iter().filter(|(_, network)| service.networks.contains_key(&network.name));
+    let of_networks = joined.flat_map(|(key, network)| {
+        lacking(of_network(network)).map(move |need| need.sentence(&format!("network `{key}`"), engine))
+    });
+    of_service.chain(of_networks).collect()
 }
 
 /// What a network asks for. One that others made is as it is.

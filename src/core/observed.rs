@@ -148,6 +148,11 @@ pub enum State {
 }
 
 impl State {
+    /// Whether it has a process, and with it its host ports and volumes: a frozen one has them too.
+    pub fn is_alive(self) -> bool {
+        matches!(self, Self::Running | Self::Restarting | Self::Paused)
+    }
+
     /// The engine's word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -54,7 +54,7 @@ fn meets(container: &Container, condition: Condition) -> bool {
 pub fn has_dependents(container: &Container, leaving: &[&Container]) -> bool {
     let Some(service) = container.service() else { return false };
     leaving.iter().any(|other| {
-        matches!(other.state, State::Running | State::Restarting | State::Paused)
+        other.state.is_alive()
             && other.id != container.id
             && dependencies_of(other).any(|dependency| dependency == service)
     })

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::desired::{Desired, Service};
 use super::ids::ServiceName;
-use super::observed::{Container, Observed, State};
+use super::observed::{Container, Observed};
 use super::order;
 use super::spec::{Mount, MountKind};
 
@@ -118,9 +118,7 @@ pub fn share_volume(one: &Container, other: &Container) -> bool {
 
 /// Whether `other` runs on a volume that nobody named and that `container` has too.
 pub fn writes_beside(other: &Container, container: &Container) -> bool {
-    other.id != container.id
-        && matches!(other.state, State::Running | State::Restarting | State::Paused)
-        && share_volume(other, container)
+    other.id != container.id && other.state.is_alive() && share_volume(other, container)
 }
 
 impl fmt::Display for WhyStopFirst {

@@ -116,6 +116,11 @@ impl<'a> Replicas<'a> {
         Self { revision, strategy: strategy.unwrap_or_else(|| Strategy::of(service)), current, outdated }
     }
 
+    /// Whether a container is one of the current revision.
+    pub fn is_current(&self, container: &Container) -> bool {
+        self.current.iter().any(|current| current.id == container.id)
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &'a Container> + '_ {
         self.current.iter().copied().chain(self.outdated.iter().map(|old| old.container))

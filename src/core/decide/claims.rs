@@ -1,7 +1,8 @@
-//! Host ports that another container of the stack still holds: what is handed over is waited for.
+//! Host ports, and volumes that nobody named, that another container of the stack still has: what is handed over is
+//! waited for.
 
 use super::super::ids::ServiceName;
-use super::super::observed::{Container, State};
+use super::super::observed::Container;
 use super::super::reason::Reason;
 use super::super::replace;
 use super::super::spec::Port;
@@ -12,7 +13,7 @@ impl Planner<'_> {
     pub(super) fn waits_for_port(&mut self, service: &ServiceName, container: &Container) -> bool {
         let holds = |other: &&Container| {
             other.id != container.id
-                && matches!(other.state, State::Running | State::Restarting | State::Paused)
+                && other.state.is_alive()
                 && other
                     .spec
                     .ports
@@ -24,9 +25,7 @@ impl Planner<'_> {
         self.wait(Some(service), &container.name, Reason::PortConflict, message, None);
         true
     }
-}
 
-impl Planner<'_> {
     /// Whether another container of the stack writes to one of its volumes that nobody named; says so.
     pub(super) fn waits_for_volume(&mut self, service: &ServiceName, container: &Container) -> bool {
         let Some(writer) = self.writer_beside(container) else { return false };

@@ -3,7 +3,6 @@
 use super::Planner;
 use crate::core::action::{Call, Cause, Precondition};
 use crate::core::builder;
-use crate::core::decide::Waiting;
 use crate::core::desired::{Build, PullPolicy, Service};
 use crate::core::ids::ServiceName;
 use crate::core::reason::Reason;
@@ -43,46 +42,34 @@ impl Planner<'_> {
         for (name, service) in &missing {
             sound &= self.can_build(name, service);
         }
-        if sound {
-            for (name, service) in &missing {
-                self.image(name, service);
-            }
+        if !sound {
+            return false;
         }
-        let mounted = growing.iter().all(|(_, service)| self.missing_mounts(service).next().is_none());
-        if sound && !mounted {
-            for (name, service) in &growing {
-                self.mounted_images(name, service);
-            }
+        for (name, service) in &missing {
+            self.image(name, service);
         }
-        missing.is_empty() && mounted
+        growing
+            .into_iter()
+            .fold(missing.is_empty(), |here, (name, service)| self.mounted_images(name, service) && here)
     }
 
     /// Whether the images are here that are mounted into its containers; starts what is missing.
     pub(super) fn mounted_images(&mut self, name: &ServiceName, service: &Service) -> bool {
-        let missing: Vec<String> = self.missing_mounts(service).map(str::to_owned).collect();
-        for reference in &missing {
-            self.prepare(name, Call::PullImage { reference: reference.clone(), platform: None });
+        let mut all = true;
+        for reference in service.spec.mounted_images() {
+            if !self.observed.images.contains_key(reference) {
+                all = false;
+                self.prepare(name, Call::PullImage { reference: reference.to_owned(), platform: None });
+            }
         }
-        missing.is_empty()
-    }
-
-    fn missing_mounts<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s str> {
-        let mounted = service.spec.mounted_images();
-        mounted.filter(|reference| !self.observed.images.contains_key(*reference))
+        all
     }
 
     /// Whether the engine can build the image as it is asked for; says why not.
     fn can_build(&mut self, name: &ServiceName, service: &Service) -> bool {
         let refused = self.build_of(service).and_then(|build| builder::refusal(build, &self.observed.engine));
         let Some(message) = refused else { return true };
-        self.decision.waiting.push(Waiting {
-            service: Some(name.clone()),
-            subject: service.spec.image.clone(),
-            reason: Reason::BuildFailed,
-            message,
-            until: None,
-            stuck: true,
-        });
+        self.wait(Some(name), &service.spec.image, Reason::BuildFailed, message, None).stuck = true;
         false
     }
 

@@ -38,6 +38,6 @@ impl Planner<'_> {
 
     pub(super) fn is_current(&self, name: &ServiceName, container: &Container) -> bool {
         let replicas = self.view.replicas(name.as_str());
-        replicas.is_some_and(|replicas| replicas.current.iter().any(|current| current.id == container.id))
+        replicas.is_some_and(|replicas| replicas.is_current(container))
     }
 }

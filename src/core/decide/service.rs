@@ -218,10 +218,8 @@ impl Planner<'_> {
         if self.fills(name, service, new, Cause::NotStarted) || self.marks(name, service, new) {
             return;
         }
-        // A frozen one holds its ports too.
-        let holds = |container: &Container| is_up(container) || container.state == State::Paused;
         let serving: Vec<&Outdated<'_>> =
-            replicas.outdated.iter().filter(|old| holds(old.container)).collect();
+            replicas.outdated.iter().filter(|old| old.container.state.is_alive()).collect();
         let up = serving.len() + replicas.current.iter().filter(|c| is_up(c)).count();
         let full = hands_over || up >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
         let predecessor = serving.iter().find(|old| share_volume(old.container, new));
@@ -249,7 +247,7 @@ impl Planner<'_> {
         for container in &replicas.current {
             if serves(container, service) {
                 self.tend(name, service, container);
-            } else if is_up(container) || container.state == State::Paused {
+            } else if container.state.is_alive() {
                 new_is_down = false;
                 self.stop(Some(name), container, cause());
             }

@@ -71,11 +71,9 @@ impl Planner<'_> {
     }
 
     fn look_again(&mut self, name: &ServiceName, container: &Container, reason: Reason, message: String) {
-        self.wait(Some(name), &container.name, reason, message, Some(self.now.after(limits::LOOK_AGAIN)));
-        if let Some(waiting) = self.decision.waiting.last_mut() {
-            // A moment to look at it, not one at which something is tried.
-            waiting.until = None;
-        }
+        // A moment to look at it, not one at which something is tried.
+        self.wake_at(self.now.after(limits::LOOK_AGAIN));
+        self.wait(Some(name), &container.name, reason, message, None);
     }
 
     /// Starts what ended by itself, with back-off.
@@ -91,10 +89,8 @@ impl Planner<'_> {
                     next.since(self.now).as_secs_f64().ceil()
                 );
                 let stuck = crashes.streak >= 3;
-                self.wait(Some(name), &container.name, Reason::CrashLoopBackOff, message, Some(next));
-                if let Some(waiting) = self.decision.waiting.last_mut() {
-                    waiting.stuck = stuck;
-                }
+                self.wait(Some(name), &container.name, Reason::CrashLoopBackOff, message, Some(next)).stuck =
+                    stuck;
             }
             None => self.start(name, service, container, cause),
         }

@@ -48,8 +48,9 @@ pub fn reference_changes(service: &Service, container: &Container, observed: &Ob
         ("pid", &service.spec.pid, &container.spec.pid),
     ];
     // On networks of its own they are part of its places there; on the default bridge, of the container.
-    let dead_link = networks::dead_link(service, &container.spec.links, observed)
-        .filter(|_| service.spec.network_mode.is_some())
+    let no_places = service.spec.network_mode.as_ref();
+    let dead_link = no_places
+        .and_then(|_| networks::dead_link(service, &container.spec.links, observed))
         .map(|link| FieldChange::new("links", Some(container.spec.links.join(", ")), Some(link.to_owned())));
     let shared = fields.into_iter().filter_map(|(field, wanted, found)| {
         let target = wanted.as_deref()?.strip_prefix("service:")?;

@@ -1,6 +1,7 @@
 //! Commands that run in a container after its start and before its stop.
 
 use super::Source;
+use super::container::said;
 use crate::compose::model;
 use crate::core::hooks::{Hook, Hooks, Moment};
 use crate::secret::Secret;
@@ -16,7 +17,6 @@ pub(super) fn hooks(source: Source<'_>, findings: &mut Findings) -> Hooks {
 }
 
 fn compiled(source: Source<'_>, moment: Moment, hooks: &[model::Hook], findings: &mut Findings) -> Vec<Hook> {
-    let said = |text: &String| (!text.is_empty()).then(|| text.clone());
     let one = |(index, hook): (usize, &model::Hook)| {
         let command = hook.command.0.clone().unwrap_or_default();
         if command.is_empty() {

@@ -82,7 +82,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
     let (command, live) = redis::live(source, &mut spec, findings);
     Service {
         replicas: replicas(source, findings),
-        container_name: (!service.container_name.is_empty()).then(|| service.container_name.clone()),
+        container_name: container::said(&service.container_name),
         image: ImageSource {
             pull_policy: pull_policy(source, findings),
             nameless: service.image.is_empty(),
