@@ -154,6 +154,34 @@ bananas: {}
 }
 
 #[test]
+fn a_file_without_services_hides_no_fault_of_another() {
+    let view = MemoryFiles::new()
+        .with("/p/a.yaml", "services: {web: {image: x, foo: 1}, bad: {restart: always}}")
+        .with("/p/b.yaml", "volumes: {data: {}}");
+    let files = vec!["a.yaml".into(), "b.yaml".into()];
+    let options = LoadOptions { working_dir: "/p".into(), files, ..LoadOptions::default() };
+    let found = compose::load(&options, &view).map(|project| project.printed()).unwrap_err();
+    assert_eq!(found.faults.len(), 2, "{found}");
+}
+
+#[test]
+fn that_there_are_more_is_told_once() {
+    let bad = "A B=1\n".repeat(1_200);
+    let text = "services: {a: {image: x}}";
+    let both: String = (0..1_200)
+        .map(|n| n.to_string() + ": {image: x, network_mode: host, networks: [default]}, ")
+        .collect();
+    for files in [
+        [("compose.yaml", text), (".env", bad.as_str())],
+        [("compose.yaml", &format!("services: {{{both}}}")), ("x", "")],
+    ] {
+        let found = faults(&files);
+        let more = found.faults.iter().filter(|fault| fault.message.contains("faults or more")).count();
+        assert_eq!((found.faults.len(), more), (MAX_FAULTS, 1));
+    }
+}
+
+#[test]
 fn what_follows_from_another_fault_is_not_told() {
     // What was to be built, which section, which service: that is the one fault.
     for (text, count) in [

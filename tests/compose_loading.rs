@@ -119,19 +119,19 @@ fn what_was_read_and_what_was_missing_is_known() {
 #[test]
 fn hashes_tell_paths_of_env_files_from_their_content() {
     let file = ("compose.yaml", "name: n\nservices:\n  a: {image: x, env_file: a.env}\n");
-    let before = load(&[file, ("a.env", "A=1\n")]).unwrap().service_hashes["a"].clone();
-    let after = load(&[file, ("a.env", "A=2\n")]).unwrap().service_hashes["a"].clone();
+    let before = load(&[file, ("a.env", "A=1\n")]).unwrap().service_hashes("a").unwrap();
+    let after = load(&[file, ("a.env", "A=2\n")]).unwrap().service_hashes("a").unwrap();
     assert_eq!(before.declared, after.declared);
     assert_ne!(before.resolved, after.resolved);
     let inline = ("compose.yaml", "name: n\nservices:\n  a: {image: x, environment: {A: 1}}\n");
-    assert_eq!(load(&[inline]).unwrap().service_hashes["a"].declared, before.resolved);
+    assert_eq!(load(&[inline]).unwrap().service_hashes("a").unwrap().declared, before.resolved);
 }
 
 #[test]
 fn the_hash_of_the_label_counts_the_names_of_label_files_and_what_is_in_them() {
     let labels = |path: &str, text: &str| {
         let compose = format!("name: n\nservices:\n  a: {{image: x, label_file: {path}}}\n");
-        load(&[("compose.yaml", &compose), (path, text)]).unwrap().service_hashes["a"].clone()
+        load(&[("compose.yaml", &compose), (path, text)]).unwrap().service_hashes("a").unwrap()
     };
     let (here, there, other) = (labels("a", "A=1\n"), labels("b", "A=1\n"), labels("a", "A=2\n"));
     assert_eq!(here.declared, there.declared);
@@ -149,7 +149,7 @@ fn the_hash_of_the_label_counts_the_names_of_label_files_and_what_is_in_them() {
 fn what_does_not_concern_a_container_is_not_in_its_hash() {
     let hash = |attributes: &str| {
         let text = format!("services:\n  a: {{image: x, {attributes}}}\n  b: {{image: y}}\n");
-        load(&[("compose.yaml", &text)]).unwrap().service_hashes["a"].declared.clone()
+        load(&[("compose.yaml", &text)]).unwrap().service_hashes("a").unwrap().declared
     };
     let plain = hash("");
     for same in ["build: .", "pull_policy: always", "scale: 3", "depends_on: [b]", "x-note: 1"] {
@@ -178,8 +178,8 @@ fn extensions_of_services_are_kept_but_not_printed() {
         load(&[("compose.yaml", "x-top: 1\nservices:\n  a: {image: x, x-operator: {probe: tcp}}\n")])
             .unwrap();
     assert_eq!(project.model.services["a"].extensions["x-operator"]["probe"], "tcp");
-    assert!(project.canonical["services"]["a"].get("x-operator").is_none());
-    assert_eq!(project.canonical["x-top"], 1);
+    assert!(project.canonical()["services"]["a"].get("x-operator").is_none());
+    assert_eq!(project.canonical()["x-top"], 1);
 }
 
 #[test]
@@ -189,8 +189,8 @@ fn what_is_printed_can_be_loaded_again() {
     let printed = first.printed().to_string();
     assert!(printed.contains("$$B"));
     let second = load(&[("compose.yaml", &printed)]).unwrap();
-    assert_eq!(second.canonical, first.canonical);
-    assert_eq!(second.service_hashes, first.service_hashes);
+    assert_eq!(second.canonical(), first.canonical());
+    assert_eq!(second.service_hashes("a"), first.service_hashes("a"));
 }
 
 #[test]
@@ -286,7 +286,7 @@ volumes:
   vol2: {driver: local, labels: [l=1], driver_opts: {type: tmpfs, device: tmpfs}}
 ";
     let project = load(&[("compose.yaml", text), ("a.env", "A=1\nB=\"$A\"\n")]).unwrap();
-    let service = &project.service_hashes["b"];
+    let service = project.service_hashes("b").unwrap();
     assert_eq!(service.resolved, "d46283405cdd46eedc3f0ae76c714b228acc91efecca9eec6b401b074fdb7d15");
     let networks = [
         ("default", "1c25926773e9fafb8ff95fe902dded4f1bac9c56e3f50ee94142aded15362bfe"),
@@ -310,7 +310,8 @@ fn the_default_platform_counts_for_the_hash_of_what_is_built() {
     let text = "name: pp\nservices:\n  a: {image: x}\n  b: {image: x, build: .}\n";
     let mut options = options();
     options.environment = BTreeMap::from([("DOCKER_DEFAULT_PLATFORM".to_owned(), "linux/arm64".to_owned())]);
-    let hashes = load_with(&options, &[("compose.yaml", text)]).unwrap().service_hashes;
-    assert_eq!(hashes["a"].declared, "d5457d0b2799957b606d2ac4ed52d85a1e75799490e56229948300b9a59e8953");
-    assert_eq!(hashes["b"].declared, "b8209fed222c930421b64352c46fda422daf4a8efcaac973a1063cee2a7751df");
+    let project = load_with(&options, &[("compose.yaml", text)]).unwrap();
+    let declared = |name: &str| project.service_hashes(name).unwrap().declared;
+    assert_eq!(declared("a"), "d5457d0b2799957b606d2ac4ed52d85a1e75799490e56229948300b9a59e8953");
+    assert_eq!(declared("b"), "b8209fed222c930421b64352c46fda422daf4a8efcaac973a1063cee2a7751df");
 }

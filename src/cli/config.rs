@@ -1,7 +1,6 @@
 //! `operator config`: the merged Compose files.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 
@@ -9,7 +8,7 @@ use super::args::{Cli, Format};
 use super::exit::Exit;
 use super::files;
 use super::screen::Screen;
-use crate::compose::Project;
+use crate::compose::{Project, hash};
 
 /// What `operator config --help` says.
 pub const LONG: &str = "Print the merged Compose files, as `docker compose config` does.\n\n\
@@ -142,10 +141,7 @@ fn load(args: &ConfigArgs, cli: &Cli) -> anyhow::Result<Project> {
         project
     } else {
         let mut given = cli.files.clone();
-        if given.profiles.is_empty() {
-            let listed = project.environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-            given.profiles = listed.split(',').map(|profile| profile.trim().to_owned()).collect();
-        }
+        given.profiles.clone_from(&project.profiles);
         given.profiles.extend(more);
         files::project(&given)?
     };
@@ -174,7 +170,7 @@ fn images(project: &Project) -> impl Iterator<Item = String> {
 
 /// `SERVICE HASH`, one a line, as Compose prints it.
 fn hashes(project: &Project, wanted: &str, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
-    let known = &project.service_hashes;
+    let known = &project.model.services;
     let mut names: Vec<&str> = match wanted {
         "*" => known.keys().map(String::as_str).collect(),
         names => names.split(',').map(str::trim).collect(),
@@ -182,11 +178,11 @@ fn hashes(project: &Project, wanted: &str, cli: &Cli, screen: &mut Screen) -> an
     names.sort_unstable();
     let mut found = serde_json::Map::new();
     for name in names {
-        let Some(hashes) = known.get(name) else {
+        let Some(hashes) = project.service_hashes(name) else {
             let all: Vec<&str> = known.keys().map(String::as_str).collect();
             anyhow::bail!("there is no service `{name}`; known here: {}", all.join(", "));
         };
-        found.insert(name.to_owned(), hashes.declared.clone().into());
+        found.insert(name.to_owned(), hashes.declared.into());
     }
     match cli.output.format {
         Format::Json => screen.line(serde_json::to_string_pretty(&found)?)?,
@@ -203,17 +199,7 @@ fn hashes(project: &Project, wanted: &str, cli: &Cli, screen: &mut Screen) -> an
 /// would take for markup is escaped.
 fn json(model: &serde_json::Value) -> anyhow::Result<String> {
     let text = serde_json::to_string_pretty(model)?;
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                // Writing to a string cannot fail.
-                let _ = write!(escaped, "\\u{:04x}", u32::from(letter));
-            }
-            other => escaped.push(other),
-        }
-    }
-    Ok(escaped)
+    Ok(hash::escape_html(&text))
 }
 
 #[cfg(test)]

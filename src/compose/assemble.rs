@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::Deserialize as _;
 use serde_json::{Map, Value as Json};
 
 use super::at::At;
@@ -14,10 +15,10 @@ use super::extensions;
 use super::files::{FileView, Recorder};
 use super::hash;
 use super::loader::{Loader, Scope};
-use super::model::{Model, Service};
+use super::model::Model;
 use super::options::LoadOptions;
 use super::profiles;
-use super::project::{Project, ServiceHashes};
+use super::project::Project;
 use super::schema::{PROJECT, Shape};
 use super::setup::{self, Setup, normalised_name};
 use super::yaml::{Mapping, Node, Source, Span};
@@ -26,7 +27,8 @@ use super::yaml::{Mapping, Node, Source, Span};
 pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diagnostics> {
     let home = options.environment.get("HOME").cloned();
     let mut loader = Loader::new(Recorder::new(files), home);
-    let mut setup = setup::find(options, &mut loader.files, &mut loader.interpolator, &mut loader.warnings)?;
+    let found = setup::find(options, &mut loader.files, &mut loader.interpolator, &mut loader.warnings);
+    let Some(mut setup) = loader.faults.keep(found) else { return Err(loader.faults.diagnostics()) };
     let name = project_name(&mut loader, options, &setup);
     setup.environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
     let scope = Scope {
@@ -43,8 +45,7 @@ pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diag
         if loader.faults.is_empty() {
             loader.faults.push(empty(&loader, &setup));
         }
-        loader.faults.told()?;
-        return Err(Diagnostic::new("nothing was loaded").into());
+        return Err(loader.faults.diagnostics());
     };
     loader.faults.next_stage();
     extensions::gather(&mut tree, &Shape::Object(&PROJECT), &At::ROOT, &mut loader.faults);
@@ -132,15 +133,17 @@ fn finish(mut loader: Loader<'_>, setup: Setup, name: String, tree: Node) -> Res
             deploy.replicas = Some(scale);
         }
     }
-    let mut service_hashes = BTreeMap::new();
+    let mut unresolved = BTreeMap::new();
     for (key, service) in &mut model.services {
         let node = tree.lookup(&["services", key]);
-        let hashes = resolve_files(&mut loader, service, node, &setup.environment);
-        service_hashes.insert(key.clone(), hashes);
+        resolve_label_files(&mut loader, service, node);
+        if !service.env_file.is_empty() {
+            unresolved.insert(key.clone(), service.clone());
+            resolve_env_files(&mut loader, service, node, &setup.environment);
+        }
     }
     loader.faults.told()?;
     profiles::prune(&mut model);
-    let canonical = canonical_json(&name, &model)?;
     let Loader { files, interpolator, warnings, .. } = loader;
     let (files_read, files_missing) = files.into_record();
     Ok(Project {
@@ -157,29 +160,13 @@ fn finish(mut loader: Loader<'_>, setup: Setup, name: String, tree: Node) -> Res
             .collect(),
         volume_hashes: model.volumes.iter().map(|(key, value)| (key.clone(), hash::volume(value))).collect(),
         model,
-        canonical,
         disabled,
         warnings: distinct(warnings.into_iter().chain(interpolator.warnings)),
         files_read,
         files_missing,
-        service_hashes,
+        unresolved,
         tree,
     })
-}
-
-/// Reads the env and label files of a service, and takes its hash before and after.
-fn resolve_files(
-    loader: &mut Loader<'_>,
-    service: &mut Service,
-    node: Option<&Node>,
-    environment: &BTreeMap<String, String>,
-) -> ServiceHashes {
-    resolve_label_files(loader, service, node);
-    let platform = environment.get("DOCKER_DEFAULT_PLATFORM").map(String::as_str);
-    let declared = hash::service(&hash::on_platform(service, platform));
-    resolve_env_files(loader, service, node, environment);
-    let resolved = hash::service(&hash::as_up_has_it(service, platform));
-    ServiceHashes { declared, resolved }
 }
 
 /// The typed model of a tree.
@@ -195,15 +182,18 @@ fn typed(tree: &Node) -> Result<Model> {
             }
         }
     }
-    serde_path_to_error::deserialize(&json).map_err(|error| {
-        let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
-        let steps: Vec<&str> = path.iter().map(String::as_str).collect();
-        let message = format!("{}: {}", path.join("."), error.inner());
-        match (0..=steps.len()).rev().find_map(|depth| tree.lookup(&steps[..depth])) {
-            Some(node) => Diagnostic::at(&node.span, message),
-            None => Diagnostic::new(message),
-        }
-    })
+    // The path is kept track of only where there is a fault to be placed.
+    Model::deserialize(&json).or_else(|_| serde_path_to_error::deserialize(&json)).map_err(
+        |error: serde_path_to_error::Error<serde_json::Error>| {
+            let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
+            let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+            let message = format!("{}: {}", path.join("."), error.inner());
+            match (0..=steps.len()).rev().find_map(|depth| tree.lookup(&steps[..depth])) {
+                Some(node) => Diagnostic::at(&node.span, message),
+                None => Diagnostic::new(message),
+            }
+        },
+    )
 }
 
 /// Moves the `x-` attributes of an object under one key.
@@ -216,16 +206,15 @@ fn separate_extensions(value: &mut Json) {
 }
 
 /// The tree as the reference prints it: sorted at the top, and below in the order of its structs.
-pub(crate) fn canonical_json(name: &str, model: &Model) -> Result<Json> {
-    let unwritable =
-        |error: serde_json::Error| Diagnostic::new(format!("the project has no JSON form: {error}"));
+pub(crate) fn canonical_json(name: &str, model: &Model) -> Json {
     let mut entries: BTreeMap<String, Json> = BTreeMap::new();
-    if let Json::Object(sections) = serde_json::to_value(model).map_err(unwritable)? {
+    // Plain structs always have a JSON form.
+    if let Ok(Json::Object(sections)) = serde_json::to_value(model) {
         entries.extend(sections);
     }
     entries.extend(model.extensions.iter().map(|(key, value)| (key.clone(), as_printed(value))));
     entries.insert("name".to_owned(), Json::String(name.to_owned()));
-    Ok(Json::Object(entries.into_iter().collect()))
+    Json::Object(entries.into_iter().collect())
 }
 
 /// A value of one's own as the reference prints it: keys sorted, and nothing for a list without items.

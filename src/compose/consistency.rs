@@ -72,7 +72,7 @@ impl Context<'_> {
             }
         }
         self.check_cycles(&mut all);
-        faults.keep(all.told());
+        faults.keep(all.gathered());
     }
 
     fn check_source(&self, name: &str, service: &Service, broken: bool, faults: &mut Faults) {

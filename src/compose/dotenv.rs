@@ -33,7 +33,7 @@ pub(crate) fn parse(
             reader.skip_line();
         }
     }
-    faults.told()
+    faults.gathered()
 }
 
 /// Reads the raw syntax: everything after `=` is the value; a bare name is inherited.
@@ -60,7 +60,7 @@ pub(crate) fn parse_raw(path: &Path, bytes: &[u8], lookup: Lookup<'_>) -> Result
             found.insert(name.to_owned(), value);
         }
     }
-    faults.told().map(|()| found)
+    faults.gathered().map(|()| found)
 }
 
 fn text(path: &Path, bytes: &[u8]) -> Result<String> {

@@ -284,9 +284,31 @@ impl Faults {
         self.found.iter().any(|(_, fault)| below(fault.subject()))
     }
 
-    /// All of them, by file and place; nothing when there is none.
+    /// All of them, for whoever gathers more; nothing when there is none.
+    pub(crate) fn gathered(&mut self) -> Result<(), Diagnostics> {
+        let faults = self.in_order();
+        if faults.is_empty() { Ok(()) } else { Err(Diagnostics { faults }) }
+    }
+
+    /// All of them, for a person; nothing when there is none.
     pub(crate) fn told(&mut self) -> Result<(), Diagnostics> {
+        if self.is_empty() { Ok(()) } else { Err(self.diagnostics()) }
+    }
+
+    /// All of them, for a person, who hears as well that there may be more.
+    pub(crate) fn diagnostics(&mut self) -> Diagnostics {
         let is_full = self.is_full();
+        let mut faults = self.in_order();
+        if is_full {
+            faults.truncate(MAX_FAULTS - 1);
+            let message = format!("there are {MAX_FAULTS} faults or more");
+            faults.push(Diagnostic::new(message).help("mend these first"));
+        }
+        Diagnostics { faults }
+    }
+
+    /// Takes all of them, each once, by file and place.
+    fn in_order(&mut self) -> Vec<Diagnostic> {
         let mut kept: Vec<(usize, Diagnostic)> = Vec::new();
         let mut told = BTreeSet::new();
         for (stage, fault) in std::mem::take(&mut self.found) {
@@ -301,12 +323,7 @@ impl Faults {
             let place = |fault: &Diagnostic| (fault.line(), fault.column());
             a.path().cmp(&b.path()).then(place(a).cmp(&place(b)))
         });
-        if is_full {
-            faults.truncate(MAX_FAULTS - 1);
-            let message = format!("there are {MAX_FAULTS} faults or more");
-            faults.push(Diagnostic::new(message).help("mend these first"));
-        }
-        if faults.is_empty() { Ok(()) } else { Err(Diagnostics { faults }) }
+        faults
     }
 }
 

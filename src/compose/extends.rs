@@ -34,9 +34,10 @@ pub(crate) fn apply(
     scope: &Scope,
     removals: &Removals,
 ) {
+    let is_written = document.get("services").is_some();
     let Some(services) = section(document, "services", &mut loader.faults) else {
         // A section that was refused may have had anything in it.
-        loader.incomplete |= loader.faults.any_about("services");
+        loader.incomplete |= is_written;
         return;
     };
     let mut source = ServiceSource {
@@ -46,7 +47,14 @@ pub(crate) fn apply(
         removals: removals.clone(),
     };
     loader.keep_opened_with(&scope.environment);
-    let names: Vec<String> = source.services.keys().map(ToOwned::to_owned).collect();
+    // A service that is no mapping is for the extending of it to refuse.
+    let extends = |service: &Node| service.as_mapping().is_none_or(|it| it.contains("extends"));
+    let names: Vec<String> = source
+        .services
+        .iter()
+        .filter(|(_, service)| !service.is_null() && extends(service))
+        .map(|(name, _)| name.to_owned())
+        .collect();
     for name in names {
         let extended = extend(loader, &name, &source, scope, &mut Vec::new());
         // What is wrong is told once, by the service itself.
@@ -55,7 +63,7 @@ pub(crate) fn apply(
             source.services.set(name, extended);
         }
     }
-    if let Some(services) = section(document, "services", &mut loader.faults) {
+    if let Some(services) = document.get_mut("services").and_then(Node::as_mapping_mut) {
         *services = source.services;
     }
 }

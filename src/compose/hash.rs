@@ -75,7 +75,7 @@ fn text<T: serde::Serialize>(value: &T) -> String {
 }
 
 /// Go's encoder escapes what could end a script element. These characters occur in texts only.
-fn escape_html(json: &str) -> String {
+pub(crate) fn escape_html(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         match c {

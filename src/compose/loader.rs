@@ -225,7 +225,7 @@ impl<'a> Loader<'a> {
         }
         let mut found = Faults::default();
         check(&mut tree.clone(), &Shape::Object(&PROJECT), &At::ROOT, &mut Report::new(&mut found));
-        let left = found.told().err().map_or_else(Vec::new, |left| left.faults);
+        let left = found.gathered().err().map_or_else(Vec::new, |left| left.faults);
         let is_left = |fault: &Diagnostic| left.iter().any(|other| other.span == fault.span);
         let (told, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.extended_faults).into_iter().partition(is_left);
@@ -245,7 +245,7 @@ impl<'a> Loader<'a> {
         let mut report = Report::new(&mut found);
         check(&mut tree, &Shape::Object(&PROJECT), &At::ROOT, &mut report);
         self.warnings.append(&mut report.warnings);
-        if let Err(found) = found.told() {
+        if let Err(found) = found.gathered() {
             put_back(&mut tree, &written);
             let room = MAX_FAULTS.saturating_sub(self.extended_faults.len());
             let placed = found.faults.into_iter().filter(|fault| fault.span.is_some());

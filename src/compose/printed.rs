@@ -28,7 +28,7 @@ const SILENT: [&[&str]; 6] = [
 
 /// The project as YAML, dollars doubled so that it can be loaded again.
 pub(crate) fn yaml(project: &Project) -> String {
-    let mut printed = project.canonical.clone();
+    let mut printed = project.canonical();
     if let Some(sections) = printed.as_object_mut() {
         sections.retain(|key, _| !key.starts_with("x-"));
         insert_models(sections, &project.model);

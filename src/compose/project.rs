@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
+use super::assemble::canonical_json;
+use super::hash;
 use super::model::{Model, Service};
 use super::printed;
 use super::yaml::{Node, Span};
@@ -24,8 +26,6 @@ pub struct Project {
     pub environment: BTreeMap<String, String>,
     /// The services and resources.
     pub model: Model,
-    /// The canonical tree, as `config --format json` prints it but with single dollars.
-    pub canonical: Json,
     /// The profiles that are on.
     pub profiles: Vec<String>,
     /// Services that are left out because none of their profiles is enabled; their env and label
@@ -37,13 +37,13 @@ pub struct Project {
     pub files_read: Vec<PathBuf>,
     /// Every file that was looked for and was not there, sorted: making one changes the project.
     pub files_missing: Vec<PathBuf>,
-    /// The hashes of each enabled service.
-    pub service_hashes: BTreeMap<String, ServiceHashes>,
     /// The hashes of the networks, as their label has them.
     pub network_hashes: BTreeMap<String, String>,
     /// The hashes of the volumes, as their label has them.
     pub volume_hashes: BTreeMap<String, String>,
     pub(crate) tree: Node,
+    /// Services with env files, as they were before these were read.
+    pub(crate) unresolved: BTreeMap<String, Service>,
 }
 
 /// The hashes of a service.
@@ -90,10 +90,26 @@ impl Project {
         printed::yaml(self)
     }
 
+    /// The hashes of an enabled service.
+    pub fn service_hashes(&self, name: &str) -> Option<ServiceHashes> {
+        let service = self.model.services.get(name)?;
+        let platform = self.environment.get("DOCKER_DEFAULT_PLATFORM").map(String::as_str);
+        let declared = self.unresolved.get(name).unwrap_or(service);
+        Some(ServiceHashes {
+            declared: hash::service(&hash::on_platform(declared, platform)),
+            resolved: hash::service(&hash::as_up_has_it(service, platform)),
+        })
+    }
+
+    /// The canonical tree, as `config --format json` prints it but with single dollars.
+    pub fn canonical(&self) -> Json {
+        canonical_json(&self.name, &self.model)
+    }
+
     /// The canonical tree as the reference prints it: dollars doubled, so that it can be loaded
     /// again.
     pub fn printed(&self) -> Json {
-        escape_dollars(&self.canonical)
+        escape_dollars(&self.canonical())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::assemble::canonical_json;
 use super::errors::{Diagnostic, Result, nearest_or_all};
 use super::profiles;
 use super::project::Project;
@@ -30,12 +29,10 @@ impl Project {
             }
         }
         self.model.services.retain(|name, _| wanted.contains(name));
-        self.service_hashes.retain(|name, _| wanted.contains(name));
         for service in self.model.services.values_mut() {
             service.depends_on.retain(|name, _| wanted.contains(name));
         }
         profiles::prune(&mut self.model);
-        self.canonical = canonical_json(&self.name, &self.model)?;
         Ok(self)
     }
 }

@@ -170,7 +170,7 @@ pub(crate) fn read_variables(
         let lookup = |name: &str| environment.get(name).cloned();
         faults.keep(dotenv::parse(&shown, &bytes, &lookup, interpolator, &mut found));
     }
-    faults.told().map(|()| found)
+    faults.gathered().map(|()| found)
 }
 
 /// The files that `COMPOSE_FILE` lists.

@@ -132,8 +132,8 @@ fn compare_hashes(case: &Path, project: &Project, outcome: &mut Outcome) {
     outcome.hash = Some(true);
     for line in expected {
         let (service, hash) = line.split_once(' ').expect("service and hash");
-        let ours = project.service_hashes.get(service).map(|hashes| hashes.declared.as_str());
-        if ours != Some(hash) {
+        let ours = project.service_hashes(service).map(|hashes| hashes.declared);
+        if ours.as_deref() != Some(hash) {
             outcome.hash = Some(false);
             outcome.detail.push(format!("hash of {service} differs"));
         }
