@@ -12,10 +12,7 @@ pub(crate) fn disable(model: &mut Model, enabled: &[String]) -> BTreeMap<String,
     let is_enabled = |service: &Service| {
         service.profiles.is_empty() || service.profiles.iter().any(|profile| enabled.contains(profile))
     };
-    let (kept, disabled) =
-        std::mem::take(&mut model.services).into_iter().partition(|(_, service)| is_enabled(service));
-    model.services = kept;
-    disabled
+    model.services.extract_if(.., |_, service| !is_enabled(service)).collect()
 }
 
 /// Takes the resources out of the model that no enabled service uses.

@@ -77,6 +77,9 @@ fn enforce_at(node: &mut Node, path: &[&str], key: Key) {
 }
 
 fn deduplicate(items: &mut Vec<Node>, key: Key) {
+    if items.len() < 2 {
+        return;
+    }
     let mut kept: IndexMap<String, Node> = IndexMap::new();
     for (index, item) in std::mem::take(items).into_iter().enumerate() {
         // What has no key is kept for the check to complain about.

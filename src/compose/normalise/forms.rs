@@ -144,20 +144,21 @@ fn refuse_unspellable(service: &mut Mapping, name: &str, faults: &mut Faults) {
         (Some("build"), "additional_contexts", &[Kind::Mapping, Kind::Sequence]),
     ];
     for (parent, key, kinds) in FORMS {
-        let (parent, path) = match parent {
-            Some(parent) => (
-                service.get_mut(parent).and_then(Node::as_mapping_mut),
-                format!("services.{name}.{parent}.{key}"),
-            ),
-            None => (Some(&mut *service), format!("services.{name}.{key}")),
+        let within = match parent {
+            Some(parent) => service.get_mut(parent).and_then(Node::as_mapping_mut),
+            None => Some(&mut *service),
         };
-        let Some(parent) = parent else { continue };
-        if let Some(node) = parent.get(key).filter(|node| !kinds.contains(&node.kind())) {
+        let Some(within) = within else { continue };
+        if let Some(node) = within.get(key).filter(|node| !kinds.contains(&node.kind())) {
+            let path = match parent {
+                Some(parent) => format!("services.{name}.{parent}.{key}"),
+                None => format!("services.{name}.{key}"),
+            };
             let allowed: Vec<&str> = kinds.iter().map(|kind| kind.described()).collect();
             let message = format!("{path} cannot be {}", node.kind().described());
             let fault = Diagnostic::at(&node.span, message).about(path);
             faults.push(fault.help(format!("write {}", allowed.join(" or "))));
-            parent.remove(key);
+            within.remove(key);
         }
     }
     for key in ["secrets", "configs"] {

@@ -87,6 +87,9 @@ fn check_list(
 }
 
 fn check_distinct(items: &[Node], path: &At<'_>, report: &mut Report<'_>) {
+    if items.len() < 2 {
+        return;
+    }
     let mut seen: HashMap<String, Vec<&Node>> = HashMap::with_capacity(items.len());
     for item in items {
         // The text tells most apart, and the values decide.

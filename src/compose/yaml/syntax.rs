@@ -3,7 +3,7 @@
 use granit_parser::{ErrorKind, ScanError};
 
 use super::node::Span;
-use crate::compose::errors::Diagnostic;
+use crate::compose::errors::{Diagnostic, nearest};
 
 /// The fault for an error of the parser.
 pub(super) fn fault(error: &ScanError, place: &Span) -> Diagnostic {
@@ -93,20 +93,13 @@ fn unknown_anchor(place: &Span) -> Diagnostic {
     let name = written.trim_start_matches('*');
     let known =
         place.source.text.match_indices('&').map(|(at, _)| name_at(at + 1)).filter(|known| !known.is_empty());
-    let near = known
-        .take(MOST_ANCHORS)
-        .map(|known| (strsim::damerau_levenshtein(known, name), known))
-        .min()
-        .filter(|(distance, known)| *distance <= 1.max(known.len() / 3));
+    let near = nearest(name, known);
     let mut place = place.clone();
     place.bytes.end = place.bytes.start + written.len();
     let fault = Diagnostic::at(&place, format!("unknown anchor `{name}`"));
     match near {
-        Some((_, known)) => fault.help(format!("did you mean `*{known}`?")),
+        Some(known) => fault.help(format!("did you mean `*{known}`?")),
         None => fault
             .help(format!("mark a value above with `&{name}`, or put a text that begins with `*` in quotes")),
     }
 }
-
-/// How many anchors are compared to find the one that is meant.
-const MOST_ANCHORS: usize = 1_000;

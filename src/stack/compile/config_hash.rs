@@ -13,6 +13,10 @@ pub(super) fn config_hash(source: Source<'_>) -> ConfigHash {
     let project = source.places.project;
     let platform = project.environment.get("DOCKER_DEFAULT_PLATFORM").map(String::as_str);
     let mut service = hash::as_up_has_it(source.service, platform);
+    let modes = [&service.network_mode, &service.ipc, &service.pid];
+    if service.volumes_from.is_empty() && !modes.iter().any(|mode| mode.starts_with("service:")) {
+        return ConfigHash::Fixed(hash::service(&service));
+    }
     let mark = mark_not_in(&hash::service_text(&service));
     let mut shared: Vec<String> = Vec::new();
     let mut place_of = |name: &str| {
