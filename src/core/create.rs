@@ -6,7 +6,7 @@ use super::action::NewContainer;
 use super::desired::{Desired, Service};
 use super::ids::{ContainerId, Replica, Revision, ServiceName};
 use super::labels;
-use super::observed::State;
+use super::observed::{Container, State};
 use super::spec::{ContainerSpec, Endpoint, Mount};
 use super::view::View;
 
@@ -16,6 +16,16 @@ pub fn name(desired: &Desired, service: &Service, replica: &Replica) -> String {
         .container_name
         .clone()
         .unwrap_or_else(|| format!("{}-{}-{}", desired.stack, replica.service, replica.number))
+}
+
+/// The name that a container has at rest; its own where the files know no such replica. It answers to it on its networks
+/// whatever it is called meanwhile: before its hooks have passed, or beside the one that it replaces.
+pub fn name_at_rest(desired: &Desired, container: &Container) -> String {
+    let known = container.replica().and_then(|replica| {
+        let service = desired.services.get(&replica.service)?;
+        Some(name(desired, service, &replica))
+    });
+    known.unwrap_or_else(|| container.name.clone())
 }
 
 /// The container that would stand for `replica`, or the service whose container it must wait for.
@@ -104,7 +114,11 @@ pub fn links(view: &View<'_>, service: &Service, number: u32) -> Vec<String> {
     for link in &service.spec.links {
         let (target, alias) = link.split_once(':').unwrap_or((link, link));
         for container in view.replicas(target).iter().flat_map(|replicas| replicas.all()) {
-            let name = &container.name;
+            // The default bridge knows no other name than the one of the moment.
+            let name = match service.spec.network_mode {
+                Some(_) => container.name.clone(),
+                None => name_at_rest(view.desired, container),
+            };
             links.push(format!("{name}:{alias}"));
             links.push(format!("{name}:{target}-{number}"));
             links.push(format!("{name}:{stack}-{target}-{number}"));
@@ -183,7 +197,7 @@ mod tests {
     use super::*;
     use crate::core::desired::{Origin, Teardown};
     use crate::core::ids::ImageId;
-    use crate::core::observed::{Container, Observed};
+    use crate::core::observed::Observed;
 
     /// A stack `shop` with a service `db` of which one container is there.
     fn with_db(look: impl FnOnce(&View<'_>)) {

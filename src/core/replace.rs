@@ -63,10 +63,9 @@ impl Strategy {
         claimed.map_or_else(|| Self::of(service), Self::StopFirst)
     }
 
-    /// Stop-first where the successor of `old` takes over a volume that both would write to.
+    /// Stop-first where the successor of `old` takes over a volume: only one of the two may have it.
     pub fn with_heritage(service: &Service, old: &Container, observed: &Observed) -> Option<Self> {
-        let volumes = heritage(service, old, observed);
-        let (path, _) = volumes.into_iter().find(|(_, mount)| !mount.read_only)?;
+        let (path, _) = heritage(service, old, observed).pop_first()?;
         Some(Self::StopFirst(WhyStopFirst::AnonymousVolume(path)))
     }
 

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::config_hash::ConfigHash;
-use super::desired::Service;
+use super::desired::{Desired, Service};
 use super::fields::{self, FieldChange};
 use super::ids::Revision;
 use super::labels;
@@ -49,7 +49,13 @@ impl Verdict {
 }
 
 /// Judges a container: by our own label, else by Compose's hash, else by what it is.
-pub fn judge(service: &Service, revision: &Revision, container: &Container, observed: &Observed) -> Verdict {
+pub fn judge(
+    service: &Service,
+    revision: &Revision,
+    container: &Container,
+    desired: &Desired,
+    observed: &Observed,
+) -> Verdict {
     let image = observed.images.get(&service.spec.image);
     let mut changes: Vec<FieldChange> = image
         .and_then(|image| image.id.as_ref())
@@ -62,7 +68,7 @@ pub fn judge(service: &Service, revision: &Revision, container: &Container, obse
         _ => matches!(&service.config_hash, ConfigHash::Fixed(hash)
             if container.labels.get(labels::CONFIG_HASH) == Some(hash)),
     };
-    changes.extend(fields::reference_changes(service, container, observed));
+    changes.extend(fields::reference_changes(service, container, desired, observed));
     changes.extend(fields::cpu_form_change(&service.resources, &container.resources, &observed.engine));
     if !same_spec {
         let known = changes.len();

@@ -100,7 +100,7 @@ impl<'a> Replicas<'a> {
         containers.sort_by_key(|container| (container.number(), container.created_at, &container.id));
         let (mut current, mut outdated): (Vec<&Container>, Vec<Outdated<'_>>) = (Vec::new(), Vec::new());
         for container in containers {
-            match revision::judge(service, &revision, container, observed) {
+            match revision::judge(service, &revision, container, desired, observed) {
                 Verdict::Current => current.push(container),
                 Verdict::Outdated(changes) => outdated.push(Outdated { container, changes }),
             }

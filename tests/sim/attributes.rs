@@ -84,6 +84,21 @@ fn a_daemon_leaves_that_one_service_as_it_is_and_heals_the_others() {
 }
 
 #[test]
+fn what_an_engine_can_no_longer_do_is_healed_with_its_hooks_and_gets_its_name_back() {
+    let stage = Stage::new();
+    let desired = with(stack(), "api", often_checked(1).hooked("hello", "bye"));
+    stage.converge(&desired);
+    let api = stage.container(&desired, "shop-api-1");
+    stage.engine.act(|world| {
+        world.set_info(EngineInfo { api_version: "1.41".into(), ..world.info().clone() });
+        world.kill(&api.id, "SIGKILL").expect("it runs");
+    });
+    stage.run_for(&desired, Duration::from_mins(2));
+    assert_eq!(stage.names(&desired), ["shop-api-1"]);
+    assert_eq!(stage.container(&desired, "shop-api-1").id, api.id);
+}
+
+#[test]
 fn a_network_that_the_engine_cannot_make_keeps_its_services_alone_from_running() {
     let stage = old_engine();
     let network = Network { name: "shop_six".into(), enable_ipv4: Some(false), ..Network::default() };
@@ -130,6 +145,39 @@ fn a_link_follows_what_it_leads_to_without_a_restart() {
     let after = stage.container(&at("app:2"), "shop-web-1");
     assert_eq!(links(&after)[0], "shop-db-2:store", "{calls:?}");
     assert_eq!((after.id, after.started_at), (before.id, before.started_at));
+}
+
+#[test]
+fn a_link_is_not_made_anew_while_what_it_leads_to_starts() {
+    let stage = Stage::new();
+    let web = service(1)
+        .needs("db", Condition::Started)
+        .but(|service| service.spec.links = vec!["db:store".into()]);
+    let desired = with(with(stack(), "db", service(1).hooked("hello", "bye")), "web", web);
+    let mut calls = stage.converge(&desired);
+    let db = stage.container(&desired, "shop-db-1");
+    stage.engine.act(|world| world.kill(&db.id, "SIGKILL").expect("it runs"));
+    calls.extend(stage.run_for(&desired, Duration::from_mins(1)));
+    assert!(calls.contains(&"start container starting_shop-db-1".to_owned()), "{calls:?}");
+    assert!(calls.iter().all(|call| !call.contains("connect")), "{calls:?}");
+    let web = stage.container(&desired, "shop-web-1");
+    assert_eq!(web.networks["shop_default"].endpoint.links[0], "shop-db-1:store");
+}
+
+#[test]
+fn what_joins_a_network_while_it_starts_answers_to_its_own_name_there() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", service(1).hooked("hello", "bye"));
+    stage.converge(&desired);
+    let web = stage.container(&desired, "shop-web-1");
+    stage.engine.act(|world| {
+        world.kill(&web.id, "SIGKILL").expect("it runs");
+        world.disconnect("shop_default", &web.id).expect("it is on it");
+        world.rename_container(&web.id, "starting_shop-web-1").expect("it is free");
+    });
+    stage.converge(&desired);
+    let aliases = &stage.container(&desired, "shop-web-1").networks["shop_default"].endpoint.aliases;
+    assert!(aliases.contains("shop-web-1") && !aliases.contains("starting_shop-web-1"), "{aliases:?}");
 }
 
 #[test]

@@ -46,6 +46,24 @@ fn a_volume_that_nobody_named_goes_to_the_successor_stop_first() {
 }
 
 #[test]
+fn one_that_is_only_read_goes_to_the_successor_too() {
+    let stage = Stage::new();
+    let read_only = |version: &str| {
+        let web = service(1).scratch().env("VERSION", version);
+        with(
+            stack(),
+            "web",
+            web.but(|it| it.spec.mounts.values_mut().for_each(|mount| mount.read_only = true)),
+        )
+    };
+    stage.converge(&read_only("1"));
+    let before = volumes(&stage, &read_only("1"));
+    let calls = stage.converge(&read_only("2"));
+    assert_eq!(volumes(&stage, &read_only("2")), before, "{calls:?}");
+    assert_eq!(calls[1], "stop container shop-web-1");
+}
+
+#[test]
 fn each_replica_hands_its_own_volume_on_and_one_that_goes_leaves_its_behind() {
     let stage = Stage::new();
     stage.converge(&web(3, "1"));

@@ -22,6 +22,7 @@ impl Planner<'_> {
             for container in replicas.all() {
                 self.heal(name, service, container);
             }
+            self.names(name, service, replicas);
             return;
         }
         let doubles = doubles(replicas);

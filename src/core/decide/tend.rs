@@ -144,7 +144,8 @@ impl Planner<'_> {
                     }
                     let links = create::links(self.view, service, container.number());
                     let wanted = service.networks.get(&network).cloned().unwrap_or_default();
-                    let endpoint = create::endpoint(&wanted, &container.name, &links);
+                    let name_at_rest = create::name_at_rest(self.desired, container);
+                    let endpoint = create::endpoint(&wanted, &name_at_rest, &links);
                     Call::ConnectNetwork { target: target(container), network, endpoint }
                 }
                 Membership::Different | Membership::Surplus => {

@@ -4,7 +4,7 @@ use super::FieldChange;
 use crate::core::desired::{Desired, Service};
 use crate::core::observed::{Attachment, Container, Observed};
 use crate::core::spec::Endpoint;
-use crate::core::{labels, ownership};
+use crate::core::{create, labels, ownership};
 
 /// What is wrong with a container's place on one network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn network_changes(
         // A stopped container shows the endpoint that it will get; one that never ran shows no network id.
         let stale = !alive && !found.network_id.is_empty();
         let other = another(wanted, found);
-        let dead_link = dead_link(service, &found.endpoint.links, observed);
+        let dead_link = dead_link(service, &found.endpoint.links, desired, observed);
         if stale || moved || other.is_some() || dead_link.is_some() || !missing.is_empty() {
             let what = if stale {
                 "connected to a network that is gone".to_owned()
@@ -92,16 +92,28 @@ fn another(wanted: &Endpoint, found: &Attachment) -> Option<&'static str> {
 }
 
 /// A link of a service that leads to no container of the linked one any more, though it has some.
-pub(super) fn dead_link<'s>(service: &'s Service, found: &[String], observed: &Observed) -> Option<&'s str> {
+pub(super) fn dead_link<'s>(
+    service: &'s Service,
+    found: &[String],
+    desired: &Desired,
+    observed: &Observed,
+) -> Option<&'s str> {
     let is_dead = |link: &&String| {
         let (target, alias) = link.split_once(':').unwrap_or((link, link));
-        let mut targets = observed
-            .containers
-            .values()
-            .filter(|container| container.service() == Some(target) && !container.is_one_off())
-            .peekable();
+        if !desired.services.contains_key(target) {
+            return false;
+        }
+        let is_target = |container: &&Container| {
+            container.service() == Some(target)
+                && !container.is_one_off()
+                && ownership::is_own(container, desired)
+        };
+        let is_named = |name: &str| found.contains(&format!("{name}:{alias}"));
+        let mut targets = observed.containers.values().filter(is_target).peekable();
         targets.peek().is_some()
-            && !targets.any(|container| found.contains(&format!("{}:{alias}", container.name)))
+            && !targets.any(|container| {
+                is_named(&create::name_at_rest(desired, container)) || is_named(&container.name)
+            })
     };
     service.spec.links.iter().find(is_dead).map(String::as_str)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{FieldChange, networks};
-use crate::core::desired::Service;
+use crate::core::desired::{Desired, Service};
 use crate::core::devices::is_cdi;
 use crate::core::observed::{Container, EngineInfo, Image, Observed};
 use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Mount, MountKind, Port};
@@ -41,7 +41,12 @@ pub fn spec_changes(
 
 /// Name spaces and volumes that are another service's: they are gone when its container is, and then so
 /// must this one be.
-pub fn reference_changes(service: &Service, container: &Container, observed: &Observed) -> Vec<FieldChange> {
+pub fn reference_changes(
+    service: &Service,
+    container: &Container,
+    desired: &Desired,
+    observed: &Observed,
+) -> Vec<FieldChange> {
     let fields = [
         ("network_mode", &service.spec.network_mode, &container.spec.network_mode),
         ("ipc", &service.spec.ipc, &container.spec.ipc),
@@ -50,7 +55,7 @@ pub fn reference_changes(service: &Service, container: &Container, observed: &Ob
     // On networks of its own they are part of its places there; on the default bridge, of the container.
     let no_places = service.spec.network_mode.as_ref();
     let dead_link = no_places
-        .and_then(|_| networks::dead_link(service, &container.spec.links, observed))
+        .and_then(|_| networks::dead_link(service, &container.spec.links, desired, observed))
         .map(|link| FieldChange::new("links", Some(container.spec.links.join(", ")), Some(link.to_owned())));
     let shared = fields.into_iter().filter_map(|(field, wanted, found)| {
         let target = wanted.as_deref()?.strip_prefix("service:")?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Source;
-use super::container::{extra_hosts, platform, said, some};
+use super::container::{extra_hosts, image, platform, said, some};
 use crate::compose::model;
 use crate::core::builder::{Builder, Demand};
 use crate::core::desired::{Build, BuildSecret};
@@ -104,10 +104,6 @@ fn contexts(
             contexts.insert(name.clone(), value.clone());
             continue;
         };
-        let image = match project.model.services.get(other) {
-            Some(service) if !service.image.is_empty() => service.image.clone(),
-            _ => format!("{}-{other}", project.name),
-        };
         if leads_to(&project.model.services, other, source.name, &mut BTreeSet::new()) {
             let message = format!("the images of `{}` and `{other}` are built from each other", source.name);
             let place = ["build", "additional_contexts", name.as_str()];
@@ -115,7 +111,7 @@ fn contexts(
             findings.faults.push(fault.help("take one of the two contexts out"));
             continue;
         }
-        contexts.insert(name.clone(), format!("docker-image://{image}"));
+        contexts.insert(name.clone(), format!("docker-image://{}", image(project, other)));
         after.insert(ServiceName::from(other));
     }
     (contexts, after)

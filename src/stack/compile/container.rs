@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Source;
 use super::{devices, mounts, security};
-use crate::compose::model;
+use crate::compose::{Project, model};
 use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Port};
 use crate::secret::Secret;
 use crate::stack::faults::Findings;
@@ -13,7 +13,7 @@ use crate::stack::faults::Findings;
 pub(super) fn container(source: Source<'_>, findings: &mut Findings) -> ContainerSpec {
     let service = source.service;
     ContainerSpec {
-        image: image(source),
+        image: image(source.places.project, source.name),
         command: service.command.0.clone(),
         entrypoint: service.entrypoint.0.clone(),
         environment: environment(service),
@@ -84,10 +84,10 @@ fn isolation(service: &model::Service) -> ContainerSpec {
 }
 
 /// The image's name; what is only built is called `PROJECT-SERVICE`.
-pub(super) fn image(source: Source<'_>) -> String {
-    match source.service.image.as_str() {
-        "" => format!("{}-{}", source.places.project.name, source.name),
-        image => image.to_owned(),
+pub(super) fn image(project: &Project, name: &str) -> String {
+    match project.model.services.get(name).map(|service| service.image.as_str()) {
+        None | Some("") => format!("{}-{name}", project.name),
+        Some(image) => image.to_owned(),
     }
 }
 
