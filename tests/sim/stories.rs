@@ -375,6 +375,28 @@ fn a_dependency_that_never_becomes_healthy_holds_back_only_its_dependents() {
 }
 
 #[test]
+fn one_that_was_killed_does_not_come_back_on_the_port_that_goes_to_another() {
+    // Whatever the operator had done of the change when it died, and whichever of the two comes first.
+    for (taker, giver) in [("api", "web"), ("web", "api")] {
+        let before = with(stack(), giver, service(1).published(8080));
+        let next = with(stack(), giver, service(1));
+        let next = with(next, taker, service(1).published(8080));
+        for nth in 1.. {
+            let stage = Stage::new();
+            stage.converge(&before);
+            let crashed = stage.crash_at(&next, nth, true);
+            for container in stage.containers(&next) {
+                let _down_already = stage.engine.act(|world| world.kill(&container.id, "SIGKILL"));
+            }
+            stage.converge(&next);
+            if !crashed {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn orphans_go_when_pruned_and_volumes_stay() {
     let stage = Stage::new();
     let both = with_volume(with(with(stack(), "web", service(1)), "old", service(2)), "data", "old");
