@@ -27,7 +27,12 @@ use compose_operator::engine::sim::{Behaviour, Counting, SimEngine, Subject, Wor
 use compose_operator::engine::{ReadEngine, WriteEngine};
 use compose_operator::secret::Secret;
 
-const IMAGE: &str = "compose-operator-test/busybox:1";
+#[path = "e2e/images.rs"]
+#[allow(dead_code, reason = "the others use all of it")]
+mod images;
+
+use images::{BUSYBOX as IMAGE, make_sure_of_images};
+
 const LABEL: &str = "compose-operator-test.conformance";
 const CALLS: usize = 40;
 const SLOTS: usize = 2;
@@ -432,6 +437,7 @@ fn seeds() -> Range<u64> {
 
 #[test]
 fn docker_and_its_simulation_answer_alike() {
+    make_sure_of_images();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let docker = Docker::find(None, std::env::vars().collect()).expect("an address");
     let results: Vec<_> = seeds().map(|seed| compare(&runtime, &docker, seed)).collect();

@@ -37,7 +37,7 @@ fn assert_well(command: &Command, output: &Output) {
 /// The kernel keeps the peak and gives it out with the exit status. It counts from before the program was loaded, so
 /// nothing shows less than this benchmark itself has: a few megabytes.
 pub(crate) fn peak_memory(command: &mut Command) -> u64 {
-    let mut child = command
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -20,6 +20,7 @@ mod everything;
 mod files;
 mod heal;
 mod hooks;
+mod images;
 mod init;
 mod interrupt;
 mod limits;

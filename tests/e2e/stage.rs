@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-pub(crate) const BUSYBOX: &str = "compose-operator-test/busybox:1";
-pub(crate) const REDIS: &str = "compose-operator-test/redis:1";
+use crate::images::make_sure_of_images;
+pub(crate) use crate::images::{BUSYBOX, REDIS};
 
 /// A service body that runs until it is told to stop, and then stops at once.
 pub(crate) const SLEEPER: &str = r#"image: compose-operator-test/busybox:1
@@ -46,6 +46,7 @@ pub(crate) struct Project {
 
 impl Project {
     pub(crate) fn new(word: &str) -> Self {
+        make_sure_of_images();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("coe2e-{}-{number}-{word}", std::process::id());
         let directory = tempfile::tempdir().unwrap();

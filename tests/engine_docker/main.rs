@@ -13,6 +13,8 @@ mod events;
 mod failures;
 mod files;
 mod hooks;
+#[path = "../e2e/images.rs"]
+mod images;
 mod limits;
 mod live;
 mod objects;

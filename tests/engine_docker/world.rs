@@ -15,8 +15,8 @@ use compose_operator::core::{desired, labels};
 use compose_operator::engine::docker::Docker;
 use compose_operator::engine::{ReadEngine, WriteEngine};
 
-pub(crate) const BUSYBOX: &str = "compose-operator-test/busybox:1";
-pub(crate) const REDIS: &str = "compose-operator-test/redis:1";
+use crate::images::make_sure_of_images;
+pub(crate) use crate::images::{BUSYBOX, REDIS};
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -28,6 +28,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        make_sure_of_images();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let stack = StackName::new(format!("cotest-{}-{number}", std::process::id()));
         Self { docker: docker(), stack }

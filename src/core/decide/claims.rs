@@ -30,7 +30,8 @@ impl Planner<'_> {
     /// Whether its start is under way or decided on: of two that cannot both have a port, the first gets it.
     fn is_starting(&self, container: &Container) -> bool {
         let mut actions = self.memory.in_flight().chain(&self.decision.actions);
-        actions.any(|action| matches!(&action.call, Call::StartContainer(target) if target.id == container.id))
+        actions
+            .any(|action| matches!(&action.call, Call::StartContainer(target) if target.id == container.id))
     }
 
     /// Whether another container of the stack writes to one of its volumes that nobody named; says so.
