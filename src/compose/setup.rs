@@ -125,11 +125,21 @@ fn requested_env_files(options: &LoadOptions, environment: &BTreeMap<String, Str
     if !listed.is_empty() {
         return Ok(EnvFiles::Given(listed));
     }
-    match environment.get("COMPOSE_DISABLE_ENV_FILE").map(String::as_str) {
-        None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(EnvFiles::Usual),
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(EnvFiles::Off),
-        Some(other) => Err(Diagnostic::new(format!("COMPOSE_DISABLE_ENV_FILE is not a boolean: {other}"))
+    let Some(word) = environment.get("COMPOSE_DISABLE_ENV_FILE") else { return Ok(EnvFiles::Usual) };
+    match parse_bool(word) {
+        Some(false) => Ok(EnvFiles::Usual),
+        Some(true) => Ok(EnvFiles::Off),
+        None => Err(Diagnostic::new(format!("COMPOSE_DISABLE_ENV_FILE is not a boolean: {word}"))
             .help("set it to true or false")),
+    }
+}
+
+/// A boolean as Go's `strconv.ParseBool` reads one, and with it Compose and the Docker CLI in their variables.
+pub(crate) fn parse_bool(word: &str) -> Option<bool> {
+    match word {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 

@@ -104,8 +104,7 @@ pub fn heritage(service: &Service, old: &Container, observed: &Observed) -> BTre
     let of_image = |path: &String| image.and_then(|image| image.defaults.mounts.get(path));
     let taken = old.anonymous.iter().filter_map(|(path, name)| {
         let mount = service.spec.mounts.get(path).or_else(|| of_image(path))?;
-        let anonymous = mount.kind == MountKind::Volume && mount.source.is_empty();
-        anonymous.then(|| (path.clone(), Mount { source: name.clone(), ..mount.clone() }))
+        mount.is_anonymous().then(|| (path.clone(), Mount { source: name.clone(), ..mount.clone() }))
     });
     taken.collect()
 }

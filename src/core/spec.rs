@@ -257,6 +257,13 @@ pub struct Mount {
     pub options: BTreeMap<String, String>,
 }
 
+impl Mount {
+    /// Whether it is a volume that nobody named.
+    pub fn is_anonymous(&self) -> bool {
+        self.kind == MountKind::Volume && self.source.is_empty()
+    }
+}
+
 /// The kinds of mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -239,11 +239,6 @@ impl Mapping {
         self.entries.keys().map(String::as_str)
     }
 
-    /// How many entries there are.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// True when there is no entry.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -302,14 +297,6 @@ impl Node {
     pub fn as_bool(&self) -> Option<bool> {
         match self.value {
             Value::Bool(flag) => Some(flag),
-            _ => None,
-        }
-    }
-
-    /// The integer, when it is one.
-    pub fn as_int(&self) -> Option<i128> {
-        match self.value {
-            Value::Int(number) => Some(number),
             _ => None,
         }
     }

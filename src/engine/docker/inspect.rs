@@ -13,7 +13,7 @@ use super::{Docker, classify, limits, networks, spec};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::{ContainerId, ImageId};
 use crate::core::observed::{Attachment, Container, Health, State};
-use crate::core::spec::{ContainerSpec, MountKind};
+use crate::core::spec::{ContainerSpec, Mount};
 use crate::core::time::Timestamp;
 
 pub(super) async fn inspect(docker: &Docker, id: &ContainerId) -> Result<Option<Container>, Failure> {
@@ -63,10 +63,7 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
 
 /// The volumes behind its own mounts that name none. Those of `volumes_from` are others'.
 fn anonymous(spec: &ContainerSpec, mounts: Vec<MountPoint>) -> BTreeMap<String, String> {
-    let unnamed = |path: &str| {
-        let mount = spec.mounts.get(path);
-        mount.is_some_and(|mount| mount.kind == MountKind::Volume && mount.source.is_empty())
-    };
+    let unnamed = |path: &str| spec.mounts.get(path).is_some_and(Mount::is_anonymous);
     let named = mounts.into_iter().filter_map(|mount| Some((mount.destination?, mount.name?)));
     named.filter(|(path, name)| unnamed(path) && !name.is_empty()).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Source;
 use super::container::{extra_hosts, image, platform, said, some};
-use crate::compose::model;
+use crate::compose::{model, parse_bool};
 use crate::core::builder::{Builder, Demand};
 use crate::core::desired::{Build, BuildSecret};
 use crate::core::ids::ServiceName;
@@ -52,11 +52,11 @@ pub(super) fn build(source: Source<'_>, build: &model::Build, findings: &mut Fin
 /// `DOCKER_BUILDKIT`, as the Docker CLI reads it.
 fn builder(source: Source<'_>, findings: &mut Findings) -> Option<Builder> {
     let word = source.places.project.environment.get("DOCKER_BUILDKIT").filter(|word| !word.is_empty())?;
-    match word.as_str() {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(Builder::BuildKit),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(Builder::Classic),
-        other => {
-            let message = format!("DOCKER_BUILDKIT is `{other}`, which is neither true nor false");
+    match parse_bool(word) {
+        Some(true) => Some(Builder::BuildKit),
+        Some(false) => Some(Builder::Classic),
+        None => {
+            let message = format!("DOCKER_BUILDKIT is `{word}`, which is neither true nor false");
             let fault = source.places.in_service(source.name, &["build"], message);
             findings
                 .faults
@@ -193,18 +193,15 @@ fn attestations(build: &model::Build) -> BTreeMap<String, String> {
         .into_iter()
         .filter(|(_, asked)| is_asked(asked))
         .map(|(kind, asked)| {
-            let attributes = if is_true(asked) { String::new() } else { format!(",{asked}") };
+            let attributes =
+                if parse_bool(asked) == Some(true) { String::new() } else { format!(",{asked}") };
             (kind.to_owned(), format!("type={kind}{attributes}"))
         })
         .collect()
 }
 
-fn is_true(word: &str) -> bool {
-    matches!(word, "1" | "t" | "T" | "true" | "TRUE" | "True")
-}
-
 fn is_asked(word: &str) -> bool {
-    !matches!(word, "" | "0" | "f" | "F" | "false" | "FALSE" | "False")
+    !word.is_empty() && parse_bool(word) != Some(false)
 }
 
 /// What not every builder gives. Where the builder is known already, what it cannot give is a fault now.
