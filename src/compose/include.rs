@@ -187,8 +187,24 @@ fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<
     if let Some(tree) = &mut tree {
         refuse_set_configs(tree, &inner.environment, &mut loader.faults);
         keep_values(tree, &inner, scope);
+        resolve_names(tree, &inner);
     }
     Ok(tree)
+}
+
+/// Variables of services that are named alone in a list have the value that the included project knows; the
+/// reference leaves those of a mapping for the whole project to say.
+fn resolve_names(tree: &mut Node, inner: &Scope) {
+    let Some(services) = tree.get_mut("services").and_then(Node::as_mapping_mut) else { return };
+    for (_, service) in services.iter_mut() {
+        let environment = service.get_mut("environment").and_then(Node::as_mapping_mut);
+        let Some(environment) = environment.filter(|mapping| mapping.listed) else { continue };
+        for (name, value) in environment.iter_mut().filter(|(_, value)| value.is_null()) {
+            if let Some(known) = inner.environment.get(name) {
+                value.value = Value::Text(known.clone());
+            }
+        }
+    }
 }
 
 /// Keeps the values of variables that configs and secrets come from where only the included project has them.

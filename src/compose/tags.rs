@@ -50,7 +50,7 @@ impl Removals {
     /// Takes the paths away from a tree.
     pub(crate) fn apply(&self, tree: &mut Node) {
         for path in &self.paths {
-            remove(tree, path);
+            remove(tree, path, path);
         }
     }
 
@@ -62,23 +62,32 @@ impl Removals {
                 && key == name
                 && !rest.is_empty()
             {
-                remove(service, rest);
+                remove(service, rest, path);
             }
         }
     }
 }
 
-fn remove(node: &mut Node, path: &[String]) {
-    let Some((first, rest)) = path.split_first() else { return };
+/// Takes away what is at the rest of a path.
+fn remove(node: &mut Node, rest: &[String], path: &[String]) {
+    let Some((first, rest)) = rest.split_first() else { return };
     match &mut node.value {
+        Value::Mapping(mapping) if rest.is_empty() && mapping.listed && stays_a_list(path) => {}
         Value::Mapping(mapping) if rest.is_empty() => {
             mapping.remove(first);
         }
         Value::Mapping(mapping) => {
             if let Some(inner) = mapping.get_mut(first) {
-                remove(inner, rest);
+                remove(inner, rest, path);
             }
         }
         _ => {}
     }
+}
+
+/// Pairs that were written as a list, or merged, are a list to the reference until all files are read, and in a list it
+/// finds no key. Few it spells out as mappings right away.
+fn stays_a_list(path: &[String]) -> bool {
+    let [section, .., attribute, _key] = path else { return true };
+    section != "volumes" && !matches!(attribute.as_str(), "additional_contexts" | "ssh")
 }

@@ -3,7 +3,7 @@
 
 use indexmap::IndexMap;
 
-use super::normalise::volumes::{clean_target, parse_mount};
+use super::normalise::volumes::parse_mount;
 use super::yaml::{Node, Value};
 
 /// What makes items of a list the same.
@@ -94,7 +94,7 @@ fn key_of(item: &Node, key: Key) -> Option<String> {
     Some(match (key, &item.value) {
         (Key::Name, Value::Text(text)) => text.split('=').next().unwrap_or_default().to_owned(),
         (Key::Name, _) => return None,
-        (Key::MountTarget, Value::Text(text)) => clean_target(&parse_mount(text).ok()?.target),
+        (Key::MountTarget, Value::Text(text)) => parse_mount(text).ok()?.target,
         (Key::DeviceTarget, Value::Text(text)) => {
             let mut parts = text.split(':');
             let source = parts.next()?;

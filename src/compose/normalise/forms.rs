@@ -362,7 +362,8 @@ fn device(node: &mut Node, path: &str) -> Result<()> {
     };
     let parts: Vec<&str> = spec.split(':').collect();
     let (source, target, permissions) = match parts.as_slice() {
-        [source] => (*source, *source, "rwm"),
+        [source] | [source, ""] => (*source, *source, "rwm"),
+        [source, "", permissions] => (*source, *source, *permissions),
         [source, target] => (*source, *target, "rwm"),
         [source, target, permissions] => (*source, *target, *permissions),
         _ => {

@@ -401,8 +401,7 @@ pub(crate) fn accepts(shape: &Shape, kind: Kind) -> bool {
         }
         Shape::Count | Shape::TextOrInt | Shape::WholeBytes => matches!(kind, Kind::Text | Kind::Int),
         Shape::StrictBool => kind == Kind::Bool,
-        Shape::StrictInt(..) => kind == Kind::Int,
-        Shape::StrictNumber => matches!(kind, Kind::Int | Kind::Float),
+        Shape::StrictInt(..) | Shape::StrictNumber => matches!(kind, Kind::Int | Kind::Float),
         Shape::Command => matches!(kind, Kind::Null | Kind::Text | Kind::Sequence),
         Shape::List(_) | Shape::Set(_) => kind == Kind::Sequence,
         Shape::Map(_) | Shape::Names(_) | Shape::Object(_) => kind == Kind::Mapping,

@@ -14,8 +14,9 @@ pub(crate) static PROJECT: Object = Object::new(&[
     ("name", TEXT),
     ("include", Shape::List(&Shape::Any)),
     ("services", Shape::Names(&Shape::Object(&SERVICE))),
-    ("models", Shape::Names(&Shape::Object(&MODEL))),
-    ("networks", Shape::Names(&Shape::Either(&[Shape::Null, Shape::Object(&NETWORK)]))),
+    // The reference holds neither models nor networks to names.
+    ("models", Shape::Map(&Shape::Object(&MODEL))),
+    ("networks", Shape::Map(&Shape::Either(&[Shape::Null, Shape::Object(&NETWORK)]))),
     ("volumes", Shape::Names(&Shape::Either(&[Shape::Null, Shape::Object(&VOLUME)]))),
     ("secrets", Shape::Names(&Shape::Object(&SECRET))),
     ("configs", Shape::Names(&Shape::Object(&CONFIG))),

@@ -82,7 +82,7 @@ pub(crate) static SERVICE: Object = Object::new(&[
     ("pid", Shape::Either(&[Shape::Null, Shape::Text])),
     ("pids_limit", Shape::Whole),
     ("platform", TEXT),
-    ("ports", Shape::Set(&Shape::Either(&[Shape::Object(&PORT), Shape::TextOrNumber]))),
+    ("ports", Shape::Set(&Shape::Either(&[Shape::Object(&PORT), Shape::TextOrInt]))),
     ("post_start", Shape::List(&Shape::Object(&HOOK))),
     ("pre_stop", Shape::List(&Shape::Object(&HOOK))),
     ("privileged", Shape::Bool),

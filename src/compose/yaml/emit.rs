@@ -25,15 +25,21 @@ fn mapping(out: &mut String, entries: &serde_json::Map<String, Json>, indent: us
         if position > 0 || out.is_empty() || out.ends_with('\n') {
             out.push_str(&" ".repeat(indent));
         }
-        out.push_str(&text(key, None));
+        let after = if is_simple_key(key) {
+            out.push_str(&text(key, indent + 2));
+            '\n'
+        } else {
+            out.push_str(&format!("? {}\n{}", text(key, indent + 2), " ".repeat(indent)));
+            ' '
+        };
         out.push(':');
         match value {
             Json::Object(inner) if !inner.is_empty() => {
-                out.push('\n');
+                out.push(after);
                 mapping(out, inner, indent + 2);
             }
             Json::Array(items) if !items.is_empty() => {
-                out.push('\n');
+                out.push(after);
                 sequence(out, items, indent + 2);
             }
             scalar => {
@@ -43,6 +49,11 @@ fn mapping(out: &mut String, entries: &serde_json::Map<String, Json>, indent: us
             }
         }
     }
+}
+
+/// Whether a key may stand in front of its colon: a reader looks ahead on one line and not far.
+fn is_simple_key(key: &str) -> bool {
+    key.len() <= 128 && !key.chars().any(is_break)
 }
 
 fn sequence(out: &mut String, items: &[Json], indent: usize) {
@@ -71,7 +82,7 @@ fn inline(value: &Json, indent: usize) -> String {
             Some(float) if number.is_f64() => format_float(float),
             _ => number.to_string(),
         },
-        Json::String(content) => text(content, Some(indent)),
+        Json::String(content) => text(content, indent),
         Json::Array(_) => "[]".to_owned(),
         Json::Object(_) => "{}".to_owned(),
     }
@@ -84,14 +95,11 @@ struct Analysis {
     block: bool,
 }
 
-/// A text in the style that is chosen for it; only a value has an indentation and may be a block.
-fn text(content: &str, indent: Option<usize>) -> String {
+/// A text in the style that is chosen for it; the lines of a block are indented.
+fn text(content: &str, indent: usize) -> String {
     let allowed = analyse(content);
     if content.contains('\n') {
-        return match indent {
-            Some(indent) if allowed.block => block(content, indent),
-            _ => double_quoted(content),
-        };
+        return if allowed.block { block(content, indent) } else { double_quoted(content) };
     }
     let is_text = matches!(resolve_plain(content), Value::Text(_)) && content != "<<";
     if !is_text || is_sexagesimal(content) || is_old_boolean(content) {
@@ -255,7 +263,7 @@ mod tests {
             ("🎉", "\"\\U0001F389\""),
         ];
         for (content, written) in table {
-            assert_eq!(text(content, Some(2)), written, "{content:?}");
+            assert_eq!(text(content, 2), written, "{content:?}");
         }
     }
 
@@ -268,6 +276,17 @@ mod tests {
         });
         let read: Json = serde_yaml::from_str(&emit(&written)).unwrap();
         assert_eq!(read, written);
+    }
+
+    #[test]
+    fn long_keys_and_keys_of_several_lines_stand_on_their_own() {
+        let (long, short) = ("é".repeat(65), "é".repeat(64));
+        let value = json!({"m": {&long: {"a": 1, "b": [2]}, &short: 3}, "a\nb": "c", "s": [{&long: ["v"]}]});
+        let written = format!(
+            "m:\n  ? {long}\n  : a: 1\n    b:\n      - 2\n  {short}: 3\n? |-\n  a\n  b\n: c\n\
+             s:\n  - ? {long}\n    : - v\n"
+        );
+        assert_eq!(emit(&value), written);
     }
 
     #[test]
