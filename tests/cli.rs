@@ -146,6 +146,44 @@ fn config_prints_what_compose_prints() {
 }
 
 #[test]
+fn config_prints_data_as_it_is() {
+    let place =
+        Place::new(&[("compose.yaml", "services: {a: {image: 'a${X}', environment: {E: \"a\\x7fb\"}}}")]);
+    assert!(place.run("config --format json").out.contains("a\u{7f}b"));
+    fs::write(place.dir.path().join("shop/x.env"), "X=\u{1b}[31mred").unwrap();
+    let images = place.run("config --env-file x.env --images");
+    assert_eq!(images.out, "a\u{1b}[31mred\n", "what looks like a colour is not ours");
+}
+
+#[test]
+fn config_reads_env_files_only_for_what_shows_their_variables() {
+    let place = Place::new(&[("compose.yaml", "services: {a: {image: a, env_file: missing.env}}")]);
+    for what in ["--hash *", "--services", "--images", "--volumes", "--networks", "--profiles", "--models"] {
+        assert_eq!(place.run(&format!("config {what}")).code, Some(0), "{what}");
+    }
+    for what in ["", "-q", "--environment", "--format json"] {
+        assert!(place.run(&format!("config {what}")).err.contains("env file not found"), "{what}");
+    }
+}
+
+#[test]
+fn pipes_are_read_where_the_command_line_names_them_and_nowhere_else() {
+    let place = Place::new(&[("compose.yaml", "services: {a: {image: 'a:${X}'}}")]);
+    let shell = |line: &str| {
+        let mut command = Command::new("bash");
+        command.current_dir(place.dir.path().join("shop")).args(["-c", line]);
+        command.arg(assert_cmd::cargo::cargo_bin!("operator")).timeout(std::time::Duration::from_secs(20));
+        let output = command.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(shell("$0 config --env-file <(echo X=1) --images").0, "a:1\n");
+    assert_eq!(shell("$0 config -f <(echo 'services: {b: {image: b}}') -p p --images").0, "b\n");
+    let from_a_file =
+        shell("mkfifo pipe; echo 'services: {a: {image: a, env_file: pipe}}' > compose.yaml; $0 config");
+    assert!(from_a_file.1.contains("not a regular file"), "{}", from_a_file.1);
+}
+
+#[test]
 fn config_of_a_service_that_is_not_there_names_those_that_are() {
     assert_snapshot!("config-hash-unknown", shop().run("config --hash apy").seen());
 }

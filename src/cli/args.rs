@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{apply, completion, config, diff, down, exit, init, run, schema, status, validate};
@@ -50,7 +51,7 @@ pub struct FileArgs {
     #[arg(short = 'p', long, value_name = "NAME", global = true)]
     pub project_name: Option<String>,
     /// What relative paths in Compose files are relative to [default: the first file's directory]
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub project_directory: Option<PathBuf>,
     /// Profile to turn on (repeatable)
     #[arg(long = "profile", value_name = "NAME", global = true)]

@@ -1,12 +1,12 @@
 //! `operator config`: the merged Compose files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, ValueEnum};
 
 use super::args::{Cli, Format};
 use super::exit::Exit;
-use super::files;
+use super::files::{self, NearFiles};
 use super::screen::Screen;
 use crate::compose::{Project, hash};
 
@@ -62,6 +62,24 @@ pub struct ConfigArgs {
     pub quiet: bool,
 }
 
+impl ConfigArgs {
+    /// The services whose hashes are asked for.
+    fn hashes(&self) -> Option<&str> {
+        self.hash.as_deref().filter(|wanted| !wanted.is_empty())
+    }
+
+    /// Whether only names and hashes are asked for: Compose reads no env file for these.
+    fn shows_no_variables(&self) -> bool {
+        self.services
+            || self.volumes
+            || self.networks
+            || self.models
+            || self.profiles
+            || self.images
+            || self.hashes().is_some()
+    }
+}
+
 /// Formats of `config`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ConfigFormat {
@@ -78,9 +96,6 @@ pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
     for warning in &project.warnings {
         screen.warning(warning);
     }
-    if args.quiet {
-        return Ok(Exit::Ok);
-    }
     let model = &project.model;
     if args.services {
         return list(model.services.keys().cloned(), cli, screen);
@@ -95,7 +110,7 @@ pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
         let models = model.models.values().map(|model| model.model.clone());
         return list(models.filter(|model| !model.is_empty()), cli, screen);
     }
-    if let Some(wanted) = &args.hash {
+    if let Some(wanted) = args.hashes() {
         return hashes(&project, wanted, cli, screen);
     }
     if args.profiles {
@@ -113,6 +128,9 @@ pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
         variables.sort();
         return list(variables.into_iter(), cli, screen);
     }
+    if args.quiet {
+        return Ok(Exit::Ok);
+    }
     let default = if cli.output.format == Format::Json { ConfigFormat::Json } else { ConfigFormat::Yaml };
     let text = match args.format.unwrap_or(default) {
         ConfigFormat::Json => json(&project.printed())?,
@@ -124,14 +142,18 @@ pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
 
 /// The project, cut down to the services that were named. Naming one that no enabled profile has enables its own.
 fn load(args: &ConfigArgs, cli: &Cli) -> anyhow::Result<Project> {
-    let project = files::project(&cli.files)?;
+    let mut options = files::options(&cli.files)?;
+    options.without_env_files = args.shows_no_variables();
+    let near = NearFiles::given(&options);
+    let project = files::project(&options, &near)?;
     // Lists of all names, and hashes, are of the whole project.
     if args.names.is_empty()
         || args.services
         || args.volumes
         || args.networks
         || args.models
-        || args.hash.is_some()
+        || args.profiles
+        || args.hashes().is_some()
     {
         return Ok(project);
     }
@@ -140,24 +162,20 @@ fn load(args: &ConfigArgs, cli: &Cli) -> anyhow::Result<Project> {
     let project = if more.is_empty() {
         project
     } else {
-        let mut given = cli.files.clone();
-        given.profiles.clone_from(&project.profiles);
-        given.profiles.extend(more);
-        files::project(&given)?
+        options.profiles.clone_from(&project.profiles);
+        options.profiles.extend(more);
+        files::project(&options, &near)?
     };
     Ok(project.select(&args.names).map_err(crate::compose::Diagnostics::from)?)
 }
 
 /// One name a line, or a JSON list.
 fn list(names: impl Iterator<Item = String>, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
-    match cli.output.format {
-        Format::Json => screen.line(serde_json::to_string_pretty(&names.collect::<Vec<_>>())?)?,
-        Format::Text => {
-            for name in names {
-                screen.line(name)?;
-            }
-        }
-    }
+    let text = match cli.output.format {
+        Format::Json => serde_json::to_string_pretty(&names.collect::<Vec<_>>())? + "\n",
+        Format::Text => names.map(|name| name + "\n").collect(),
+    };
+    screen.bytes(text.as_bytes())?;
     Ok(Exit::Ok)
 }
 
@@ -176,22 +194,22 @@ fn hashes(project: &Project, wanted: &str, cli: &Cli, screen: &mut Screen) -> an
         names => names.split(',').map(str::trim).collect(),
     };
     names.sort_unstable();
-    let mut found = serde_json::Map::new();
+    let mut found = Vec::new();
     for name in names {
         let Some(hashes) = project.service_hashes(name) else {
             let all: Vec<&str> = known.keys().map(String::as_str).collect();
             anyhow::bail!("there is no service `{name}`; known here: {}", all.join(", "));
         };
-        found.insert(name.to_owned(), hashes.declared.into());
+        found.push((name, hashes.declared));
     }
-    match cli.output.format {
-        Format::Json => screen.line(serde_json::to_string_pretty(&found)?)?,
-        Format::Text => {
-            for (name, hash) in &found {
-                screen.line(format_args!("{name} {}", hash.as_str().unwrap_or_default()))?;
-            }
+    let text = match cli.output.format {
+        Format::Json => {
+            let found: BTreeMap<_, _> = found.into_iter().collect();
+            serde_json::to_string_pretty(&found)? + "\n"
         }
-    }
+        Format::Text => found.into_iter().map(|(name, hash)| format!("{name} {hash}\n")).collect(),
+    };
+    screen.bytes(text.as_bytes())?;
     Ok(Exit::Ok)
 }
 

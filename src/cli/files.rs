@@ -1,8 +1,8 @@
 //! From the command line's options to loaded stacks.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -10,8 +10,7 @@ use anyhow::Context;
 use super::args::FileArgs;
 use super::screen::Screen;
 use crate::compose::errors::Diagnostic;
-use crate::compose::{DiskFiles, FileError, FileView, MAX_FILE_BYTES};
-use crate::compose::{LoadOptions, Project};
+use crate::compose::{DiskFiles, FileError, FileView, LoadOptions, Project, clean, read_to_bound};
 use crate::core::ids::ServiceName;
 use crate::stack::{self, Loaded, Stack};
 
@@ -21,9 +20,11 @@ pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
     Ok(LoadOptions {
         files: args.files.clone(),
         project_name: args.project_name.clone(),
-        project_directory: args.project_directory.clone(),
+        // Scripts pass variables that may be empty.
+        project_directory: args.project_directory.clone().filter(|path| !path.as_os_str().is_empty()),
         env_files: args.env_files.clone(),
         profiles: args.profiles.clone(),
+        without_env_files: false,
         environment: environment(),
         working_dir,
     })
@@ -61,7 +62,7 @@ pub fn known_services(stacks: &[Stack], names: &[String]) -> anyhow::Result<()> 
 /// Loads everything that the options name, sound or not.
 pub fn load(args: &FileArgs) -> anyhow::Result<Loaded> {
     let options = options(args)?;
-    Ok(stack::load(&options, &NearFiles::new(&options.working_dir)))
+    Ok(stack::load(&options, &NearFiles::given(&options)))
 }
 
 /// Loads the stacks, all of them sound, and tells their warnings.
@@ -74,9 +75,8 @@ pub fn stacks(args: &FileArgs, screen: &mut Screen) -> anyhow::Result<Vec<Stack>
 }
 
 /// Loads the one Compose project that is meant.
-pub fn project(args: &FileArgs) -> anyhow::Result<Project> {
-    let options = options(args)?;
-    let mut projects = stack::load_projects(&options, &NearFiles::new(&options.working_dir))?;
+pub(super) fn project(options: &LoadOptions, files: &NearFiles) -> anyhow::Result<Project> {
+    let mut projects = stack::load_projects(options, files)?;
     match (projects.pop(), projects.is_empty()) {
         (Some(project), true) => Ok(project),
         (Some(last), false) => {
@@ -100,38 +100,57 @@ pub fn warn(warning: &Diagnostic, screen: &mut Screen) {
 #[derive(Debug)]
 pub(super) struct NearFiles {
     working_dir: PathBuf,
-    /// What came in on standard input, once it was asked for (`-f -`).
-    stdin: OnceCell<Result<Vec<u8>, FileError>>,
+    /// What the command line names: only there is a pipe meant. One that a Compose file names could keep a daemon
+    /// waiting for ever.
+    given: Vec<PathBuf>,
+    /// What came out of pipes (`-f -`, `--env-file <(…)`): it can be read once only.
+    streams: RefCell<BTreeMap<PathBuf, Result<Vec<u8>, FileError>>>,
 }
 
 impl NearFiles {
-    fn new(working_dir: &Path) -> Self {
-        Self { working_dir: working_dir.to_owned(), stdin: OnceCell::new() }
+    /// With the pipes that the options name.
+    pub(super) fn given(options: &LoadOptions) -> Self {
+        let named = options.files.iter().chain(&options.env_files);
+        Self {
+            given: named.map(|path| clean(&options.working_dir.join(path))).collect(),
+            working_dir: options.working_dir.clone(),
+            streams: RefCell::default(),
+        }
     }
 
     /// Seen from where the process is.
     pub(super) fn here() -> anyhow::Result<Self> {
-        Ok(Self::new(&current_dir()?))
+        Ok(Self::given(&LoadOptions { working_dir: current_dir()?, ..LoadOptions::default() }))
+    }
+
+    fn is_stream(&self, path: &Path) -> bool {
+        path == Path::new(STDIN)
+            || self.given.iter().any(|given| given == path)
+                && std::fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo())
     }
 }
 
-fn read_stdin() -> Result<Vec<u8>, FileError> {
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| FileError::Unreadable(error.to_string()))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES { Err(FileError::TooLarge) } else { Ok(bytes) }
+/// The standard input, as `-f` names it.
+const STDIN: &str = "-";
+
+fn read_stream(path: &Path) -> Result<Vec<u8>, FileError> {
+    if path == Path::new(STDIN) {
+        return read_to_bound(std::io::stdin());
+    }
+    read_to_bound(std::fs::File::open(path).map_err(|error| FileError::Unreadable(error.to_string()))?)
 }
 
 impl FileView for NearFiles {
     fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
-        if path == Path::new("-") {
-            return self.stdin.get_or_init(read_stdin).clone();
+        if !self.is_stream(path) {
+            return DiskFiles.read(path);
         }
-        DiskFiles.read(path)
+        let mut streams = self.streams.borrow_mut();
+        streams.entry(path.to_owned()).or_insert_with(|| read_stream(path)).clone()
     }
 
     fn is_file(&self, path: &Path) -> bool {
-        DiskFiles.is_file(path)
+        DiskFiles.is_file(path) || self.is_stream(path)
     }
 
     fn is_dir(&self, path: &Path) -> bool {

@@ -68,7 +68,9 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     }
     log::start(args.log_format, cli.output.verbose, screen.colours_notes())?;
     let opened = engine::writer(&cli.engine)?;
-    let mut source = Files::new(files::options(&cli.files)?, Box::new(files::NearFiles::here()?));
+    let options = files::options(&cli.files)?;
+    let near = files::NearFiles::given(&options);
+    let mut source = Files::new(options, Box::new(near));
     let first = source.load();
     if first.stacks.is_empty() {
         // There is no last good state yet that could stay in force.

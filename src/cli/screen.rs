@@ -42,10 +42,11 @@ impl Screen {
         writeln!(self.out, "{text}")
     }
 
-    /// Writes the answer as it is.
+    /// Writes data as it is: bytes that look like colours belong to it.
     pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)?;
-        self.out.flush()
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
     }
 
     /// Writes one line beside the answer: errors, warnings, progress.

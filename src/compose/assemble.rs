@@ -55,7 +55,7 @@ pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diag
     if let Some(mapping) = tree.as_mapping_mut() {
         mapping.set("name", Node::text(name.clone(), &place));
     }
-    finish(loader, setup, name, tree)
+    finish(loader, setup, name, tree, !options.without_env_files)
 }
 
 /// The fault of files without anything in them.
@@ -115,7 +115,13 @@ fn project_name(loader: &mut Loader<'_>, options: &LoadOptions, setup: &Setup) -
 const NAMELESS: &str = "project";
 
 /// From the normalised tree to the project.
-fn finish(mut loader: Loader<'_>, setup: Setup, name: String, tree: Node) -> Result<Project, Diagnostics> {
+fn finish(
+    mut loader: Loader<'_>,
+    setup: Setup,
+    name: String,
+    tree: Node,
+    with_env_files: bool,
+) -> Result<Project, Diagnostics> {
     let mut model = match typed(&tree) {
         Ok(model) => model,
         Err(fault) => {
@@ -137,7 +143,7 @@ fn finish(mut loader: Loader<'_>, setup: Setup, name: String, tree: Node) -> Res
     for (key, service) in &mut model.services {
         let node = tree.lookup(&["services", key]);
         resolve_label_files(&mut loader, service, node);
-        if !service.env_file.is_empty() {
+        if with_env_files && !service.env_file.is_empty() {
             unresolved.insert(key.clone(), service.clone());
             resolve_env_files(&mut loader, service, node, &setup.environment);
         }

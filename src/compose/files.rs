@@ -11,6 +11,9 @@ use super::errors::{Diagnostic, Result};
 /// and small enough to hold a few at once.
 pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The one device that is read: what `${FILE:-/dev/null}` comes to.
+const NOTHING: &str = "/dev/null";
+
 /// Where files come from. Paths are absolute and clean.
 pub trait FileView {
     /// The content of a regular file.
@@ -71,18 +74,18 @@ pub struct DiskFiles;
 
 impl FileView for DiskFiles {
     fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
+        if path == Path::new(NOTHING) {
+            return Ok(Vec::new());
+        }
         // Before opening: a pipe would block there, and a device may act.
         if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
             return Err(FileError::NotAFile);
         }
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > MAX_FILE_BYTES { Err(FileError::TooLarge) } else { Ok(bytes) }
+        read_to_bound(std::fs::File::open(path).map_err(unreadable)?)
     }
 
     fn is_file(&self, path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|data| data.is_file())
+        path == Path::new(NOTHING) || std::fs::metadata(path).is_ok_and(|data| data.is_file())
     }
 
     fn is_dir(&self, path: &Path) -> bool {
@@ -98,6 +101,13 @@ impl FileView for DiskFiles {
         let is_link = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_symlink());
         if is_link { std::fs::canonicalize(path).ok() } else { None }
     }
+}
+
+/// Reads to the end, or to beyond [`MAX_FILE_BYTES`].
+pub(crate) fn read_to_bound(source: impl Read) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    source.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES { Err(FileError::TooLarge) } else { Ok(bytes) }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that map_err calls")]

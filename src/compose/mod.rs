@@ -42,8 +42,8 @@ pub mod yaml;
 
 pub use assemble::load;
 pub use errors::{Diagnostic, Diagnostics, MAX_FAULTS, MAX_SHOWN};
-pub(crate) use files::clean;
 pub use files::{DiskFiles, FileError, FileView, MAX_FILE_BYTES, MemoryFiles};
+pub(crate) use files::{clean, read_to_bound};
 pub use include::INCLUDED_VALUE;
 pub use interpolate::MAX_EXPANDED_BYTES;
 pub use loader::{MAX_INCLUDE_DEPTH, MAX_LOADS, MAX_SERVICE_FILE_BYTES, MAX_VISITS};

@@ -174,7 +174,7 @@ pub(crate) fn read_variables(
 ) -> Result<Variables, Diagnostics> {
     let mut found = Variables::new();
     let mut faults = Faults::default();
-    for path in paths.iter().filter(|path| path.as_path() != Path::new("/dev/null")) {
+    for path in paths {
         let Some(bytes) = faults.keep(files.require(path, "env file")) else { continue };
         let shown = files.display(path);
         let lookup = |name: &str| environment.get(name).cloned();

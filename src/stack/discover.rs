@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::files::Watched;
 use crate::compose::errors::Diagnostic;
 use crate::compose::yaml::{self, Node};
-use crate::compose::{FileError, FileView, LoadOptions, names_files};
+use crate::compose::{FileError, FileView, LoadOptions, clean, names_files};
 
 /// Names that Compose looks for. Compose itself chooses among them; here they only end the search.
 const COMPOSE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -51,7 +51,7 @@ fn search(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Dia
 fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
     let (mut manifests, mut compose, mut first_manifest) = (Vec::new(), Vec::new(), None);
     for file in &options.files {
-        let path = options.working_dir.join(file);
+        let path = clean(&options.working_dir.join(file));
         if file.as_path() == Path::new("-") {
             compose.push(file.clone());
             continue;
