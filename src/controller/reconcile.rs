@@ -219,16 +219,18 @@ impl<'e> Loop<'e> {
         let view = View::new(&self.desired, self.observer.observed());
         self.memory.observe(&view, now);
         let mut decision = decide(&view, &self.memory, now);
-        let (allowed, violations) = guard::judge(std::mem::take(&mut decision.actions), &view);
-        for violation in violations {
+        let free = self.with.parallel.max(1).saturating_sub(self.running.len());
+        let judged = guard::judge(std::mem::take(&mut decision.actions), &view, free);
+        for violation in judged.violations {
             let message = violation.to_string();
             self.with.report.refused(&message);
             decision.waiting.push(refused(violation.action, message));
         }
-        decision.actions = allowed;
+        decision.actions = judged.allowed;
+        let start = decision.actions.len();
+        decision.actions.extend(judged.unjudged);
         self.with.report.decided(&status(&view, &self.memory, &decision));
-        let free = self.with.parallel.max(1).saturating_sub(self.running.len());
-        for action in decision.actions.iter().take(free) {
+        for action in decision.actions.iter().take(start) {
             self.memory.begin(action);
             self.with.report.started(action);
             self.running.push(carry_out(self.with, Rc::clone(&self.desired), action.clone()));

@@ -56,16 +56,31 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Judges each action; those that break no promise come back, with what the others would have broken.
-pub fn judge(actions: Vec<Action>, view: &View<'_>) -> (Vec<Action>, Vec<Violation>) {
-    let (mut allowed, mut violations): (Vec<Action>, Vec<Violation>) = (Vec::new(), Vec::new());
+/// A decision that was judged.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// What breaks no promise: as many as were asked for.
+    pub allowed: Vec<Action>,
+    /// What would have broken one.
+    pub violations: Vec<Violation>,
+    /// What nobody has looked at, since so many cannot start now. By the time they can, it is decided anew.
+    pub unjudged: Vec<Action>,
+}
+
+/// Judges one action after the other, until `most` of them break no promise.
+pub fn judge(actions: Vec<Action>, view: &View<'_>, most: usize) -> Judged {
+    let mut judged = Judged::default();
     for action in actions {
-        match broken(&action, &allowed, view) {
-            None => allowed.push(action),
-            Some(promise) => violations.push(Violation { promise, action: action.call.to_string() }),
+        if judged.allowed.len() == most {
+            judged.unjudged.push(action);
+            continue;
+        }
+        match broken(&action, &judged.allowed, view) {
+            None => judged.allowed.push(action),
+            Some(promise) => judged.violations.push(Violation { promise, action: action.call.to_string() }),
         }
     }
-    (allowed, violations)
+    judged
 }
 
 fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise> {
