@@ -331,6 +331,17 @@ mod simulated {
     }
 
     #[test]
+    fn a_service_with_fewer_ready_replicas_than_there_should_be_is_not_ready() {
+        let text = "services: {a: {build: ./no}, b: {image: x}}";
+        let place = Place::new(&[("compose.yaml", text)]);
+        let json = run(&place, "status -o json").out;
+        let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let services = status["stacks"][0]["services"].as_array().unwrap();
+        assert!(services.iter().all(|service| service["condition"] != "Ready"), "{json}");
+        assert!(status["stacks"][0]["condition"] != "Ready", "{json}");
+    }
+
+    #[test]
     fn the_engines_state_is_its_owners_alone() {
         use std::os::unix::fs::PermissionsExt;
         let place = shop();
