@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::args::FileArgs;
+use super::render::shown;
 use super::screen::Screen;
 use crate::compose::errors::Diagnostic;
 use crate::compose::{DiskFiles, FileError, FileView, MAX_FILE_BYTES};
@@ -92,7 +93,7 @@ pub fn project(args: &FileArgs) -> anyhow::Result<Project> {
 pub fn warn(warning: &Diagnostic, screen: &mut Screen) {
     screen.warning(warning.headline());
     if let Some(help) = &warning.help {
-        screen.note(format_args!("  = help: {help}"));
+        screen.note(format_args!("  = help: {}", shown(help)));
     }
 }
 

@@ -12,6 +12,7 @@ use super::apply::{Allow, allowed};
 use super::args::{Cli, EngineKind, duration};
 use super::exit::Exit;
 use super::log::{self, Log};
+use super::render::shown;
 use super::screen::Screen;
 use super::standing::{Refusal, Scribe};
 use super::{engine, files, standing};
@@ -136,7 +137,8 @@ impl Watch for Daemon {
         }
         for (fault, headline) in faults.iter().zip(&headlines) {
             let help = fault.help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
-            error!("files refused, the last good ones stay in force: {headline}{help}");
+            let why = shown(format_args!("{headline}{help}"));
+            error!("files refused, the last good ones stay in force: {why}");
         }
         if headlines.is_empty() && !self.told.borrow().is_empty() {
             info!("files read again, all sound");
