@@ -60,7 +60,7 @@ pub fn run(args: &DownArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
     let doomed = doomed(cli, screen)?;
     let engine = engine::writer(&cli.engine)?;
     let effort =
-        Effort { timeout: args.timeout, parallel: args.parallel, allowed: Allowed::default(), goal: "gone" };
+        Effort { timeout: args.timeout, parallel: args.parallel, allowed: Allowed::default(), command: "down", goal: "gone" };
     let mut exit = Exit::Ok;
     // Several stacks: a volume that is named must be one of some stack, not of each.
     for doomed in &doomed {

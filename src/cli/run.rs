@@ -98,13 +98,14 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
                 ended?;
                 info!("operator ends; calls under way are finished first, containers keep running");
                 stop.cancel();
-                fleet.await;
+                tokio::select! {
+                    () = fleet => Ok(Exit::Ok),
+                    again = asked_to_end() => again.map(|()| Exit::Interrupted),
+                }
             }
-            () = &mut fleet => {}
+            () = &mut fleet => Ok(Exit::Ok),
         }
-        anyhow::Ok(())
-    })??;
-    Ok(Exit::Ok)
+    })?
 }
 
 /// Ready when a supervisor (SIGTERM) or a person (SIGINT) wants it to end.
