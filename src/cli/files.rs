@@ -1,7 +1,7 @@
 //! From the command line's options to loaded stacks.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use anyhow::Context;
 use super::args::FileArgs;
 use super::render::shown;
 use super::screen::Screen;
-use crate::compose::errors::Diagnostic;
+use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::compose::{DiskFiles, FileError, FileView, MAX_FILE_BYTES};
-use crate::compose::{LoadOptions, Project};
-use crate::core::ids::ServiceName;
+use crate::compose::{LoadOptions, Project, given_name};
+use crate::core::ids::{ServiceName, StackName};
 use crate::stack::{self, Loaded, Stack};
 
 /// The loader's options, with the process's environment and directory in them.
@@ -48,15 +48,23 @@ pub fn environment() -> BTreeMap<String, String> {
 
 /// Checks that each of these is a service of one of the stacks.
 pub fn known_services(stacks: &[Stack], names: &[String]) -> anyhow::Result<()> {
-    let mut known: Vec<&str> =
+    let known: BTreeSet<&str> =
         stacks.iter().flat_map(|stack| stack.desired.services.keys().map(ServiceName::as_str)).collect();
-    for name in names {
-        if !known.contains(&name.as_str()) {
-            known.sort_unstable();
-            anyhow::bail!("there is no service `{name}`; known here: {}", known.join(", "));
-        }
+    if let Some(name) = names.iter().find(|name| !known.contains(name.as_str())) {
+        let known: Vec<&str> = known.into_iter().collect();
+        anyhow::bail!("there is no service `{name}`; known here: {}", known.join(", "));
     }
     Ok(())
+}
+
+/// The project that `-p` names where there are no files at all, neither given nor near.
+pub fn name_alone(args: &FileArgs) -> anyhow::Result<Option<StackName>> {
+    let options = options(args)?;
+    if stack::has_files(&options, &NearFiles::new(&options.working_dir)) {
+        return Ok(None);
+    }
+    let name = given_name(&options, &BTreeMap::new()).map_err(|fault| Diagnostics { faults: vec![fault] })?;
+    Ok(name.map(|name| StackName::from(name.as_str())))
 }
 
 /// Loads everything that the options name, sound or not.

@@ -84,7 +84,11 @@ impl Planner<'_> {
             }
         }
         for (name, volume) in &self.observed.volumes {
-            if teardown.volumes.contains(name) && ownership::has_project(&volume.labels, self.desired) {
+            let named =
+                teardown.volumes.contains(name) && ownership::has_project(&volume.labels, self.desired);
+            // One that another container has meanwhile stays.
+            let unnamed = teardown.anonymous.contains(name) && !self.observed.is_mounted(name);
+            if named || unnamed {
                 let call = Call::RemoveVolume { name: name.clone() };
                 self.act(None, call, Cause::Teardown, Precondition::None);
             }
