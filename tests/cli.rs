@@ -369,6 +369,17 @@ mod simulated {
     }
 
     #[test]
+    fn a_service_with_fewer_ready_replicas_than_there_should_be_is_not_ready() {
+        let text = "services: {a: {build: ./no}, b: {image: x}}";
+        let place = Place::new(&[("compose.yaml", text)]);
+        let json = run(&place, "status -o json").out;
+        let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let services = status["stacks"][0]["services"].as_array().unwrap();
+        assert!(services.iter().all(|service| service["condition"] != "Ready"), "{json}");
+        assert!(status["stacks"][0]["condition"] != "Ready", "{json}");
+    }
+
+    #[test]
     fn the_engines_state_is_its_owners_alone() {
         use std::os::unix::fs::PermissionsExt;
         let place = shop();
@@ -389,6 +400,92 @@ mod simulated {
         assert_snapshot!("sim-down-unknown-volume", down.seen());
         let down = run(&place, "down -p shop --volumes=data");
         assert!(down.err.contains("remove volume shop_data"), "{}", down.err);
+    }
+
+    #[test]
+    fn down_with_volumes_takes_those_that_nobody_named_too_and_says_which_stay() {
+        let text = "services: {a: {image: x, volumes: [/anon, 'data:/data']}}\nvolumes: {data: {}}\n";
+        let place = Place::new(&[("compose.yaml", text)]);
+        run(&place, "apply");
+        // As if somebody had made it by hand before.
+        let state = place.dir.path().join("shop/state.json");
+        let mut world: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+        let volume = &mut world["world"]["volumes"]["shop_data"]["volume"];
+        assert!(volume["labels"].is_object(), "{world:#}");
+        volume["labels"] = serde_json::json!({});
+        fs::write(&state, world.to_string()).unwrap();
+        let down = run(&place, "down -v");
+        assert!(
+            down.err.starts_with("-v says more here; volumes are kept, and --volumes removes"),
+            "{}",
+            down.err
+        );
+        assert!(!down.err.contains("remove volume"), "{}", down.err);
+        run(&place, "apply");
+        let down = run(&place, "down --volumes");
+        assert!(down.err.contains("volume shop_data stays: it was not made for shop"), "{}", down.err);
+        assert!(down.err.contains("goes, with its data: unnamed, at /anon in shop-a-1"), "{}", down.err);
+        assert_eq!(down.err.matches("✓ remove volume").count(), 1, "{}", down.err);
+    }
+
+    #[test]
+    fn a_command_without_json_says_so_and_faults_of_files_are_json_where_json_is_asked_for() {
+        let place = Place::new(&[("compose.yaml", "services: {a: {imag: x}}")]);
+        for command in ["apply", "down", "run"] {
+            let ran = run(&place, &format!("{command} -o json"));
+            assert!(ran.code == Some(2) && ran.err.contains("-o json is of `diff`"), "{}", ran.seen());
+        }
+        let faults = place.run("validate -o json").out;
+        for command in ["diff", "status", "init"] {
+            let ran = run(&place, &format!("{command} -o json"));
+            assert_eq!((ran.code, &ran.out, ran.err.as_str()), (Some(2), &faults, ""), "{command}");
+        }
+    }
+
+    /// A file under review must not be able to forge a line of the review.
+    #[test]
+    fn values_cannot_move_what_is_around_them() {
+        let command = r#"["sleep", "\e[31mRED\e[0m\r\nusr-n: nothing to do\t\u202e"]"#;
+        let text = format!("services: {{a: {{image: x, command: {command}}}}}\n");
+        let place = Place::new(&[("compose.yaml", &text.replace("RED", "BLUE"))]);
+        run(&place, "apply");
+        fs::write(place.dir.path().join("shop/compose.yaml"), text).unwrap();
+        let diff = run(&place, "diff --color always").out;
+        assert!(diff.contains(r"\u{1b}[31mRED\u{1b}[0m\r\nusr-n: nothing to do\t\u{202e}"), "{diff}");
+        assert!(!diff.contains("\u{1b}[31mRED") && !diff.contains(['\r', '\t', '\u{202e}']), "{diff}");
+        assert!(!diff.contains("\nusr-n"), "{diff}");
+    }
+
+    #[test]
+    fn a_wrong_service_is_told_with_each_known_one_once() {
+        let both = format!("{MANIFEST}---\n{}", MANIFEST.replace("fair", "other"));
+        let place = Place::new(&[("compose.yaml", COMPOSE), ("manifests/all.yaml", &both)]);
+        let ran = run(&place, "diff nosuch");
+        assert_eq!(ran.err, "error: there is no service `nosuch`; known here: api, redis\n");
+    }
+
+    #[test]
+    fn down_by_name_says_where_nothing_has_that_name_and_takes_no_name_that_none_can_have() {
+        let nowhere = Place::new(&[]);
+        let down = run(&nowhere, "down -p shoop");
+        assert_eq!(down.seen(), "exit 0\n--- stdout\nshoop: nothing of that name is here\n");
+        assert_snapshot!("sim-down-bad-name", run(&nowhere, "down -p Shop").seen());
+        let none = run(&shop(), "down --volumes=cache -f compose.yaml -p shop");
+        assert!(none.err.contains("it has: data"), "{}", none.err);
+        let bare = Place::new(&[("compose.yaml", "services: {a: {image: x}}")]);
+        assert!(run(&bare, "down --volumes=data").err.contains("it has: none"));
+    }
+
+    #[test]
+    fn down_by_name_does_not_pass_over_files_that_are_broken() {
+        let place = shop();
+        run(&place, "apply");
+        fs::write(place.dir.path().join("shop/compose.yaml"), "services: {api: {imag: x}}").unwrap();
+        let down = run(&place, "down -p shop");
+        assert!(down.code == Some(2) && down.err.contains("imag"), "{}", down.seen());
+        let place = Place::new(&[("compose.yaml", COMPOSE), ("manifests/fair.yaml", MANIFEST)]);
+        let down = run(&place, "down -p other");
+        assert!(down.code == Some(2) && down.err.contains("no manifest declares"), "{}", down.seen());
     }
 
     #[test]

@@ -19,10 +19,11 @@ pub const DEFAULT_TIMEOUT: &str = "10m";
 /// What `operator apply --help` says.
 pub const LONG: &str = "Converge once: make it so, and wait until it is.\n\n\
 Takes the steps that diff shows and waits until every service has its replicas, up to date and ready. Ctrl-C \
-ends after the calls under way and leaves a state that the next apply continues from.\n\n\
+ends after the calls under way and leaves a state that the next apply continues from; a second Ctrl-C ends at \
+once.\n\n\
 What `docker compose up` started is taken over as it is. Volumes are never removed, and containers of services \
 that the files no longer have only where the manifest says `prune: true`.\n\n\
-Exit code 0: converged; 1: not converged in time or given up; 2: error.";
+Exit code 0: converged; 1: not converged in time; 2: error, or it stays as it is until somebody changes something.";
 
 /// Arguments of `apply`.
 #[derive(Args, Clone, Debug)]
@@ -64,6 +65,7 @@ pub fn run(args: &ApplyArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<E
         timeout: args.timeout,
         parallel: args.parallel,
         allowed: allowed(&args.allow),
+        command: "apply",
         goal: "converged",
     };
     let mut exit = Exit::Ok;

@@ -171,6 +171,19 @@ pub enum Command {
     Completion(completion::CompletionArgs),
 }
 
+impl Command {
+    /// What a program has instead of `-o json`, of a command that answers with what it does.
+    pub fn instead_of_json(&self) -> Option<&'static str> {
+        match self {
+            Self::Apply(_) | Self::Down(_) => {
+                Some("its exit code tells how this ended, `status -o json` what is now")
+            }
+            Self::Run(_) => Some("its log has --log-format json"),
+            _ => None,
+        }
+    }
+}
+
 /// Reads `90`, `90s`, `5m`, `1h30m`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration; write it like 90s, 5m or 1h30m");

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::engine::Writer;
+use tokio_util::sync::CancellationToken;
+
+use super::engine::{Drive, Writer};
 use super::exit::Exit;
 use super::render::progress::Progress;
 use super::render::status::wait;
@@ -11,7 +13,6 @@ use crate::controller::execute::Allowed;
 use crate::controller::reconcile::{Outcome, Reconciler};
 use crate::core::decide::Waiting;
 use crate::core::desired::Desired;
-use crate::core::reason::Reason;
 
 /// A full look at least this often, whatever events say: an event that was lost is made up for within it.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -25,6 +26,8 @@ pub(super) struct Effort {
     pub(super) parallel: u16,
     /// What a person agreed to.
     pub(super) allowed: Allowed,
+    /// The command: `apply`, `down`.
+    pub(super) command: &'static str,
     /// What it is called when it is reached: `converged`, `gone`.
     pub(super) goal: &'static str,
 }
@@ -46,12 +49,23 @@ pub(super) fn converge(
         resync: RESYNC,
     };
     let timeout = (!effort.timeout.is_zero()).then_some(effort.timeout);
-    let work = reconciler.converge(desired.clone(), timeout, engine.drive.interrupted());
-    let outcome = engine.drive.block_on(work);
+    let stop = CancellationToken::new();
+    let work = reconciler.converge(desired.clone(), timeout, stop.cancelled());
+    let outcome = engine.drive.block_on(async {
+        tokio::select! {
+            biased;
+            () = interrupted_twice(&engine.drive, &stop, &progress) => None,
+            outcome = work => Some(outcome),
+        }
+    });
     progress.finish();
     engine.drive.save()?;
     let name = &desired.stack;
-    match outcome? {
+    let Some(outcome) = outcome? else {
+        screen.note(format_args!("{name}: ended at once; the engine may still be at what it was told"));
+        return Ok(Exit::Interrupted);
+    };
+    match outcome {
         Outcome::Converged => {
             screen.line(format_args!("{name}: {}", effort.goal))?;
             Ok(Exit::Ok)
@@ -59,17 +73,7 @@ pub(super) fn converge(
         Outcome::Stuck(waiting) => {
             screen.error(format_args!("{name} is not {}: somebody must change something", effort.goal));
             tell(&waiting, engine, screen);
-            let bad_input = |waiting: &Waiting| {
-                matches!(
-                    waiting.reason,
-                    Reason::ImagePullBackOff
-                        | Reason::ImageMissing
-                        | Reason::BuildFailed
-                        | Reason::Unsupported
-                )
-            };
-            // Then nothing was changed: it is the input that is wrong.
-            Ok(if waiting.iter().any(bad_input) { Exit::Error } else { Exit::Differs })
+            Ok(Exit::Error)
         }
         Outcome::TimedOut(waiting) => {
             let seconds = effort.timeout.as_secs();
@@ -78,16 +82,26 @@ pub(super) fn converge(
             Ok(Exit::Differs)
         }
         Outcome::Stopped => {
-            screen.note(format_args!("{name}: stopped; the next apply goes on from here"));
+            screen.note(format_args!("{name}: stopped; the next {} goes on from here", effort.command));
             Ok(Exit::Interrupted)
         }
         Outcome::Failed(failure) => Err(failure.into()),
     }
 }
 
+/// Asks the work to stop at the first Ctrl-C; ready at the second.
+async fn interrupted_twice(drive: &Drive, stop: &CancellationToken, progress: &Progress) {
+    drive.interrupted().await;
+    progress.say("stopping after the calls under way; Ctrl-C again: now");
+    stop.cancel();
+    drive.interrupted().await;
+}
+
+/// What is still waited for. Nobody tries again after the end.
 fn tell(waiting: &[Waiting], engine: &Writer, screen: &mut Screen) {
     let now = engine.clock.now();
     for waiting in waiting {
-        screen.note(format_args!("  {}", wait(waiting, now)));
+        let waiting = Waiting { until: None, ..waiting.clone() };
+        screen.note(format_args!("  {}", wait(&waiting, now)));
     }
 }

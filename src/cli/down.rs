@@ -13,11 +13,12 @@ use super::exit::Exit;
 use super::files;
 use super::screen::Screen;
 use crate::controller::execute::Allowed;
+use crate::controller::observe::Observer;
 use crate::core::desired::{Desired, Origin, Teardown};
-use crate::core::hooks::Hook;
-use crate::core::ids::{ServiceName, StackName};
-use crate::core::labels;
+use crate::core::ids::StackName;
 use crate::core::limits::DEFAULT_PARALLEL;
+use crate::core::observed::{Observed, Volume};
+use crate::core::{labels, ownership};
 use crate::stack::Stack;
 
 /// What `operator down --help` says.
@@ -30,11 +31,11 @@ Dependents go before what they depend on, each with its own grace period. Volume
 #[command(after_help = "\
 Examples:
   operator down                          containers and networks; data stays
-  operator down --volumes                and every volume that the files name
+  operator down --volumes                and every volume that the files name, or that nobody named
   operator down --volumes=cache,spool    and these two only
   operator down -p shop                  by name, without any file")]
 pub struct DownArgs {
-    /// Remove volumes and their data too: all that the files name, or only these
+    /// Remove volumes and their data too: all that the files name and those that nobody named, or only these
     #[arg(long, value_name = "VOLUME,…", num_args = 0.., require_equals = true, value_delimiter = ',')]
     pub volumes: Option<Vec<String>>,
     /// Give up when it is not gone by then; 0 waits for ever
@@ -47,36 +48,23 @@ pub struct DownArgs {
 
 /// What is to go.
 struct Doomed {
-    stack: StackName,
-    origin: Origin,
+    desired: Desired,
     /// Volumes that the files name, by key, with their engine names; `None` without files.
     volumes: Option<BTreeMap<String, String>>,
-    /// What runs before a stop; known from the files only.
-    pre_stop: BTreeMap<ServiceName, Vec<Hook>>,
+    /// Engine names of volumes that the files call external.
+    external: BTreeSet<String>,
 }
 
 /// Removes the stacks.
 pub fn run(args: &DownArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    if cli.output.verbose > 0 && args.volumes.is_none() {
+        screen.note("-v says more here; volumes are kept, and --volumes removes them");
+    }
     let doomed = doomed(cli, screen)?;
     let engine = engine::writer(&cli.engine)?;
-    let effort =
-        Effort { timeout: args.timeout, parallel: args.parallel, allowed: Allowed::default(), goal: "gone" };
     let mut exit = Exit::Ok;
-    // Several stacks: a volume that is named must be one of some stack, not of each.
-    for doomed in &doomed {
-        let volumes = match &args.volumes {
-            Some(wanted) => volumes(doomed, wanted, &engine)?,
-            None => BTreeSet::new(),
-        };
-        for volume in &volumes {
-            screen.note(format_args!("volume {volume} goes, with its data"));
-        }
-        let desired = Desired::teardown(
-            doomed.stack.clone(),
-            doomed.origin.clone(),
-            Teardown { volumes, pre_stop: doomed.pre_stop.clone() },
-        );
-        match converge(&desired, effort, &engine, screen)? {
+    for doomed in doomed {
+        match remove(doomed, args, &engine, screen)? {
             Exit::Ok => {}
             Exit::Interrupted => return Ok(Exit::Interrupted),
             other => exit = other,
@@ -85,51 +73,117 @@ pub fn run(args: &DownArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
     Ok(exit)
 }
 
-/// The stacks of the files; without any file, the one that `-p` names: its labels say what belongs to it.
+/// The stacks of the files; without any file, the one that `-p` names: its label says what belongs to it.
 fn doomed(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Vec<Doomed>> {
-    let by_name = cli.files.project_name.as_ref().filter(|_| cli.files.files.is_empty());
-    let loaded = match (files::stacks(&cli.files, screen), by_name) {
-        (Ok(stacks), _) => stacks,
-        (Err(_), Some(name)) => {
-            let stack = StackName::from(name.as_str());
-            return Ok(vec![Doomed {
-                stack,
-                origin: Origin::default(),
-                volumes: None,
-                pre_stop: BTreeMap::new(),
-            }]);
-        }
-        (Err(error), None) => return Err(error),
-    };
-    Ok(loaded.into_iter().map(of_files).collect())
+    if let Some(stack) = files::name_alone(&cli.files)? {
+        let teardown = Teardown { by_name: true, ..Teardown::default() };
+        let desired = Desired::teardown(stack, Origin::default(), teardown);
+        return Ok(vec![Doomed { desired, volumes: None, external: BTreeSet::new() }]);
+    }
+    Ok(files::stacks(&cli.files, screen)?.into_iter().map(of_files).collect())
 }
 
 fn of_files(stack: Stack) -> Doomed {
     let pre_stop = stack.desired.services.into_iter().map(|(name, service)| (name, service.hooks.pre_stop));
-    let pre_stop = pre_stop.collect();
-    let own = stack.desired.volumes.into_iter().filter(|(_, volume)| !volume.external);
+    let (external, own): (Vec<_>, Vec<_>) =
+        stack.desired.volumes.into_iter().partition(|(_, volume)| volume.external);
+    let own: BTreeMap<String, String> = own.into_iter().map(|(key, volume)| (key, volume.name)).collect();
+    // All of them are looked at; which go is said afterwards.
+    let volumes = own.values().cloned().collect();
+    let teardown = Teardown { volumes, pre_stop: pre_stop.collect(), ..Teardown::default() };
     Doomed {
-        stack: stack.desired.stack,
-        origin: stack.desired.origin,
-        volumes: Some(own.map(|(key, volume)| (key, volume.name)).collect()),
-        pre_stop,
+        desired: Desired::teardown(stack.desired.stack, stack.desired.origin, teardown),
+        volumes: Some(own),
+        external: external.into_iter().map(|(_, volume)| volume.name).collect(),
+    }
+}
+
+/// Removes one stack.
+fn remove(doomed: Doomed, args: &DownArgs, engine: &Writer, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let Doomed { mut desired, volumes, external } = doomed;
+    let seen = look(&desired, engine)?;
+    if volumes.is_none() && is_nothing(&seen) {
+        screen.line(format_args!("{}: nothing of that name is here", desired.stack))?;
+        return Ok(Exit::Ok);
+    }
+    let known = volumes.unwrap_or_else(|| labelled(&seen));
+    let unnamed = unnamed(&desired, &external, &seen);
+    if let Some(teardown) = &mut desired.teardown {
+        let wanted = args.volumes.as_deref();
+        teardown.volumes =
+            wanted.map(|wanted| named(&desired.stack, &known, wanted)).transpose()?.unwrap_or_default();
+        teardown.anonymous = wanted.filter(|wanted| wanted.is_empty()).map(|_| unnamed).unwrap_or_default();
+    }
+    announce(&desired, &seen, screen);
+    let effort = Effort {
+        timeout: args.timeout,
+        parallel: args.parallel,
+        allowed: Allowed::default(),
+        command: "down",
+        goal: "gone",
+    };
+    converge(&desired, effort, engine, screen)
+}
+
+fn look(desired: &Desired, engine: &Writer) -> anyhow::Result<Observed> {
+    let mut observer = Observer::new(&*engine.engine);
+    engine.drive.block_on(observer.look(desired, engine.clock.now()))??;
+    Ok(observer.observed().clone())
+}
+
+/// Whether the engine has nothing that carries the stack's label.
+fn is_nothing(seen: &Observed) -> bool {
+    seen.containers.is_empty() && seen.networks.is_empty() && seen.volumes.is_empty()
+}
+
+/// The volumes that nobody named and that the stack's containers alone have.
+fn unnamed(desired: &Desired, external: &BTreeSet<String>, seen: &Observed) -> BTreeSet<String> {
+    let own = seen.containers.values().filter(|container| ownership::is_own(container, desired));
+    let names = own.flat_map(|container| container.anonymous.values());
+    let elsewhere = |name: &str| seen.foreign.values().any(|foreign| foreign.volumes.contains(name));
+    names.filter(|name| !external.contains(*name) && !elsewhere(name)).cloned().collect()
+}
+
+/// Says which volumes go, before anything does, and which stay although they were named.
+fn announce(desired: &Desired, seen: &Observed, screen: &mut Screen) {
+    let Some(teardown) = &desired.teardown else { return };
+    for name in &teardown.volumes {
+        match seen.volumes.get(name) {
+            Some(volume) if ownership::has_project(&volume.labels, desired) => {
+                screen.note(format_args!("volume {name} goes, with its data"));
+            }
+            Some(_) => screen.note(format_args!(
+                "volume {name} stays: it was not made for {}; `docker volume rm {name}` removes it",
+                desired.stack
+            )),
+            None => {}
+        }
+    }
+    for container in seen.containers.values() {
+        for (path, name) in container.anonymous.iter().filter(|(_, name)| teardown.anonymous.contains(*name))
+        {
+            let short = name.get(..12).unwrap_or(name);
+            let of = &container.name;
+            screen.note(format_args!("volume {short} goes, with its data: unnamed, at {path} in {of}"));
+        }
     }
 }
 
 /// The engine's names of the volumes that are to go: those that were named, else all.
-fn volumes(doomed: &Doomed, wanted: &[String], engine: &Writer) -> anyhow::Result<BTreeSet<String>> {
-    let known = match &doomed.volumes {
-        Some(known) => known.clone(),
-        None => labelled(&doomed.stack, engine)?,
-    };
+fn named(
+    stack: &StackName,
+    known: &BTreeMap<String, String>,
+    wanted: &[String],
+) -> anyhow::Result<BTreeSet<String>> {
     if wanted.is_empty() {
-        return Ok(known.into_values().collect());
+        return Ok(known.values().cloned().collect());
     }
     let mut names = BTreeSet::new();
     for wanted in wanted {
         let Some((_, name)) = known.iter().find(|(key, name)| *key == wanted || *name == wanted) else {
             let all: Vec<&str> = known.keys().map(String::as_str).collect();
-            anyhow::bail!("stack `{}` has no volume `{wanted}`; it has: {}", doomed.stack, all.join(", "));
+            let has = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+            anyhow::bail!("stack `{stack}` has no volume `{wanted}`; it has: {has}");
         };
         names.insert(name.clone());
     }
@@ -137,15 +191,7 @@ fn volumes(doomed: &Doomed, wanted: &[String], engine: &Writer) -> anyhow::Resul
 }
 
 /// Volumes on the engine whose labels say that they are this stack's, by key.
-fn labelled(stack: &StackName, engine: &Writer) -> anyhow::Result<BTreeMap<String, String>> {
-    let found = engine.drive.block_on(engine.engine.list_volumes())??;
-    let own = found
-        .into_iter()
-        .filter(|volume| volume.labels.get(labels::PROJECT).is_some_and(|project| project == stack.as_str()));
-    Ok(own
-        .map(|volume| {
-            let key = volume.labels.get(labels::VOLUME).cloned();
-            (key.unwrap_or_else(|| volume.name.clone()), volume.name)
-        })
-        .collect())
+fn labelled(seen: &Observed) -> BTreeMap<String, String> {
+    let key = |volume: &Volume| volume.labels.get(labels::VOLUME).unwrap_or(&volume.name).clone();
+    seen.volumes.values().map(|volume| (key(volume), volume.name.clone())).collect()
 }

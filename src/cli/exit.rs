@@ -7,9 +7,9 @@ use std::process::ExitCode;
 pub enum Exit {
     /// It did what was asked; for `diff`, nothing is to do.
     Ok,
-    /// `diff`: there are changes. `apply`, `down`: not there (yet) when it ended.
+    /// `diff`: there are changes. `apply`, `down`: not there yet when the time was up.
     Differs,
-    /// It could not do what was asked.
+    /// It could not do what was asked, and cannot until somebody changes something.
     Error,
     /// Somebody pressed Ctrl-C.
     Interrupted,
@@ -37,6 +37,6 @@ impl From<Exit> for ExitCode {
 pub const HELP: &str = "\
 Exit codes:
   0    done; for diff: nothing to do
-  1    diff: there are changes; apply and down: not converged when it ended
-  2    error: nothing was changed by a command that could not start
+  1    diff: there are changes; apply and down: not there in time
+  2    error; apply and down: stuck until somebody changes something
   130  interrupted";

@@ -1,17 +1,20 @@
 //! From the command line's options to loaded stacks.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use super::args::FileArgs;
+use super::render::shown;
 use super::screen::Screen;
-use crate::compose::errors::Diagnostic;
-use crate::compose::{DiskFiles, FileError, FileView, LoadOptions, Project, clean, read_to_bound};
-use crate::core::ids::ServiceName;
+use crate::compose::errors::{Diagnostic, Diagnostics};
+use crate::compose::{
+    DiskFiles, FileError, FileView, LoadOptions, Project, clean, given_name, read_to_bound,
+};
+use crate::core::ids::{ServiceName, StackName};
 use crate::stack::{self, Loaded, Stack};
 
 /// The loader's options, with the process's environment and directory in them.
@@ -48,15 +51,23 @@ pub fn environment() -> BTreeMap<String, String> {
 
 /// Checks that each of these is a service of one of the stacks.
 pub fn known_services(stacks: &[Stack], names: &[String]) -> anyhow::Result<()> {
-    let mut known: Vec<&str> =
+    let known: BTreeSet<&str> =
         stacks.iter().flat_map(|stack| stack.desired.services.keys().map(ServiceName::as_str)).collect();
-    for name in names {
-        if !known.contains(&name.as_str()) {
-            known.sort_unstable();
-            anyhow::bail!("there is no service `{name}`; known here: {}", known.join(", "));
-        }
+    if let Some(name) = names.iter().find(|name| !known.contains(name.as_str())) {
+        let known: Vec<&str> = known.into_iter().collect();
+        anyhow::bail!("there is no service `{name}`; known here: {}", known.join(", "));
     }
     Ok(())
+}
+
+/// The project that `-p` names where there are no files at all, neither given nor near.
+pub fn name_alone(args: &FileArgs) -> anyhow::Result<Option<StackName>> {
+    let options = options(args)?;
+    if stack::has_files(&options, &NearFiles::given(&options)) {
+        return Ok(None);
+    }
+    let name = given_name(&options, &BTreeMap::new()).map_err(|fault| Diagnostics { faults: vec![fault] })?;
+    Ok(name.map(|name| StackName::from(name.as_str())))
 }
 
 /// Loads everything that the options name, sound or not.
@@ -92,7 +103,7 @@ pub(super) fn project(options: &LoadOptions, files: &NearFiles) -> anyhow::Resul
 pub fn warn(warning: &Diagnostic, screen: &mut Screen) {
     screen.warning(warning.headline());
     if let Some(help) = &warning.help {
-        screen.note(format_args!("  = help: {help}"));
+        screen.note(format_args!("  = help: {}", shown(help)));
     }
 }
 

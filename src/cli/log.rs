@@ -70,17 +70,20 @@ impl Report for Log {
 
     fn finished(&self, action: &Action, result: &Result<(), Failure>, took: Duration) {
         let (stack, verb, target) = (&self.stack, action.call.verb(), action.call.target());
-        let (reason, took_ms) = (&action.cause, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        // As texts: then the log quotes them.
+        let reason = action.cause.to_string();
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match result {
-            Ok(()) => info!(%stack, action = verb, target, %reason, took_ms, "done"),
+            Ok(()) => info!(%stack, action = verb, target, reason, took_ms, "done"),
             Err(failure) => {
-                error!(%stack, action = verb, target, %reason, took_ms, error = failure.message, "failed");
+                error!(%stack, action = verb, target, reason, took_ms, error = failure.message, "failed");
             }
         }
     }
 
     fn engine_lost(&self, failure: &Failure, retry: Duration) {
-        error!(stack = %self.stack, error = %failure, retry_s = retry.as_secs_f32(), "engine lost");
+        let retry_s = (retry.as_secs_f64() * 100.0).round() / 100.0;
+        error!(stack = %self.stack, error = failure.to_string(), retry_s, "engine lost");
     }
 
     fn engine_back(&self) {

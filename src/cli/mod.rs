@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, Format};
 use self::exit::Exit;
 use self::screen::Screen;
 use crate::compose::errors::Diagnostics;
@@ -49,22 +49,39 @@ pub fn main() -> ExitCode {
             Exit::Ok.into()
         }
         Err(error) => {
-            tell(&error, &mut screen);
+            match tell(&error, &cli, &mut screen) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => screen.error(error),
+                _ => {}
+            }
             Exit::Error.into()
         }
     }
 }
 
-/// Faults of files as code frames, all others as one line.
-fn tell(error: &anyhow::Error, screen: &mut Screen) {
+/// Faults of files as code frames, or for a program as `validate` has them; all others as one line.
+fn tell(error: &anyhow::Error, cli: &Cli, screen: &mut Screen) -> io::Result<()> {
+    // What `config` prints is Compose's shape, and that has none for faults.
+    let for_programs = cli.output.format == Format::Json && !matches!(cli.command, Command::Config(_));
     match error.downcast_ref::<Diagnostics>() {
+        Some(found) if for_programs => screen.line(format_args!("{:#}", validate::faults(&found.faults))),
         // The screen strips the colours where they do not belong.
-        Some(found) => screen.note(found.frames(true)),
-        None => screen.error(format_args!("{error:#}")),
+        Some(found) => {
+            screen.note(found.frames(true));
+            Ok(())
+        }
+        None => {
+            screen.error(format_args!("{error:#}"));
+            Ok(())
+        }
     }
 }
 
 fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    if cli.output.format == Format::Json
+        && let Some(instead) = cli.command.instead_of_json()
+    {
+        anyhow::bail!("-o json is of `diff`, `status`, `validate`, `init` and `config`: {instead}");
+    }
     match &cli.command {
         Command::Diff(args) => diff::run(args, cli, screen),
         Command::Apply(args) => apply::run(args, cli, screen),

@@ -12,6 +12,7 @@ use super::apply::{Allow, allowed};
 use super::args::{Cli, EngineKind, duration};
 use super::exit::Exit;
 use super::log::{self, Log};
+use super::render::shown;
 use super::screen::Screen;
 use super::standing::{Refusal, Scribe};
 use super::{engine, files, standing};
@@ -99,13 +100,14 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
                 ended?;
                 info!("operator ends; calls under way are finished first, containers keep running");
                 stop.cancel();
-                fleet.await;
+                tokio::select! {
+                    () = fleet => Ok(Exit::Ok),
+                    again = asked_to_end() => again.map(|()| Exit::Interrupted),
+                }
             }
-            () = &mut fleet => {}
+            () = &mut fleet => Ok(Exit::Ok),
         }
-        anyhow::Ok(())
-    })??;
-    Ok(Exit::Ok)
+    })?
 }
 
 /// Ready when a supervisor (SIGTERM) or a person (SIGINT) wants it to end.
@@ -138,7 +140,8 @@ impl Watch for Daemon {
         }
         for (fault, headline) in faults.iter().zip(&headlines) {
             let help = fault.help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
-            error!("files refused, the last good ones stay in force: {headline}{help}");
+            let why = shown(format_args!("{headline}{help}"));
+            error!("files refused, the last good ones stay in force: {why}");
         }
         if headlines.is_empty() && !self.told.borrow().is_empty() {
             info!("files read again, all sound");

@@ -7,6 +7,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::AnsiColor;
 
 use super::args::Color;
+use super::render::paragraph;
 
 /// The two streams of a command.
 pub struct Screen {
@@ -58,13 +59,13 @@ impl Screen {
     /// Writes a warning beside the answer.
     pub fn warning(&mut self, text: impl fmt::Display) {
         let style = AnsiColor::Yellow.on_default().bold();
-        self.note(format_args!("{style}warning{style:#}: {text}"));
+        self.note(format_args!("{style}warning{style:#}: {}", paragraph(text)));
     }
 
     /// Writes an error beside the answer.
     pub fn error(&mut self, text: impl fmt::Display) {
         let style = AnsiColor::Red.on_default().bold();
-        self.note(format_args!("{style}error{style:#}: {text}"));
+        self.note(format_args!("{style}error{style:#}: {}", paragraph(text)));
     }
 
     /// A stream of its own to where notes go.

@@ -90,6 +90,11 @@ fn as_json(loaded: &Loaded) -> Json {
     })
 }
 
+/// Files that a command could not use, in the shape of [`run`]'s answer.
+pub(super) fn faults(faults: &[Diagnostic]) -> Json {
+    json!({ "valid": false, "stacks": [], "faults": faults.iter().map(finding).collect::<Vec<_>>() })
+}
+
 fn finding(finding: &Diagnostic) -> Json {
     let place = |span: &Span| json!({"file": span.source.path.display().to_string(), "line": span.line, "column": span.column});
     let end = finding.span.as_ref().map(|span| {

@@ -51,4 +51,4 @@ pub use normalise::MAX_PORTS;
 pub use options::LoadOptions;
 pub use project::{Origin, Project, ServiceHashes};
 pub use schema::attributes;
-pub(crate) use setup::{names_files, parse_bool};
+pub(crate) use setup::{given_name, names_files, parse_bool};

@@ -15,8 +15,22 @@ pub struct Allowed {
     pub memory_under_use: bool,
 }
 
-/// Carries out `action`. For a creation, the id of what was made.
+/// Carries out `action`. For a creation, the id of what was made. Adapters know containers by id; who reads of a
+/// failure, by name.
 pub async fn execute(
+    engine: &dyn WriteEngine,
+    action: &Action,
+    allowed: Allowed,
+    progress: &dyn Fn(&str),
+) -> Result<Option<ContainerId>, Failure> {
+    let result = carry_out(engine, action, allowed, progress).await;
+    result.map_err(|failure| match action.call.container() {
+        Some(_) => Failure { call: action.call.to_string(), ..failure },
+        None => failure,
+    })
+}
+
+async fn carry_out(
     engine: &dyn WriteEngine,
     action: &Action,
     allowed: Allowed,

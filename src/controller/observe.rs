@@ -183,6 +183,7 @@ impl<'e> Observer<'e> {
             .filter(|volume| {
                 is_of(&volume.labels, &desired.stack)
                     || desired.volumes.values().any(|v| v.name == volume.name)
+                    || desired.teardown.as_ref().is_some_and(|teardown| teardown.names(&volume.name))
             })
             .map(|volume| (volume.name.clone(), volume))
             .collect();
@@ -393,6 +394,7 @@ fn foreigner(line: Listed) -> Foreign {
         project: line.labels.get(labels::PROJECT).map(|project| StackName::from(project.as_str())),
         running: line.state == State::Running,
         ports: line.ports.into_iter().collect(),
+        volumes: line.volumes.into_iter().collect(),
         name: line.name,
     }
 }

@@ -249,6 +249,9 @@ pub enum Cause {
     },
 }
 
+/// How many fields a cause names: they are told in full where the change is.
+const MOST_FIELDS: usize = 3;
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -261,7 +264,9 @@ impl fmt::Display for Cause {
             Self::StoppedByHand => f.write_str("stopped by hand"),
             Self::Outdated { fields } if fields.is_empty() => f.write_str("made from another revision"),
             Self::Outdated { fields } | Self::Changed { fields } => {
-                write!(f, "changed: {}", fields.join(", "))
+                let (first, rest) = fields.split_at(fields.len().min(MOST_FIELDS));
+                write!(f, "changed: {}", first.join(", "))?;
+                if rest.is_empty() { Ok(()) } else { write!(f, " and {} more", rest.len()) }
             }
             Self::RolledBack { why } => write!(f, "rolled back: {why}"),
             Self::Orphan => f.write_str("its service is gone from the files"),
@@ -361,5 +366,19 @@ impl Call {
     /// The same for the same call on the same thing.
     pub fn key(&self) -> ActionKey {
         ActionKey(self.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_names_a_few_of_many_fields() {
+        let changed = |fields: &[&str]| {
+            Cause::Changed { fields: fields.iter().map(|field| (*field).to_owned()).collect() }.to_string()
+        };
+        assert_eq!(changed(&["a", "b", "c"]), "changed: a, b, c");
+        assert_eq!(changed(&["a", "b", "c", "d", "e"]), "changed: a, b, c and 2 more");
     }
 }

@@ -68,8 +68,19 @@ impl Desired {
 pub struct Teardown {
     /// Engine names of the volumes whose data may go: consent is per volume, by name.
     pub volumes: BTreeSet<String>,
+    /// Volumes that nobody named, which only the stack's containers have: nothing on them says whose they are.
+    pub anonymous: BTreeSet<String>,
     /// What runs in the containers of a service before they stop, where the files are there to tell.
     pub pre_stop: BTreeMap<ServiceName, Vec<Hook>>,
+    /// There are no files: a person gave the project's name, and its label alone says what belongs to it.
+    pub by_name: bool,
+}
+
+impl Teardown {
+    /// Whether there is consent to this volume's removal.
+    pub fn names(&self, volume: &str) -> bool {
+        self.volumes.contains(volume) || self.anonymous.contains(volume)
+    }
 }
 
 /// Where a stack was read from; goes into Compose's labels and proves ownership.

@@ -113,8 +113,12 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
     }
     match &action.call {
         Call::RemoveVolume { name } => {
-            let consent = desired.teardown.as_ref().is_some_and(|teardown| teardown.volumes.contains(name));
-            (!consent).then_some(Promise::NoDataLoss)
+            let teardown = desired.teardown.as_ref();
+            let consent = teardown.is_some_and(|teardown| teardown.volumes.contains(name));
+            let unnamed = teardown.is_some_and(|teardown| teardown.anonymous.contains(name));
+            // No label says whose it is: the containers that had it are gone, and no other has it.
+            let left_alone = unnamed && !observed.is_mounted(name);
+            (!consent && !left_alone).then_some(Promise::NoDataLoss)
         }
         Call::CreateNetwork { network, .. } => network.external.then_some(Promise::ExternalStays),
         Call::CreateVolume { volume, .. } => volume.external.then_some(Promise::ExternalStays),

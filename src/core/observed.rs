@@ -33,6 +33,12 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Whether any container, the stack's or another, running or not, has this volume that nobody named.
+    pub fn is_mounted(&self, volume: &str) -> bool {
+        self.containers.values().any(|container| container.anonymous.values().any(|name| name == volume))
+            || self.foreign.values().any(|foreign| foreign.volumes.contains(volume))
+    }
+
     /// The network with this engine name; of several, one that carries our labels, that a container is on, then
     /// the lowest id.
     pub fn network(&self, name: &str) -> Option<&Network> {
@@ -285,6 +291,8 @@ pub struct Foreign {
     pub running: bool,
     /// Host ports it publishes, as `port/protocol`.
     pub ports: BTreeSet<String>,
+    /// Names of the volumes that it has, running or not.
+    pub volumes: BTreeSet<String>,
 }
 
 /// A network that is there.

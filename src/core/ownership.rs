@@ -7,10 +7,13 @@ use super::labels;
 use super::observed::Container;
 
 /// Whether a container is this stack's to change: made by the operator for it, or (adoption) by Compose
-/// from this stack's own files or in its own project directory.
+/// from this stack's own files or in its own project directory. What is to go by its name alone has no files that
+/// could prove more.
 pub fn is_own(container: &Container, desired: &Desired) -> bool {
+    let by_name = desired.teardown.as_ref().is_some_and(|teardown| teardown.by_name);
     is_ours(&container.labels, desired)
-        || (has_project(&container.labels, desired) && is_from(&container.labels, &desired.origin))
+        || (has_project(&container.labels, desired)
+            && (by_name || is_from(&container.labels, &desired.origin)))
 }
 
 /// Whether the operator made it for this stack.

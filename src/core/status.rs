@@ -99,12 +99,15 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
             let count = |wanted: fn(&&ContainerStatus) -> bool| {
                 u32::try_from(containers.iter().filter(wanted).count()).unwrap_or(u32::MAX)
             };
-            let acts = decision.actions.iter().any(|action| action.service.as_ref() == Some(name));
+            let ready = count(|c| c.ready);
+            // What it lacks may be no service's own: the network that is made first, another's image.
+            let acts = ready < service.replicas
+                || decision.actions.iter().any(|action| action.service.as_ref() == Some(name));
             ServiceStatus {
                 service: name.clone(),
                 condition: condition(waiting.iter().copied(), acts),
                 desired: service.replicas,
-                ready: count(|c| c.ready),
+                ready,
                 up_to_date: count(|c| c.up_to_date),
                 waiting: waiting
                     .into_iter()
@@ -120,7 +123,10 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
     };
     StackStatus {
         stack: view.desired.stack.clone(),
-        condition: condition(decision.waiting.iter(), !decision.actions.is_empty()),
+        condition: services
+            .iter()
+            .map(|service| service.condition)
+            .fold(condition(decision.waiting.iter(), !decision.actions.is_empty()), Condition::max),
         services,
         waiting: decision.waiting.iter().filter(known).cloned().collect(),
     }

@@ -43,6 +43,8 @@ pub struct Listed {
     pub networks: BTreeMap<String, String>,
     /// Host ports it holds, as `port/protocol`.
     pub ports: Vec<String>,
+    /// Names of the volumes that it has, running or not.
+    pub volumes: Vec<String>,
 }
 
 /// Something happened to an object. Events only wake; what is true is read.

@@ -29,12 +29,8 @@ pub(super) fn discover(options: &LoadOptions, files: &Watched<'_>) -> Result<Sou
 
 /// Walks up from the project directory, as Compose does, to the first directory that has either kind.
 fn search(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
-    let start = match &options.project_directory {
-        Some(directory) => options.working_dir.join(directory),
-        None => options.working_dir.clone(),
-    };
     if !names_files(options, files) {
-        for directory in start.ancestors() {
+        for directory in start(options).ancestors() {
             let manifests = in_directory(&directory.join(MANIFESTS), files)?;
             if !manifests.is_empty() {
                 return Ok(Sources::Manifests(manifests));
@@ -45,6 +41,24 @@ fn search(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Dia
         }
     }
     Ok(Sources::Compose(Vec::new()))
+}
+
+/// Where the search begins.
+fn start(options: &LoadOptions) -> PathBuf {
+    match &options.project_directory {
+        Some(directory) => options.working_dir.join(directory),
+        None => options.working_dir.clone(),
+    }
+}
+
+/// Whether there is anything to load, sound or not: files that are named, or the nearest ones.
+pub fn has_files(options: &LoadOptions, view: &dyn FileView) -> bool {
+    let files = Watched::new(view);
+    let is_there = |directory: &Path| {
+        COMPOSE_NAMES.iter().any(|name| files.is_file(&directory.join(name)))
+            || in_directory(&directory.join(MANIFESTS), &files).map_or(true, |found| !found.is_empty())
+    };
+    !options.files.is_empty() || names_files(options, &files) || start(options).ancestors().any(is_there)
 }
 
 /// Reads what `-f` names: all of it manifests and directories of them, or all of it Compose files.

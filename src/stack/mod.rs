@@ -13,5 +13,6 @@ pub mod manifest;
 pub mod quantity;
 mod validate;
 
+pub use discover::has_files;
 pub use files::Dependencies;
 pub use load::{Loaded, Stack, load, load_projects};

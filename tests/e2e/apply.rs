@@ -112,7 +112,7 @@ fn an_external_network_that_is_missing_is_named_with_the_command_that_makes_it()
         ),
     );
     let said = project.operator(&["apply"]);
-    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(said.code, 2, "{said}");
     assert!(said.err.contains("docker network create nobody-made-this"), "{said}");
     assert!(project.containers().is_empty());
 }

@@ -216,7 +216,7 @@ fn a_host_port_that_somebody_else_has_is_named() {
         &format!("services:\n  web:\n    {SLEEPER}\n    ports: [\"127.0.0.1:{port}:80\"]\n"),
     );
     let said = project.operator(&["apply", "--timeout", "5s"]);
-    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(said.code, 2, "{said}");
     assert!(said.err.contains("PortConflict") && said.err.contains(&port.to_string()), "{said}");
 }
 

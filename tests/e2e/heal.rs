@@ -137,7 +137,7 @@ fn a_program_that_always_ends_is_tried_less_and_less_often_and_apply_gives_up_on
     );
     let events = project.events();
     let said = project.operator(&["apply"]);
-    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(said.code, 2, "{said}");
     assert!(said.err.contains("CrashLoopBackOff") && said.err.contains("exited with code 3"), "{said}");
     let starts = events.times("start", &project.named("web-1"));
     assert_eq!(starts.len(), 3, "the first, one at once, one after the back-off: {starts:?}");
@@ -153,7 +153,7 @@ fn one_service_that_fails_does_not_hold_up_the_others() {
         ),
     );
     let said = project.operator(&["apply", "--timeout", "30s"]);
-    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(said.code, 2, "{said}");
     assert_eq!(project.running(), ["good-1"]);
     assert!(said.err.contains("bad-1: StartError") && said.err.contains("no-such-program"), "{said}");
 }

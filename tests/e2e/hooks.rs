@@ -73,7 +73,7 @@ fn what_compose_started_is_adopted_and_its_hooks_do_not_run_again() {
 fn a_hook_that_fails_is_told_with_its_last_words_and_holds_the_start_up() {
     let project = Project::with("fails", &compose("1", "echo no such luck >&2; exit 3"));
     let said = project.operator(&["apply"]);
-    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(said.code, 2, "{said}");
     for part in ["HookFailed", "post_start[0]", "exited with code 3", "no such luck"] {
         assert!(said.all().contains(part), "{part}:\n{said}");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::stage::{Background, Project, SLEEPER};
+use crate::stage::{BUSYBOX, Background, Project, SLEEPER};
 
 fn web(replicas: u32, version: &str) -> String {
     format!(
@@ -50,6 +50,27 @@ fn ctrl_c_in_the_middle_leaves_a_state_from_which_the_next_apply_goes_on() {
         before.iter().all(|(name, container)| after[name].id() == container.id()),
         "what was made is used"
     );
+}
+
+#[test]
+fn ctrl_c_is_answered_at_once_and_a_second_one_ends_at_once() {
+    // PID 1 hears no signal that it does not ask for.
+    let deaf = format!("image: {BUSYBOX}\n    command: sleep 600\n    stop_grace_period: 20s");
+    let project =
+        Project::with("twice", &format!("services:\n  fast:\n    {SLEEPER}\n  slow:\n    {deaf}\n"));
+    project.apply();
+    let mut down = Background::start(&mut project.command(&["down"]));
+    let until = |what: &str, down: &Background| {
+        crate::stage::wait_until(what, || down.text().contains(what).then_some(()));
+    };
+    until("✓ stop container", &down);
+    down.signal("INT");
+    until("stopping after the calls under way; Ctrl-C again: now", &down);
+    down.signal("INT");
+    let (code, took) = down.end();
+    assert_eq!(code, 130, "{}", down.text());
+    assert!(took < std::time::Duration::from_secs(15), "{took:?}");
+    assert!(project.running().contains(&"slow-1".to_owned()));
 }
 
 #[test]

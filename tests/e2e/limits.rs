@@ -128,7 +128,7 @@ fn a_memory_limit_under_what_is_in_use_is_refused_with_the_figure_until_it_is_al
     project.exec("web-1", &["dd", "if=/dev/zero", "of=/fill/file", "bs=1M", "count=24"]);
     project.compose(&web(&fields("16m")));
     let said = project.operator(&["apply", "--timeout", "5s"]);
-    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(said.code, 2, "{said}");
     assert!(said.err.contains("MiB of memory and the limit is to be 16M"), "{said}");
     assert!(said.err.contains("--allow memory-under-use"), "{said}");
     let container = project.container("web-1");

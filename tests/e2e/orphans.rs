@@ -63,10 +63,10 @@ fn what_carries_our_label_and_comes_from_elsewhere_is_named_and_never_touched() 
     ]);
     let life = project.container("stranger-1").life();
     let said = project.operator(&["apply", "-f", "stack.yaml"]);
-    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(said.code, 2, "{said}");
     assert!(said.err.contains("OwnershipMismatch") && said.err.contains(&name), "{said}");
     let said = project.operator(&["down", "-f", "stack.yaml"]);
-    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(said.code, 2, "{said}");
     assert_eq!(project.running(), ["stranger-1"]);
     assert_eq!(project.container("stranger-1").life(), life);
 }

@@ -85,7 +85,7 @@ fn one_that_ends_well_when_it_is_told_to_serves_again_when_the_new_one_never_get
     let old = project.containers()[&name].id();
     project.compose(&compose("exit 7"));
     let said = project.operator(&["apply"]);
-    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(said.code, 2, "{said}");
     let all = project.containers();
     assert_eq!((all[&name].id(), all[&name].state()), (old, "running".to_owned()), "{said}");
 }
@@ -149,7 +149,7 @@ fn with_a_fixed_port_the_old_one_serves_again_when_the_new_one_never_gets_ready(
     let old = project.container("web-1").id();
     project.compose(&on_port(port, "exit 7"));
     let said = project.operator(&["apply"]);
-    assert_eq!(said.code, 1, "{said}");
+    assert_eq!(said.code, 2, "{said}");
     assert!(said.err.contains("RolloutFailed") && said.err.contains("exited with code 7"), "{said}");
     let serving: Vec<_> = project.containers().into_values().filter(|it| it.state() == "running").collect();
     assert_eq!(serving.iter().map(crate::stage::Container::id).collect::<Vec<_>>(), [old]);

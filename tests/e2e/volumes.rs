@@ -84,3 +84,26 @@ fn a_volume_of_the_image_survives_another_image_and_a_kill_in_the_middle() {
         docker(&["rmi", &tag]);
     }
 }
+
+#[test]
+fn down_by_name_takes_what_compose_started_and_the_volumes_that_nobody_named() {
+    let project = Project::with(
+        "byname",
+        &format!(
+            "services:\n  web:\n    {SLEEPER}\n    volumes: [/scratch, 'data:/data']\nvolumes: {{data: {{}}}}\n"
+        ),
+    );
+    let up = project.docker_compose(&["up", "-d"]);
+    assert_eq!(up.code, 0, "{up}");
+    let mounts = project.container("web-1").0["Mounts"].clone();
+    let scratch = mounts.as_array().unwrap().iter().find(|mount| mount["Destination"] == "/scratch").unwrap();
+    let scratch = scratch["Name"].as_str().unwrap().to_owned();
+    std::fs::remove_file(project.path("compose.yaml")).unwrap();
+    let down = project.operator(&["down", "-p", &project.name, "--volumes"]);
+    assert_eq!(down.code, 0, "{down}");
+    assert!(project.containers().is_empty() && project.networks().is_empty() && project.volumes().is_empty());
+    let all = docker(&["volume", "ls", "-q"]);
+    assert!(!all.contains(&scratch), "{all}");
+    let again = project.operator(&["down", "-p", &project.name]);
+    assert_eq!(again.out, format!("{}: nothing of that name is here\n", project.name), "{again}");
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use compose_operator::controller::reconcile::Outcome;
-use compose_operator::core::desired::{Condition, Desired, Teardown};
+use compose_operator::core::desired::{Condition, Desired, Origin, Teardown};
 use compose_operator::core::observed::State;
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::RestartPolicy;
@@ -437,6 +437,29 @@ fn teardown_goes_in_reverse_and_takes_only_the_volumes_that_were_named() {
         ],
     );
     assert!(stage.engine.look(|world| world.volumes().contains_key("shop_data")));
+}
+
+#[test]
+fn a_teardown_by_name_alone_takes_what_compose_started_too() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", service(1));
+    stage.converge(&desired);
+    let id = stage.container(&desired, "shop-web-1").id;
+    stage.engine.act(|world| {
+        let labels = world.container(&id).expect("it is there").container.labels.clone();
+        let labels = labels.into_iter().filter(|(key, _)| !key.starts_with("compose-operator.")).collect();
+        world.forge_labels(&id, labels).expect("it is there");
+    });
+    let gone = |by_name| {
+        let teardown = Teardown { by_name, ..Teardown::default() };
+        Desired::teardown(desired.stack.clone(), Origin::default(), teardown)
+    };
+    let (outcome, calls) = stage.apply(&gone(false));
+    assert!(matches!(outcome, Outcome::Stuck(_)) && calls.is_empty(), "{outcome:?} {calls:?}");
+    assert_calls(
+        &stage.converge(&gone(true)),
+        &["stop container shop-web-1", "remove container shop-web-1", "remove network shop_default"],
+    );
 }
 
 #[test]

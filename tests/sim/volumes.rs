@@ -1,13 +1,17 @@
 //! Volumes that nobody named: they go from a container to the one that takes its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compose_operator::controller::reconcile::Outcome;
-use compose_operator::core::desired::Desired;
+use compose_operator::core::action::{Action, Call, Cause, NewContainer, Precondition};
+use compose_operator::core::desired::{Desired, Teardown};
 use compose_operator::core::diff::{Impact, diff};
-use compose_operator::core::observed::{Image, State};
-use compose_operator::core::spec::{ContainerSpec, Mount, MountKind};
+use compose_operator::core::guard;
+use compose_operator::core::ids::Replica;
+use compose_operator::core::observed::{Foreign, Image, Observed, State};
+use compose_operator::core::spec::{ContainerSpec, Mount, MountKind, Resources};
 use compose_operator::core::view::View;
+use compose_operator::engine::WriteEngine;
 use compose_operator::engine::sim::{Behaviour, Counting, Subject};
 
 use crate::stage::{Stage, Words, service, stack, with};
@@ -142,4 +146,57 @@ fn wherever_the_operator_dies_no_volume_is_lost_or_has_two_writers() {
             }
         }
     }
+}
+
+/// The stack gone, with these volumes that nobody named.
+fn gone(desired: &Desired, anonymous: &BTreeSet<String>) -> Desired {
+    let teardown = Teardown { anonymous: anonymous.clone(), ..Teardown::default() };
+    Desired::teardown(desired.stack.clone(), desired.origin.clone(), teardown)
+}
+
+#[test]
+fn a_teardown_takes_the_volumes_that_nobody_named_and_leaves_one_that_another_container_has() {
+    let stage = Stage::new();
+    let desired = web(2, "1");
+    stage.converge(&desired);
+    let all = volumes(&stage, &desired);
+    let shared = all.first().expect("each has one").clone();
+    let (kind, source) = (MountKind::Volume, shared.clone());
+    let theirs = Mount { kind, source, read_only: false, options: BTreeMap::new() };
+    let other = NewContainer {
+        name: "other".into(),
+        replica: Replica { service: "".into(), number: 0 },
+        spec: ContainerSpec {
+            image: "app:1".into(),
+            mounts: [("/theirs".into(), theirs)].into(),
+            ..ContainerSpec::default()
+        },
+        resources: Resources::default(),
+        labels: BTreeMap::new(),
+        networks: BTreeMap::new(),
+    };
+    stage.clock.run(stage.engine.create_container(&other)).expect("it answers").expect("it is made");
+    stage.converge(&gone(&desired, &BTreeSet::new()));
+    let left = || stage.engine.look(|world| world.volumes().keys().cloned().collect::<BTreeSet<String>>());
+    assert_eq!(left(), all, "nobody asked for it");
+    stage.converge(&gone(&desired, &all));
+    assert_eq!(left(), [shared].into());
+}
+
+#[test]
+fn the_guard_lets_no_unnamed_volume_go_that_a_container_has() {
+    let removal = Action {
+        call: Call::RemoveVolume { name: "v".into() },
+        service: None,
+        cause: Cause::Teardown,
+        precondition: Precondition::None,
+    };
+    let refused = |anonymous: &[&str], holder: &str| {
+        let desired = gone(&stack(), &anonymous.iter().map(|name| (*name).to_owned()).collect());
+        let foreign = Foreign { volumes: [holder.to_owned()].into(), ..Foreign::default() };
+        let observed =
+            Observed { complete: true, foreign: [("f".into(), foreign)].into(), ..Observed::default() };
+        !guard::judge(vec![removal.clone()], &View::new(&desired, &observed)).1.is_empty()
+    };
+    assert!(refused(&[], "w") && refused(&["v"], "v") && !refused(&["v"], "w"));
 }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::place::shown;
 use crate::cli::files::NearFiles;
 use crate::cli::render::manifest::{self as render, Draft};
 use crate::compose::{FileError, FileView, LoadOptions, Project};
@@ -21,12 +20,14 @@ impl Drafting<'_> {
     /// The draft that says no more than the files.
     pub(super) fn of_files(&self, project: &Project) -> Draft {
         let first = project.compose_files.first().and_then(|file| file.parent());
-        let sources = project.compose_files.iter().map(|file| shown(file, self.options));
         let relative = |path: &PathBuf| self.relative(path);
+        let files: Vec<String> = project.compose_files.iter().map(relative).collect();
+        let file = self.path.file_name().unwrap_or_default().to_string_lossy();
         Draft {
-            source: sources.collect::<Vec<_>>().join(", "),
+            file: file.into_owned(),
+            source: files.join(", "),
             name: project.name.clone(),
-            files: project.compose_files.iter().map(relative).collect(),
+            files,
             env_files: project.environment_files.iter().map(relative).collect(),
             profiles: project.profiles.iter().filter(|profile| !profile.is_empty()).cloned().collect(),
             project_directory: (first != Some(&project.working_dir)).then(|| relative(&project.working_dir)),

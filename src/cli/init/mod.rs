@@ -134,7 +134,7 @@ fn find(
 ) -> anyhow::Result<Found> {
     let drafting = Drafting { path: &place.path, options };
     let mut draft = drafting.of_files(project);
-    (draft.schema, draft.path) = (place.has_schema(), place.shown());
+    draft.schema = place.has_schema();
     let mut desired = drafting.load(&draft)?;
     let (mut runs, mut left) = (None, Vec::new());
     if let Some(engine) = engine {

@@ -6,6 +6,7 @@ use super::Found;
 use super::place::{Place, SCHEMA};
 use crate::cli::args::Format;
 use crate::cli::render::manifest::shell_word;
+use crate::cli::render::shown;
 use crate::cli::screen::Screen;
 use crate::core::diff::Change;
 
@@ -43,7 +44,8 @@ fn lines(found: &Found) -> Vec<String> {
         for field in &service.set {
             let note = field.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
             let value = if field.value.is_empty() { "\"\"" } else { &field.value };
-            lines.push(format!("  {} {}: kept at {value}{note}", service.name, field.path.join(".")));
+            let path = field.path.join(".");
+            lines.push(shown(format_args!("  {} {path}: kept at {value}{note}", service.name)));
         }
     }
     let name = &found.draft.name;
@@ -62,7 +64,7 @@ fn lines(found: &Found) -> Vec<String> {
 fn left(change: &Change) -> String {
     let service = change.service.as_ref().map_or(String::new(), |service| format!("{service} "));
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-    format!("  {service}{}: {} → {}", change.field, value(&change.from), value(&change.to))
+    shown(format_args!("  {service}{}: {} → {}", change.field, value(&change.from), value(&change.to)))
 }
 
 fn as_json(found: &Found, place: &Place, text: &str) -> serde_json::Value {

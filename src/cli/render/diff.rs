@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anstyle::Style;
 use serde_json::{Value as Json, json};
 
+use super::shown::{paragraph, shown};
 use super::style::{BAD, CALM, CHANGE, FAINT, GOOD, HEADING, paint};
 use super::table::{Cell, lines};
 use super::time::rfc3339;
@@ -54,7 +55,8 @@ pub fn text(preview: &Preview<'_>) -> String {
     if !preview.waiting.is_empty() {
         out.push(format!("  {}", paint(HEADING, "would still wait")));
         let waits = preview.waiting.iter().map(|waiting| {
-            format!("    {} {}: {}", paint(BAD, waiting.reason), waiting.subject, waiting.message)
+            let (subject, message) = (shown(&waiting.subject), paragraph(&waiting.message));
+            format!("    {} {subject}: {message}", paint(BAD, waiting.reason))
         });
         out.extend(waits);
     }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 /// What a new manifest says.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
-    /// Where it is going to be, as a person writes it.
-    pub path: String,
+    /// The name of its file, for who works in its directory.
+    pub file: String,
     /// What it was made from, for its head.
     pub source: String,
     /// Whether the schema lies beside it.
@@ -64,16 +64,16 @@ fn head(draft: &Draft, out: &mut String) {
     if draft.schema {
         out.push_str("# yaml-language-server: $schema=./stack.schema.json\n#\n");
     }
-    let (name, path, source) = (&draft.name, shell_word(&draft.path), comment(&draft.source));
+    let (name, file, source) = (&draft.name, shell_word(&draft.file), comment(&draft.source));
     // Writing to a string cannot fail, here and below.
     let _ = write!(
         out,
         "# The stack `{name}`: which Compose files make it, and what the operator keeps true beyond them.\n\
-         # Written by `operator init` from {source}; from now on it is yours to edit.\n\
+         # Written by `operator init` from {source}; from now on it is yours to edit. In this directory:\n\
          #\n\
-         #     operator diff  -f {path}     what would change, and why\n\
-         #     operator apply -f {path}     converge once\n\
-         #     operator run   -f {path}     converge, and keep it so\n\
+         #     operator diff  -f {file}     what would change, and why\n\
+         #     operator apply -f {file}     converge once\n\
+         #     operator run   -f {file}     converge, and keep it so\n\
          apiVersion: compose-operator/v1\n\
          kind: Stack\n\
          metadata: {{name: {}}}\n\

@@ -3,7 +3,10 @@
 pub mod diff;
 pub mod manifest;
 pub mod progress;
+mod shown;
 pub mod status;
 mod style;
 mod table;
 mod time;
+
+pub(in crate::cli) use shown::{paragraph, shown};

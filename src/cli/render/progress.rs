@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::shown::{headline, paragraph, shown};
 use super::style::{BAD, CHANGE, FAINT, GOOD, paint};
 use crate::controller::report::Report;
 use crate::core::action::{Action, ActionKey};
@@ -25,6 +26,8 @@ const MOST_WAITING: usize = 4;
 /// Progress on one stack.
 pub struct Progress {
     view: RefCell<View>,
+    /// Failures that were told when they happened: what waits because of one does not repeat it.
+    told: RefCell<BTreeSet<String>>,
 }
 
 impl fmt::Debug for Progress {
@@ -44,14 +47,18 @@ enum View {
 impl Progress {
     /// Plain lines to `out`.
     pub fn plain(out: Box<dyn Write>) -> Self {
-        Self { view: RefCell::new(View::Plain { out, waiting: BTreeSet::new(), amounts: BTreeSet::new() }) }
+        Self::new(View::Plain { out, waiting: BTreeSet::new(), amounts: BTreeSet::new() })
     }
 
     /// Moving lines on the terminal behind stderr.
     pub fn live() -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let waiting = bars.add(spinner());
-        Self { view: RefCell::new(View::Live { bars, calls: BTreeMap::new(), waiting }) }
+        Self::new(View::Live { bars, calls: BTreeMap::new(), waiting })
+    }
+
+    fn new(view: View) -> Self {
+        Self { view: RefCell::new(view), told: RefCell::default() }
     }
 
     /// Takes away what moves; the lines of what happened stay.
@@ -63,7 +70,8 @@ impl Progress {
         }
     }
 
-    fn say(&self, line: &str) {
+    /// A line among what happens.
+    pub fn say(&self, line: &str) {
         match &mut *self.view.borrow_mut() {
             // Nobody is left to tell when the stream is gone; the work goes on.
             View::Plain { out, .. } => drop(writeln!(out, "{line}")),
@@ -82,13 +90,15 @@ fn spinner() -> ProgressBar {
 
 impl Report for Progress {
     fn decided(&self, status: &StackStatus) {
-        let waits = waits(status);
+        let told = self.told.borrow();
+        let waits: Vec<_> =
+            waits(status).into_iter().filter(|(_, _, message)| !told.contains(message)).collect();
         match &mut *self.view.borrow_mut() {
             View::Plain { out, waiting, .. } => {
-                let told = std::mem::take(waiting);
+                let before = std::mem::take(waiting);
                 for (subject, reason, message) in waits {
                     let begins = waiting.insert((subject.clone(), reason));
-                    if begins && !told.contains(&(subject.clone(), reason)) {
+                    if begins && !before.contains(&(subject.clone(), reason)) {
                         drop(writeln!(out, "  waits: {}", named(&subject, reason, &message)));
                     }
                 }
@@ -101,7 +111,7 @@ impl Report for Progress {
         if let View::Live { bars, calls, waiting } = &mut *self.view.borrow_mut() {
             let bar = bars.insert_before(waiting, spinner());
             bar.enable_steady_tick(TICK);
-            bar.set_message(format!("{} {}", action.call, paint(FAINT, &action.cause)));
+            bar.set_message(format!("{} {}", shown(&action.call), paint(FAINT, &action.cause)));
             calls.insert(action.call.key(), bar);
         }
     }
@@ -110,13 +120,13 @@ impl Report for Progress {
         match &mut *self.view.borrow_mut() {
             View::Live { calls, .. } => {
                 if let Some(bar) = calls.get(&action.call.key()) {
-                    bar.set_message(format!("{} {}", action.call, paint(FAINT, line)));
+                    bar.set_message(format!("{} {}", shown(&action.call), paint(FAINT, line)));
                 }
             }
             View::Plain { out, amounts, .. } => {
                 let news = without_amount(line);
                 if news == line || amounts.insert((action.call.key(), news.to_owned())) {
-                    drop(writeln!(out, "  {}: {}", action.call, paint(FAINT, news)));
+                    drop(writeln!(out, "  {}: {}", shown(&action.call), paint(FAINT, news)));
                 }
             }
         }
@@ -132,20 +142,26 @@ impl Report for Progress {
             View::Plain { amounts, .. } => amounts.retain(|(key, _)| *key != action.call.key()),
         }
         let took = paint(FAINT, format_args!("{:.1}s", took.as_secs_f32()));
+        let call = shown(&action.call);
         match result {
             Ok(()) => {
                 let cause = paint(FAINT, format_args!("({})", action.cause));
-                self.say(&format!("{} {} {cause} {took}", paint(GOOD, "✓"), action.call));
+                self.say(&format!("{} {call} {cause} {took}", paint(GOOD, "✓")));
             }
             Err(failure) => {
-                self.say(&format!("{} {}: {} {took}", paint(BAD, "✗"), action.call, failure.message));
+                self.told.borrow_mut().insert(failure.to_string());
+                let message = paragraph(&failure.message);
+                // How long it took stands where it does on other lines, however much there is to say.
+                let (first, rest) = message.split_at(message.find('\n').unwrap_or(message.len()));
+                self.say(&format!("{} {call}: {first} {took}{rest}", paint(BAD, "✗")));
             }
         }
     }
 
     fn engine_lost(&self, failure: &Failure, retry: Duration) {
         let again = retry.as_secs_f32();
-        self.say(&format!("{} {failure}; tried again in {again:.0}s", paint(BAD, "engine lost:")));
+        let lost = paint(BAD, "engine lost:");
+        self.say(&format!("{lost} {}; tried again in {again:.0}s", paragraph(failure)));
     }
 
     fn engine_back(&self) {
@@ -153,7 +169,7 @@ impl Report for Progress {
     }
 
     fn refused(&self, sentence: &str) {
-        self.say(&format!("{} {sentence}", paint(BAD, "refused:")));
+        self.say(&format!("{} {}", paint(BAD, "refused:"), shown(sentence)));
     }
 }
 
@@ -195,9 +211,10 @@ fn is_told(reason: Reason) -> bool {
 }
 
 fn named(subject: &str, reason: Reason, message: &str) -> String {
+    let subject = shown(subject);
     match message {
         "" => format!("{subject} {}", paint(CHANGE, reason)),
-        message => format!("{subject} {}: {message}", paint(CHANGE, reason)),
+        message => format!("{subject} {}: {}", paint(CHANGE, reason), headline(message)),
     }
 }
 
@@ -254,28 +271,51 @@ mod tests {
         );
     }
 
-    #[test]
-    fn plain_progress_tells_each_wait_once() {
-        let waits = |names: &[&str]| StackStatus {
+    fn waits(names: &[&str], message: &str) -> StackStatus {
+        let waiting = |name: &&str| Waiting {
+            service: None,
+            subject: (*name).to_owned(),
+            reason: Reason::NotReady,
+            message: message.to_owned(),
+            until: None,
+            stuck: false,
+        };
+        StackStatus {
             stack: "shop".into(),
             condition: Condition::Progressing,
             services: Vec::new(),
-            waiting: names
-                .iter()
-                .map(|name| Waiting {
-                    service: None,
-                    subject: (*name).to_owned(),
-                    reason: Reason::NotReady,
-                    message: "not yet".to_owned(),
-                    until: None,
-                    stuck: false,
-                })
-                .collect(),
+            waiting: names.iter().map(waiting).collect(),
+        }
+    }
+
+    /// As in the middle of a build that fails: its last words, once.
+    #[test]
+    fn a_failure_is_told_once_with_its_lines_set_in() {
+        let paper = Paper::default();
+        let progress = Progress::plain(Box::new(paper.clone()));
+        let action = Action {
+            call: Call::PullImage { reference: "a".into(), platform: None },
+            service: None,
+            cause: Cause::Missing,
+            precondition: Precondition::None,
         };
+        let failure = Failure::new(FailureKind::BuildFailed, "pull image a", "it failed\nfair: converged");
+        progress.finished(&action, &Err(failure.clone()), Duration::from_secs(2));
+        progress.decided(&waits(&["a"], &failure.to_string()));
+        progress.decided(&waits(&["b"], "more\nthan a line"));
+        let written = String::from_utf8(paper.0.borrow().clone()).unwrap();
+        assert_eq!(
+            anstream::adapter::strip_str(&written).to_string(),
+            "✗ pull image a: it failed 2.0s\n      fair: converged\n  waits: b NotReady: more …\n"
+        );
+    }
+
+    #[test]
+    fn plain_progress_tells_each_wait_once() {
         let paper = Paper::default();
         let progress = Progress::plain(Box::new(paper.clone()));
         for names in [&["a"][..], &["a", "b"], &["b"], &["a"]] {
-            progress.decided(&waits(names));
+            progress.decided(&waits(names, "not yet"));
         }
         let written = String::from_utf8(paper.0.borrow().clone()).unwrap();
         let lines: Vec<String> =

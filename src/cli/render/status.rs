@@ -3,6 +3,7 @@
 use anstyle::Style;
 use serde_json::{Value as Json, json};
 
+use super::shown::{paragraph, shown};
 use super::style::{BAD, CHANGE, FAINT, GOOD, HEADING, paint};
 use super::table::{Cell, lines};
 use super::time::{rfc3339, span, until};
@@ -50,7 +51,8 @@ pub fn daemon(standing: &Standing, now: Timestamp) -> String {
         standing.refused_since.map_or_else(String::new, |since| format!(" for {}", span(now.since(since))));
     format!(
         "{}: its files do not load{since}, and the last good ones stay in force\n  {refused}",
-        paint(CHANGE, looked_after)
+        paint(CHANGE, looked_after),
+        refused = paragraph(refused)
     )
 }
 
@@ -128,7 +130,7 @@ fn reason(container: &ContainerStatus) -> String {
 /// `shop-api-2: CrashLoopBackOff: it has crashed 3 times; again in 40s`.
 fn trouble(container: &ContainerStatus, now: Timestamp) -> String {
     let reason = container.reason.map(|reason| format!("{}: ", paint(CHANGE, reason))).unwrap_or_default();
-    let message = container.message.as_deref().unwrap_or_default();
+    let message = paragraph(container.message.as_deref().unwrap_or_default());
     format!("{}: {reason}{message}{}", container.name, again(container.next_retry, now))
 }
 
@@ -136,7 +138,8 @@ fn trouble(container: &ContainerStatus, now: Timestamp) -> String {
 pub(in crate::cli) fn wait(waiting: &Waiting, now: Timestamp) -> String {
     let style = if waiting.stuck { BAD } else { CHANGE };
     let reason = paint(style, waiting.reason);
-    format!("{}: {reason}: {}{}", waiting.subject, waiting.message, again(waiting.until, now))
+    let (subject, message) = (shown(&waiting.subject), paragraph(&waiting.message));
+    format!("{subject}: {reason}: {message}{}", again(waiting.until, now))
 }
 
 fn again(moment: Option<Timestamp>, now: Timestamp) -> String {

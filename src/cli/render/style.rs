@@ -4,6 +4,8 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
+use super::shown::shown;
+
 /// Something is added, or all is well.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 /// Something changes, or is on its way.
@@ -17,7 +19,7 @@ pub(super) const HEADING: Style = Style::new().bold();
 /// What is there for those who look closer.
 pub(super) const FAINT: Style = Style::new().dimmed();
 
-/// A text in a style.
+/// A text in a style, whatever it holds.
 pub(super) fn paint(style: Style, text: impl fmt::Display) -> String {
-    format!("{style}{text}{style:#}")
+    format!("{style}{}{style:#}", shown(text))
 }

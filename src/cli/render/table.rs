@@ -1,7 +1,10 @@
 //! Columns that line up, whatever their colours.
 
+use std::fmt;
+
 use anstyle::Style;
 
+use super::shown::shown;
 use super::style::paint;
 
 /// Two blanks between columns: one is lost between words.
@@ -16,13 +19,13 @@ pub(super) struct Cell {
 
 impl Cell {
     /// A cell without colour.
-    pub(super) fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), style: Style::new() }
+    pub(super) fn plain(text: impl fmt::Display) -> Self {
+        Self::styled(Style::new(), text)
     }
 
     /// A cell in a style.
-    pub(super) fn styled(style: Style, text: impl Into<String>) -> Self {
-        Self { text: text.into(), style }
+    pub(super) fn styled(style: Style, text: impl fmt::Display) -> Self {
+        Self { text: shown(text), style }
     }
 }
 

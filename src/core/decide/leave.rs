@@ -69,8 +69,9 @@ impl Planner<'_> {
             self.observed.containers.values().find(|c| ownership::has_project(&c.labels, self.desired));
         if let Some(container) = shared {
             let message = format!(
-                "{} has this stack's project label but comes from other files; the networks that it may use stay",
-                container.name
+                "{} has this stack's project label but comes from other files; the networks that it may use stay. \
+                 `operator down -p {}` in a directory without Compose files takes it by that label",
+                container.name, self.desired.stack
             );
             self.wait(None, &container.name, Reason::OwnershipMismatch, message, None);
             return;
@@ -84,7 +85,11 @@ impl Planner<'_> {
             }
         }
         for (name, volume) in &self.observed.volumes {
-            if teardown.volumes.contains(name) && ownership::has_project(&volume.labels, self.desired) {
+            let named =
+                teardown.volumes.contains(name) && ownership::has_project(&volume.labels, self.desired);
+            // One that another container has meanwhile stays.
+            let unnamed = teardown.anonymous.contains(name) && !self.observed.is_mounted(name);
+            if named || unnamed {
                 let call = Call::RemoveVolume { name: name.clone() };
                 self.act(None, call, Cause::Teardown, Precondition::None);
             }

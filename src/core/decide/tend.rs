@@ -83,11 +83,8 @@ impl Planner<'_> {
         match crashes.filter(|crashes| crashes.next_try > self.now) {
             Some(crashes) => {
                 let next: Timestamp = crashes.next_try;
-                let message = format!(
-                    "{cause}, {} times in a row; next try in {} s",
-                    crashes.streak,
-                    next.since(self.now).as_secs_f64().ceil()
-                );
+                // When it is tried again is told beside it.
+                let message = format!("{cause}, {} times in a row", crashes.streak);
                 let stuck = crashes.streak >= 3;
                 self.wait(Some(name), &container.name, Reason::CrashLoopBackOff, message, Some(next)).stuck =
                     stuck;

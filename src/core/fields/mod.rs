@@ -5,6 +5,7 @@ mod live;
 mod networks;
 mod resources;
 mod spec;
+mod words;
 
 use serde::Serialize;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{FieldChange, networks};
+use super::{FieldChange, networks, words};
 use crate::core::desired::{Desired, Service};
 use crate::core::devices::is_cdi;
 use crate::core::observed::{Container, EngineInfo, Image, Observed};
-use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Mount, MountKind, Port};
+use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Mount, MountKind};
 use crate::core::{redact, redis};
 use crate::secret::HIDDEN;
 
@@ -248,7 +248,7 @@ fn shown(spec: &ContainerSpec) -> BTreeMap<String, Field> {
                 Value::Object(map),
             ) => {
                 for (key, value) in map {
-                    fields.insert(format!("{name}.{key}"), Field { text: plain(&value), value });
+                    fields.insert(format!("{name}.{key}"), Field { text: words::plain(&value), value });
                 }
             }
             ("command", value) => {
@@ -260,16 +260,28 @@ fn shown(spec: &ContainerSpec) -> BTreeMap<String, Field> {
                 fields.insert(name, Field { value, text });
             }
             ("security_opt", value) => {
-                let text =
-                    spec.security_opt.iter().map(|option| security(option)).collect::<Vec<_>>().join(", ");
+                let text = spec
+                    .security_opt
+                    .iter()
+                    .map(|option| words::security(option))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                fields.insert(name, Field { value, text });
+            }
+            ("healthcheck", value) => {
+                let text = spec.healthcheck.as_ref().map(words::healthcheck).unwrap_or_default();
+                fields.insert(name, Field { value, text });
+            }
+            ("stop_grace_period", value) => {
+                let text = spec.stop_grace_period.map(words::seconds).unwrap_or_default();
                 fields.insert(name, Field { value, text });
             }
             ("ports", value) => {
-                let text = spec.ports.iter().map(port).collect::<Vec<_>>().join(", ");
+                let text = spec.ports.iter().map(words::port).collect::<Vec<_>>().join(", ");
                 fields.insert(name, Field { value, text });
             }
             (_, value) => {
-                fields.insert(name, Field { text: plain(&value), value });
+                fields.insert(name, Field { text: words::plain(&value), value });
             }
         }
     }
@@ -277,23 +289,6 @@ fn shown(spec: &ContainerSpec) -> BTreeMap<String, Field> {
         fields.insert(format!("volumes.{path}"), mount(found));
     }
     fields
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// A seccomp profile is pages of JSON.
-fn security(option: &str) -> String {
-    if option.starts_with("seccomp={") { "seccomp=(profile)".to_owned() } else { option.to_owned() }
-}
-
-fn port(port: &Port) -> String {
-    let host = if port.host_ip.is_empty() { String::new() } else { format!("{}:", port.host_ip) };
-    format!("{host}{}→{}/{}", port.published, port.target, port.protocol)
 }
 
 fn mount(mount: &Mount) -> Field {

@@ -35,6 +35,7 @@ fn listed(summary: ContainerSummary) -> Option<Listed> {
     // One line for each address family: the port is the same.
     ports.sort();
     ports.dedup();
+    let volumes = summary.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name);
     let networks = summary.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     Some(Listed {
         id: ContainerId::new(summary.id?),
@@ -47,6 +48,7 @@ fn listed(summary: ContainerSummary) -> Option<Listed> {
             .map(|(name, settings)| (name, settings.network_id.unwrap_or_default()))
             .collect::<BTreeMap<_, _>>(),
         ports,
+        volumes: volumes.filter(|name| !name.is_empty()).collect(),
     })
 }
 

@@ -87,11 +87,16 @@ impl SimContainer {
         matches!(self.container.state, State::Running | State::Paused)
     }
 
+    /// The volumes that are mounted in it.
+    fn volumes(&self) -> impl Iterator<Item = &String> {
+        let mounts = self.container.spec.mounts.values().filter(|mount| mount.kind == MountKind::Volume);
+        let named = mounts.map(|mount| &mount.source).filter(|name| !name.is_empty());
+        named.chain(self.anonymous.values())
+    }
+
     /// Whether a volume is mounted in it.
     pub(super) fn has_volume(&self, name: &str) -> bool {
-        let named =
-            |mount: &crate::core::spec::Mount| mount.kind == MountKind::Volume && mount.source == name;
-        self.container.spec.mounts.values().any(named) || self.anonymous.values().any(|other| other == name)
+        self.volumes().any(|other| other == name)
     }
 
     /// The volume at a path: the one that the mount names, or the one made or inherited for it.
@@ -122,6 +127,7 @@ impl SimContainer {
                 .map(|(name, attachment)| (name.clone(), attachment.network_id.clone()))
                 .collect(),
             ports: self.held_ports.keys().cloned().collect(),
+            volumes: self.volumes().cloned().collect(),
         }
     }
 }

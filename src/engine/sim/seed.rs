@@ -196,6 +196,7 @@ mod tests {
                     project: Some("other".into()),
                     running: true,
                     ports: ["9090/tcp".to_owned()].into(),
+                    volumes: [].into(),
                 },
             )]),
             networks: Vec::new(),
