@@ -117,15 +117,18 @@ networks: {front: , back: }
 volumes: {data: }
 ";
     fs::write(directory.path().join("compose.yaml"), file).expect("a file");
-    for names in
-        [&["web"][..], &["api"], &["tool"], &["cache", "other"], &["other"], &["nope"], &["web", "nope"]]
-    {
-        for option in [&["--format", "json"][..], &["--images"], &["--profiles"]] {
-            let options: Vec<&str> = option.iter().chain(names).copied().collect();
-            let ours = run(Command::new(OPERATOR), directory.path(), &options);
-            let theirs = run(compose(), directory.path(), &options);
-            assert_eq!(ours.status.success(), theirs.status.success(), "{options:?}");
-            assert_eq!(sorted(&ours.stdout), sorted(&theirs.stdout), "{options:?}");
+    for profile in ["", "--profile\nfast\n"] {
+        fs::write(directory.path().join("args"), profile).expect("a file");
+        for names in
+            [&["web"][..], &["api"], &["tool"], &["cache", "other"], &["other"], &["nope"], &["web", "nope"]]
+        {
+            for option in [&["--format", "json"][..], &["--images"], &["--profiles"]] {
+                let options: Vec<&str> = option.iter().chain(names).copied().collect();
+                let ours = run(Command::new(OPERATOR), directory.path(), &options);
+                let theirs = run(compose(), directory.path(), &options);
+                assert_eq!(ours.status.success(), theirs.status.success(), "{profile}{options:?}");
+                assert_eq!(sorted(&ours.stdout), sorted(&theirs.stdout), "{profile}{options:?}");
+            }
         }
     }
 }

@@ -152,7 +152,6 @@ fn load(args: &ConfigArgs, cli: &Cli) -> anyhow::Result<Project> {
         || args.volumes
         || args.networks
         || args.models
-        || args.profiles
         || args.hashes().is_some()
     {
         return Ok(project);

@@ -28,7 +28,7 @@ impl Project {
                 open.extend(service.depends_on.keys().cloned());
             }
         }
-        self.model.services.retain(|name, _| wanted.contains(name));
+        self.disabled.extend(self.model.services.extract_if(.., |name, _| !wanted.contains(name)));
         for service in self.model.services.values_mut() {
             service.depends_on.retain(|name, _| wanted.contains(name));
         }
