@@ -113,6 +113,7 @@ services:
   cache: {image: cache, profiles: [fast]}
   tool: {image: tool, profiles: [tools], depends_on: [api]}
   other: {image: other}
+  broken: {profiles: [tools], depends_on: [nobody]}
 networks: {front: , back: }
 volumes: {data: }
 ";

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::args::{Cli, Format};
 use super::exit::Exit;
-use super::files::{self, NearFiles};
+use super::files;
 use super::screen::Screen;
 use crate::compose::{Project, hash};
 
@@ -140,32 +140,17 @@ pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
     Ok(Exit::Ok)
 }
 
-/// The project, cut down to the services that were named. Naming one that no enabled profile has enables its own.
+/// The project, cut down to the services that were named.
 fn load(args: &ConfigArgs, cli: &Cli) -> anyhow::Result<Project> {
     let mut options = files::options(&cli.files)?;
     options.without_env_files = args.shows_no_variables();
-    let near = NearFiles::given(&options);
-    let project = files::project(&options, &near)?;
     // Lists of all names, and hashes, are of the whole project.
-    if args.names.is_empty()
-        || args.services
-        || args.volumes
-        || args.networks
-        || args.models
-        || args.hashes().is_some()
-    {
-        return Ok(project);
+    let is_whole = args.services || args.volumes || args.networks || args.models || args.hashes().is_some();
+    if !is_whole {
+        options.services.clone_from(&args.names);
     }
-    let disabled = args.names.iter().filter_map(|name| project.disabled.get(name));
-    let more: Vec<String> = disabled.flat_map(|service| service.profiles.iter().cloned()).collect();
-    let project = if more.is_empty() {
-        project
-    } else {
-        options.profiles.clone_from(&project.profiles);
-        options.profiles.extend(more);
-        files::project(&options, &near)?
-    };
-    Ok(project.select(&args.names).map_err(crate::compose::Diagnostics::from)?)
+    let project = files::project(&options)?;
+    Ok(project.select(&options.services).map_err(crate::compose::Diagnostics::from)?)
 }
 
 /// One name a line, or a JSON list.

@@ -27,6 +27,7 @@ pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
         project_directory: args.project_directory.clone().filter(|path| !path.as_os_str().is_empty()),
         env_files: args.env_files.clone(),
         profiles: args.profiles.clone(),
+        services: Vec::new(),
         without_env_files: false,
         environment: environment(),
         working_dir,
@@ -86,8 +87,8 @@ pub fn stacks(args: &FileArgs, screen: &mut Screen) -> anyhow::Result<Vec<Stack>
 }
 
 /// Loads the one Compose project that is meant.
-pub(super) fn project(options: &LoadOptions, files: &NearFiles) -> anyhow::Result<Project> {
-    let mut projects = stack::load_projects(options, files)?;
+pub fn project(options: &LoadOptions) -> anyhow::Result<Project> {
+    let mut projects = stack::load_projects(options, &NearFiles::given(options))?;
     match (projects.pop(), projects.is_empty()) {
         (Some(project), true) => Ok(project),
         (Some(last), false) => {

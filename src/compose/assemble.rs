@@ -55,7 +55,7 @@ pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diag
     if let Some(mapping) = tree.as_mapping_mut() {
         mapping.set("name", Node::text(name.clone(), &place));
     }
-    finish(loader, setup, name, tree, !options.without_env_files)
+    finish(loader, setup, name, tree, options)
 }
 
 /// The fault of files without anything in them.
@@ -120,7 +120,7 @@ fn finish(
     setup: Setup,
     name: String,
     tree: Node,
-    with_env_files: bool,
+    options: &LoadOptions,
 ) -> Result<Project, Diagnostics> {
     let mut model = match typed(&tree) {
         Ok(model) => model,
@@ -130,10 +130,11 @@ fn finish(
             return Err(fault.into());
         }
     };
-    let disabled = profiles::disable(&mut model, &setup.profiles);
+    let mut disabled = profiles::disable(&mut model, &setup.profiles);
     loader.faults.next_stage();
     let incomplete = loader.incomplete;
     Context { model: &model, disabled: &disabled, tree: &tree, incomplete }.check(&mut loader.faults);
+    profiles::enable(&mut model, &mut disabled, &options.services);
     for service in model.services.values_mut() {
         if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
             deploy.replicas = Some(scale);
@@ -143,7 +144,7 @@ fn finish(
     for (key, service) in &mut model.services {
         let node = tree.lookup(&["services", key]);
         resolve_label_files(&mut loader, service, node);
-        if with_env_files && !service.env_file.is_empty() {
+        if !options.without_env_files && !service.env_file.is_empty() {
             unresolved.insert(key.clone(), service.clone());
             resolve_env_files(&mut loader, service, node, &setup.environment);
         }

@@ -17,6 +17,8 @@ pub struct LoadOptions {
     pub env_files: Vec<PathBuf>,
     /// The enabled profiles (`--profile`). Empty: `COMPOSE_PROFILES`.
     pub profiles: Vec<String>,
+    /// Services that are asked for by name: their profiles are enabled too, and nobody checks what is in these.
+    pub services: Vec<String>,
     /// Leaves the env files of services unread, for what does not show their variables.
     pub without_env_files: bool,
     /// The environment of the process.

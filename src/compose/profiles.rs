@@ -15,6 +15,14 @@ pub(crate) fn disable(model: &mut Model, enabled: &[String]) -> BTreeMap<String,
     model.services.extract_if(.., |_, service| !is_enabled(service)).collect()
 }
 
+/// Puts back the services that are named, with all others of their profiles.
+pub(crate) fn enable(model: &mut Model, disabled: &mut BTreeMap<String, Service>, names: &[String]) {
+    let named = names.iter().filter_map(|name| disabled.get(name));
+    let more: BTreeSet<String> = named.flat_map(|service| service.profiles.iter().cloned()).collect();
+    let is_enabled = |service: &Service| service.profiles.iter().any(|profile| more.contains(profile));
+    model.services.extend(disabled.extract_if(.., |_, service| is_enabled(service)));
+}
+
 /// Takes the resources out of the model that no enabled service uses.
 pub(crate) fn prune(model: &mut Model) {
     let services = &model.services;

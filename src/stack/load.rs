@@ -181,6 +181,7 @@ fn options_of(options: &LoadOptions, stack: &Declared<'_>) -> LoadOptions {
             given(&options.env_files)
         },
         profiles,
+        services: options.services.clone(),
         without_env_files: options.without_env_files,
         environment,
         working_dir: directory,
