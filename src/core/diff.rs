@@ -62,7 +62,7 @@ pub fn diff(view: &View<'_>) -> Vec<Change> {
     for (name, service, replicas) in view.services() {
         let mut collected = Collected { name, changes: Vec::new() };
         collected.count(service, replicas);
-        collected.replaced(service, replicas);
+        collected.replaced(service, replicas, view);
         for container in &replicas.current {
             collected.kept(service, container, view);
         }
@@ -139,6 +139,18 @@ fn orphans(view: &View<'_>) -> Vec<Change> {
         .collect()
 }
 
+/// What differs of a container that can change while it runs.
+fn in_place(service: &Service, container: &Container, view: &View<'_>) -> impl Iterator<Item = FieldChange> {
+    let limits = fields::resource_changes(&service.resources, &container.resources, &view.observed.engine);
+    let networks = fields::network_changes(service, container, view.desired, view.observed);
+    let live = match container.state {
+        State::Running => fields::live_changes(service, container),
+        _ => Vec::new(),
+    };
+    let networks = networks.into_iter().map(|(_, _, change)| change);
+    limits.changes.into_iter().chain(networks).chain(live.into_iter().map(|(_, _, change)| change))
+}
+
 /// The changes of one service; equal ones of several containers become one.
 struct Collected<'a> {
     name: &'a ServiceName,
@@ -184,7 +196,7 @@ impl Collected<'_> {
         self.add(change, Impact::InPlace, reason, None);
     }
 
-    fn replaced(&mut self, service: &Service, replicas: &Replicas<'_>) {
+    fn replaced(&mut self, service: &Service, replicas: &Replicas<'_>, view: &View<'_>) {
         for old in &replicas.outdated {
             let (impact, reason) = match &replicas.strategy {
                 _ if service.replicas == 0 => (Impact::Restart, "it goes".to_owned()),
@@ -202,28 +214,22 @@ impl Collected<'_> {
             for change in &old.changes {
                 self.add(change.clone(), impact, &reason, Some(old.container));
             }
+            let named = |field: &str| old.changes.iter().any(|change| change.field == field);
+            for change in in_place(service, old.container, view).filter(|change| !named(&change.field)) {
+                self.add(change, impact, "comes with the new container", Some(old.container));
+            }
         }
     }
 
     fn kept(&mut self, service: &Service, container: &Container, view: &View<'_>) {
-        let mut in_place = |change: FieldChange| {
+        for change in in_place(service, container, view) {
             let reason = match fields::policy(&change.field) {
                 Policy::Live => "set while it runs",
+                Policy::Connect if change.to.is_none() => "disconnected while it runs",
                 Policy::Connect => "connected while it runs",
                 _ => "updated while it runs",
             };
             self.add(change, Impact::InPlace, reason, Some(container));
-        };
-        let limits =
-            fields::resource_changes(&service.resources, &container.resources, &view.observed.engine);
-        limits.changes.into_iter().for_each(&mut in_place);
-        for (_, _, change) in fields::network_changes(service, container, view.desired, view.observed) {
-            in_place(change);
-        }
-        if container.state == State::Running {
-            for (_, _, change) in fields::live_changes(service, container) {
-                in_place(change);
-            }
         }
         if container.starting {
             let change = FieldChange::new("post_start", None, Some("run".to_owned()));
