@@ -6,7 +6,6 @@ use super::super::ids::ServiceName;
 use super::super::observed::Container;
 use super::super::reason::Reason;
 use super::super::replace;
-use super::super::spec::Port;
 use super::Planner;
 
 impl Planner<'_> {
@@ -19,7 +18,7 @@ impl Planner<'_> {
                     .spec
                     .ports
                     .iter()
-                    .any(|held| container.spec.ports.iter().any(|port| collide(held, port)))
+                    .any(|held| container.spec.ports.iter().any(|port| replace::collide(held, port)))
         };
         let Some(holder) = self.observed.containers.values().find(holds) else { return false };
         let message = format!("waits until {} frees their host port", holder.name);
@@ -45,40 +44,5 @@ impl Planner<'_> {
     /// The container that has one of its anonymous volumes now.
     pub(super) fn writer_beside(&self, container: &Container) -> Option<&Container> {
         self.observed.containers.values().find(|other| replace::writes_beside(other, container))
-    }
-}
-
-/// Whether two containers cannot have both.
-fn collide(a: &Port, b: &Port) -> bool {
-    let any = |ip: &str| matches!(ip, "" | "0.0.0.0" | "::");
-    a.fixed().is_some()
-        && a.fixed() == b.fixed()
-        && a.protocol == b.protocol
-        && (any(&a.host_ip) || any(&b.host_ip) || a.host_ip == b.host_ip)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_collide_on_one_address_and_protocol_only() {
-        let port = |host_ip: &str, published: &str, protocol: &str| Port {
-            target: 80,
-            protocol: protocol.into(),
-            host_ip: host_ip.into(),
-            published: published.into(),
-        };
-        let web = port("", "80", "tcp");
-        for (other, expected) in [
-            (port("", "80", "tcp"), true),
-            (port("127.0.0.1", "80", "tcp"), true),
-            (port("", "80", "udp"), false),
-            (port("", "81", "tcp"), false),
-            (port("", "80-90", "tcp"), false),
-        ] {
-            assert_eq!(collide(&web, &other), expected, "{other:?}");
-        }
-        assert!(!collide(&port("10.0.0.1", "80", "tcp"), &port("10.0.0.2", "80", "tcp")));
     }
 }
