@@ -22,7 +22,8 @@ pub const LONG: &str = "Show what apply would change, why, and what it would cos
 Compares the files with what the engine runs now, limits and live settings included, then rehearses the way \
 there on a simulated engine. Nothing is changed: diff cannot write.\n\n\
 Each change says what it costs. in-place: nothing restarts; rolling: a new container takes over from the old one, \
-one replica at a time; restart: the service is away for a moment; destructive: something is gone for good.\n\n\
+one replica at a time; restart: the service is away for a moment; removed: it goes and its data stays; destructive: \
+data is gone for good.\n\n\
 Exit code 0: nothing to do; 1: there are changes; 2: error.";
 
 /// Arguments of `diff`.

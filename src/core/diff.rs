@@ -40,7 +40,9 @@ pub enum Impact {
     Rolling,
     /// The service is down for a moment.
     Restart,
-    /// Something is gone for good.
+    /// The service goes and does not come back; its volumes stay.
+    Removed,
+    /// Data is gone for good.
     Destructive,
 }
 
@@ -51,6 +53,7 @@ impl Impact {
             Self::InPlace => "in-place",
             Self::Rolling => "rolling",
             Self::Restart => "restart",
+            Self::Removed => "removed",
             Self::Destructive => "destructive",
         }
     }
@@ -84,25 +87,16 @@ fn shared(view: &View<'_>) -> Vec<Change> {
         containers: Vec::new(),
     };
     let mut changes = Vec::new();
-    for network in view.desired.networks.values().filter(|n| view.observed.network(&n.name).is_none()) {
-        let reason = if network.external { "external, and not there" } else { "missing" };
-        changes.push(change(
-            format!("networks.{}", network.name),
-            None,
-            Some("created"),
-            Impact::InPlace,
-            reason,
-        ));
+    // What others are to make is no change: it is waited for.
+    let networks = view.desired.networks.values().filter(|network| !network.external);
+    for network in networks.filter(|network| view.observed.network(&network.name).is_none()) {
+        let field = format!("networks.{}", network.name);
+        changes.push(change(field, None, Some("created"), Impact::InPlace, "missing"));
     }
-    for volume in view.desired.volumes.values().filter(|v| !view.observed.volumes.contains_key(&v.name)) {
-        let reason = if volume.external { "external, and not there" } else { "missing" };
-        changes.push(change(
-            format!("volumes.{}", volume.name),
-            None,
-            Some("created"),
-            Impact::InPlace,
-            reason,
-        ));
+    let volumes = view.desired.volumes.values().filter(|volume| !volume.external);
+    for volume in volumes.filter(|volume| !view.observed.volumes.contains_key(&volume.name)) {
+        let field = format!("volumes.{}", volume.name);
+        changes.push(change(field, None, Some("created"), Impact::InPlace, "missing"));
     }
     if let Some(teardown) = &view.desired.teardown {
         for name in view.observed.volumes.keys().filter(|name| teardown.volumes.contains(*name)) {
@@ -132,7 +126,7 @@ fn orphans(view: &View<'_>) -> Vec<Change> {
             field: "replicas".to_owned(),
             from: Some(containers.len().to_string()),
             to: None,
-            impact: Impact::Restart,
+            impact: Impact::Removed,
             reason: reason.to_owned(),
             containers,
         })
@@ -192,14 +186,18 @@ impl Collected<'_> {
             return;
         }
         let change = FieldChange::new("replicas", Some(have.to_string()), Some(service.replicas.to_string()));
-        let reason = if have == 0 { "not running yet" } else { "another number of replicas" };
-        self.add(change, Impact::InPlace, reason, None);
+        let (impact, reason) = match (have, service.replicas) {
+            (0, _) => (Impact::InPlace, "not running yet"),
+            (_, 0) => (Impact::Removed, "no replica is to stay"),
+            _ => (Impact::InPlace, "another number of replicas"),
+        };
+        self.add(change, impact, reason, None);
     }
 
     fn replaced(&mut self, service: &Service, replicas: &Replicas<'_>, view: &View<'_>) {
-        for old in &replicas.outdated {
+        // Of what goes it does not matter what it was made from.
+        for old in replicas.outdated.iter().filter(|_| service.replicas > 0) {
             let (impact, reason) = match &replicas.strategy {
-                _ if service.replicas == 0 => (Impact::Restart, "it goes".to_owned()),
                 _ if old.container.state != State::Running => {
                     (Impact::Rolling, "needs a new container; the old one does not run".to_owned())
                 }

@@ -122,12 +122,13 @@ fn impact_style(impact: Impact) -> Style {
     match impact {
         Impact::InPlace => GOOD,
         Impact::Rolling => CALM,
-        Impact::Restart => CHANGE,
+        Impact::Restart | Impact::Removed => CHANGE,
         Impact::Destructive => BAD.bold(),
     }
 }
 
-const IMPACTS: [Impact; 4] = [Impact::InPlace, Impact::Rolling, Impact::Restart, Impact::Destructive];
+const IMPACTS: [Impact; 5] =
+    [Impact::InPlace, Impact::Rolling, Impact::Restart, Impact::Removed, Impact::Destructive];
 
 /// `4 changes (2 in-place, 2 restart), 9 steps; interrupted: caddy`.
 fn summary(preview: &Preview<'_>) -> String {
