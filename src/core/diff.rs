@@ -11,6 +11,8 @@ use super::observed::{Container, State};
 use super::replace::Strategy;
 use super::view::{Replicas, View, is_completed};
 
+mod indirect;
+
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
@@ -62,12 +64,16 @@ impl Impact {
 /// All differences: the stack's own first, then by service.
 pub fn diff(view: &View<'_>) -> Vec<Change> {
     let mut changes = shared(view);
+    let going = indirect::going(view);
     for (name, service, replicas) in view.services() {
         let mut collected = Collected { name, changes: Vec::new() };
         collected.count(service, replicas);
         collected.replaced(service, replicas, view);
         for container in &replicas.current {
             collected.kept(service, container, view);
+        }
+        for hit in indirect::hits(view, service, replicas, &going) {
+            collected.add(hit.change, hit.impact, &hit.reason, Some(hit.container));
         }
         changes.extend(collected.changes);
     }

@@ -1,9 +1,11 @@
 //! What a preview says of changes, and that it says all of them.
 
-use compose_operator::core::desired::{Desired, Network};
+use compose_operator::core::desired::{Condition, Desired, Network, Volume};
 use compose_operator::core::diff::{Change, Impact, diff};
+use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Endpoint, RestartPolicy};
 use compose_operator::core::view::View;
+use compose_operator::rehearse::rehearse;
 
 use crate::stage::{Stage, Words, service, stack, with};
 
@@ -51,4 +53,126 @@ fn what_comes_with_a_new_container_is_listed_beside_what_needs_it() {
     );
     stage.converge(&desired);
     assert_eq!(told(&stage, &desired), []);
+}
+
+/// `web`, and `side` that lives in name spaces of it.
+fn with_lodger(version: &str, fields: &[&str], port: Option<u16>) -> Desired {
+    let mut web = service(1).env("VERSION", version);
+    if let Some(port) = port {
+        web = web.published(port);
+    }
+    let side = service(1).needs("web", Condition::Started).but(|side| {
+        let mode = || Some("service:web".to_owned());
+        for field in fields {
+            match *field {
+                "network_mode" => {
+                    side.networks.clear();
+                    side.spec.network_mode = mode();
+                }
+                "ipc" => side.spec.ipc = mode(),
+                _ => side.spec.pid = mode(),
+            }
+        }
+    });
+    with(with(stack(), "web", web), "side", side)
+}
+
+#[test]
+fn who_lives_in_a_container_that_is_replaced_is_listed_with_the_reason() {
+    for (field, impact) in
+        [("network_mode", Impact::Restart), ("ipc", Impact::Rolling), ("pid", Impact::Restart)]
+    {
+        let stage = Stage::new();
+        stage.converge(&with_lodger("1", &[field], None));
+        let next = with_lodger("2", &[field], None);
+        let [side, web] = &changes(&stage, &next)[..] else { panic!("{:?}", told(&stage, &next)) };
+        assert_eq!((web.field.as_str(), side.field.as_str()), ("environment.VERSION", field));
+        assert_eq!((side.impact, side.containers.as_slice()), (impact, &["shop-side-1".to_owned()][..]));
+        assert!(side.reason.ends_with("of web, whose container is replaced"), "{}", side.reason);
+        stage.converge(&next);
+        assert_eq!(told(&stage, &next), []);
+    }
+}
+
+#[test]
+fn who_lives_with_one_that_lives_with_another_is_listed_too() {
+    let stage = Stage::new();
+    let chain = |version| {
+        let last = service(1).but(|last| last.spec.pid = Some("service:side".to_owned()));
+        with(with_lodger(version, &["pid"], None), "last", last.needs("side", Condition::Started))
+    };
+    stage.converge(&chain("1"));
+    let services: Vec<String> = told(&stage, &chain("2")).into_iter().map(|(what, ..)| what).collect();
+    assert_eq!(services, ["last pid", "side pid", "web environment.VERSION"]);
+}
+
+#[test]
+fn who_links_to_a_container_that_is_replaced_is_connected_anew() {
+    let stage = Stage::new();
+    let linked = |version| {
+        let linked = service(1).but(|linked| linked.spec.links = vec!["db".to_owned()]);
+        with(with(stack(), "db", service(1).env("VERSION", version)), "linked", linked)
+    };
+    stage.converge(&linked("1"));
+    assert_eq!(
+        told(&stage, &linked("2")),
+        [
+            line("db environment.VERSION", "(hidden) → (hidden)", Impact::Rolling),
+            line(
+                "linked networks.shop_default",
+                "connected with a link to shop-db-1 → connected",
+                Impact::InPlace
+            ),
+        ]
+    );
+    let calls = stage.converge(&linked("2"));
+    assert!(calls.iter().any(|call| call.starts_with("connect network shop-linked-1")), "{calls:?}");
+}
+
+#[test]
+fn who_lives_in_a_container_is_not_started_while_that_one_does_not_run() {
+    for fields in [&["network_mode", "pid"][..], &["pid"], &["network_mode"]] {
+        let stage = Stage::new();
+        stage.converge(&with_lodger("1", fields, Some(8080)));
+        let next = with_lodger("2", fields, Some(8080));
+        let calls = stage.converge(&next);
+        let starts: Vec<&String> = calls.iter().filter(|call| call.starts_with("start")).collect();
+        assert_eq!(starts, ["start container shop-web-2", "start container shop-side-2"], "{calls:?}");
+        assert_eq!(told(&stage, &next), []);
+    }
+}
+
+#[test]
+fn a_host_port_that_changes_is_replaced_start_first() {
+    let stage = Stage::new();
+    stage.converge(&with(stack(), "web", service(1).published(8080)));
+    let next = with(stack(), "web", service(1).published(8081));
+    assert_eq!(changes(&stage, &next)[0].impact, Impact::Rolling);
+    let calls = stage.converge(&next);
+    assert_eq!(calls[1..3], ["start container shop-web-2", "stop container shop-web-1"]);
+}
+
+#[test]
+fn a_service_that_goes_is_removed_and_one_without_replicas_too() {
+    let stage = Stage::new();
+    let other = || with(stack(), "other", service(1));
+    stage.converge(&with(other(), "web", service(1)));
+    assert_eq!(told(&stage, &other()), [line("web replicas", "1 → -", Impact::Removed)]);
+    let none = with(other(), "web", service(0).env("A", "1"));
+    assert_eq!(told(&stage, &none), [line("web replicas", "1 → 0", Impact::Removed)]);
+}
+
+#[test]
+fn what_others_are_to_make_is_waited_for_and_no_change() {
+    let stage = Stage::new();
+    stage.converge(&with(stack(), "web", service(1)));
+    let mut desired = with(stack(), "web", service(1));
+    let network = Network { name: "corp".into(), external: true, ..Network::default() };
+    let volume = Volume { name: "data".into(), external: true, ..Volume::default() };
+    desired.networks.insert("corp".into(), network);
+    desired.volumes.insert("data".into(), volume);
+    assert_eq!(told(&stage, &desired), []);
+    let blocked = rehearse(&desired, &stage.observe(&desired), 8).blocked;
+    assert!(blocked.iter().all(|waiting| waiting.reason == Reason::ExternalMissing), "{blocked:?}");
+    assert_eq!(blocked.len(), 2);
 }

@@ -1,11 +1,13 @@
-//! Host ports, and volumes that nobody named, that another container of the stack still has: what is handed over is
-//! waited for.
+//! What a container has of another one of the stack: host ports, and volumes that nobody named, are handed over and
+//! waited for; name spaces are there while their owner runs.
 
 use super::super::action::Call;
-use super::super::ids::ServiceName;
-use super::super::observed::Container;
+use super::super::desired::Service;
+use super::super::ids::{ContainerId, ServiceName};
+use super::super::observed::{Container, State};
 use super::super::reason::Reason;
 use super::super::replace;
+use super::super::shared::{Shared, shared};
 use super::Planner;
 
 impl Planner<'_> {
@@ -38,6 +40,28 @@ impl Planner<'_> {
         let Some(writer) = self.writer_beside(container) else { return false };
         let message = format!("waits until {} stops: both would write to one volume", writer.name);
         self.wait(Some(service), &container.name, Reason::RollingOut, message, None);
+        true
+    }
+
+    /// Whether it lives in a name space of a container that does not run: it cannot start before that one does, and
+    /// never again where that one is gone. Says so.
+    pub(super) fn waits_for_owner(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        container: &Container,
+    ) -> bool {
+        let owner = |id: &str| self.observed.containers.get(&ContainerId::new(id));
+        let runs = |owner: &Container| matches!(owner.state, State::Running | State::Paused);
+        let waits = |shared: &Shared<'_>| shared.owner.is_some_and(|id| !owner(id).is_some_and(runs));
+        let Some(shared) = shared(&service.spec, &container.spec).find(waits) else { return false };
+        let message = match shared.owner.and_then(owner) {
+            Some(owner) => format!("it lives in the {} of {}, which does not run", shared.what, owner.name),
+            None => {
+                format!("it lived in the {} of a container of {} that is gone", shared.what, shared.service)
+            }
+        };
+        self.wait(Some(name), &container.name, Reason::DependencyNotReady, message, None);
         true
     }
 
