@@ -176,3 +176,36 @@ fn what_others_are_to_make_is_waited_for_and_no_change() {
     assert!(blocked.iter().all(|waiting| waiting.reason == Reason::ExternalMissing), "{blocked:?}");
     assert_eq!(blocked.len(), 2);
 }
+
+#[test]
+fn hooks_that_come_change_and_go_are_named_with_their_commands() {
+    let stage = Stage::new();
+    let without = with(stack(), "web", service(1));
+    let hooked = |post_start: &str| with(stack(), "web", service(1).hooked(post_start, "bye"));
+    let others = || {
+        let mut desired = hooked("hello");
+        let hooks = desired.services.values_mut().map(|service| &mut service.hooks);
+        hooks.for_each(|hooks| {
+            hooks.pre_stop.clear();
+            hooks.post_start[0].user = Some("root".into());
+        });
+        desired
+    };
+    stage.converge(&without);
+    assert_eq!(
+        told(&stage, &hooked("hi")),
+        [
+            line("web post_start[0]", "- → hi", Impact::Rolling),
+            line("web pre_stop[0]", "- → bye", Impact::Rolling),
+        ]
+    );
+    stage.converge(&hooked("hi"));
+    assert_eq!(told(&stage, &hooked("hello")), [line("web post_start[0]", "hi → hello", Impact::Rolling)]);
+    assert_eq!(
+        told(&stage, &others()),
+        [
+            line("web post_start[0]", "hi → hello, user root", Impact::Rolling),
+            line("web pre_stop[0]", "bye → -", Impact::Rolling),
+        ]
+    );
+}

@@ -1,6 +1,7 @@
 //! THE table of fields: how each may change. Deciding, the diff and the documentation read it.
 
 mod files;
+mod hooks;
 mod live;
 mod networks;
 mod resources;
@@ -9,6 +10,7 @@ mod spec;
 use serde::Serialize;
 
 pub use files::files_change;
+pub use hooks::hook_changes;
 pub use live::{has_live_settings, live_changes, live_value};
 pub use networks::{Membership, network_changes};
 pub use resources::{ResourceDelta, cpu_form_change, resource_changes};
