@@ -1,5 +1,6 @@
 //! What `apply` and `down` share: work with progress until it is so, and say how it ended.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use super::engine::Writer;
@@ -9,9 +10,11 @@ use super::render::status::wait;
 use super::screen::Screen;
 use crate::controller::execute::Allowed;
 use crate::controller::reconcile::{Outcome, Reconciler};
+use crate::controller::report::{Both, Report};
 use crate::core::decide::Waiting;
 use crate::core::desired::Desired;
 use crate::core::reason::Reason;
+use crate::core::status::StackStatus;
 
 /// A full look at least this often, whatever events say: an event that was lost is made up for within it.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -37,10 +40,11 @@ pub(super) fn converge(
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
     let progress = if screen.is_live() { Progress::live() } else { Progress::plain(screen.notes()) };
+    let report = Both(progress, LeftAlone::default());
     let reconciler = Reconciler {
         engine: &*engine.engine,
         clock: &*engine.clock,
-        report: &progress,
+        report: &report,
         parallel: effort.parallel.into(),
         allowed: effort.allowed,
         resync: RESYNC,
@@ -48,12 +52,14 @@ pub(super) fn converge(
     let timeout = (!effort.timeout.is_zero()).then_some(effort.timeout);
     let work = reconciler.converge(desired.clone(), timeout, engine.drive.interrupted());
     let outcome = engine.drive.block_on(work);
+    let Both(progress, LeftAlone(orphans)) = report;
     progress.finish();
     engine.drive.save()?;
     let name = &desired.stack;
     match outcome? {
         Outcome::Converged => {
             screen.line(format_args!("{name}: {}", effort.goal))?;
+            tell(&orphans.into_inner(), engine, screen);
             Ok(Exit::Ok)
         }
         Outcome::Stuck(waiting) => {
@@ -82,6 +88,17 @@ pub(super) fn converge(
             Ok(Exit::Interrupted)
         }
         Outcome::Failed(failure) => Err(failure.into()),
+    }
+}
+
+/// Hears what the last decision leaves alone, since nobody said that it may go.
+#[derive(Default)]
+struct LeftAlone(RefCell<Vec<Waiting>>);
+
+impl Report for LeftAlone {
+    fn decided(&self, status: &StackStatus) {
+        let orphans = status.waiting.iter().filter(|waiting| waiting.reason == Reason::Orphaned);
+        self.0.replace(orphans.cloned().collect());
     }
 }
 

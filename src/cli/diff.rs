@@ -9,6 +9,7 @@ use super::files;
 use super::render::diff::{self as render, Preview};
 use super::screen::Screen;
 use crate::controller::observe::Observer;
+use crate::core::decide::{Waiting, orphaned};
 use crate::core::desired::Desired;
 use crate::core::diff::{Change, diff};
 use crate::core::failure::Failure;
@@ -45,6 +46,7 @@ struct Found {
     stack: StackName,
     changes: Vec<Change>,
     rehearsal: Rehearsal,
+    orphans: Vec<Waiting>,
 }
 
 /// Compares, rehearses, and shows.
@@ -77,9 +79,11 @@ async fn compare(desired: &Desired, engine: &Reader) -> Result<Found, Failure> {
     let mut observer = Observer::new(&*engine.engine);
     observer.look(desired, engine.clock.now()).await?;
     let seen = observer.observed();
+    let view = View::new(desired, seen);
     Ok(Found {
         stack: desired.stack.clone(),
-        changes: diff(&View::new(desired, seen)),
+        changes: diff(&view),
+        orphans: orphaned(&view),
         rehearsal: rehearse(desired, seen, limits::DEFAULT_PARALLEL.into()),
     })
 }
@@ -94,6 +98,7 @@ impl Found {
         self.changes.retain(|change| wanted(&change.service));
         self.rehearsal.steps.retain(|step| wanted(&step.service));
         self.rehearsal.blocked.retain(|waiting| wanted(&waiting.service));
+        self.orphans.retain(|waiting| wanted(&waiting.service));
     }
 
     fn preview(&self) -> Preview<'_> {
@@ -102,6 +107,7 @@ impl Found {
             changes: &self.changes,
             steps: &self.rehearsal.steps,
             waiting: &self.rehearsal.blocked,
+            orphans: &self.orphans,
         }
     }
 }

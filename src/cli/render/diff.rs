@@ -27,6 +27,8 @@ pub struct Preview<'a> {
     pub steps: &'a [Step],
     /// What would still be waited for after the last step: apply would not converge.
     pub waiting: &'a [Waiting],
+    /// What is no longer in the files and stays all the same.
+    pub orphans: &'a [Waiting],
 }
 
 impl Preview<'_> {
@@ -40,7 +42,9 @@ impl Preview<'_> {
 pub fn text(preview: &Preview<'_>) -> String {
     let heading = paint(HEADING, preview.stack);
     if preview.is_empty() && preview.waiting.is_empty() {
-        return format!("{heading}: nothing to do");
+        let mut out = vec![format!("{heading}: nothing to do")];
+        waits(&mut out, "left alone", preview.orphans);
+        return out.join("\n");
     }
     let mut out = vec![heading];
     for (name, group) in groups(preview.changes) {
@@ -51,15 +55,16 @@ pub fn text(preview: &Preview<'_>) -> String {
         out.push(format!("  {}", paint(HEADING, "steps")));
         indented(&mut out, &preview.steps.iter().enumerate().map(step).collect::<Vec<_>>());
     }
-    if !preview.waiting.is_empty() {
-        out.push(format!("  {}", paint(HEADING, "would still wait")));
-        let waits = preview.waiting.iter().map(|waiting| {
-            format!("    {} {}: {}", paint(BAD, waiting.reason), waiting.subject, waiting.message)
-        });
-        out.extend(waits);
-    }
+    waits(&mut out, "would still wait", preview.waiting);
+    waits(&mut out, "left alone", preview.orphans);
     out.push(summary(preview));
     out.join("\n")
+}
+
+fn waits(out: &mut Vec<String>, what: &str, waiting: &[Waiting]) {
+    out.extend((!waiting.is_empty()).then(|| format!("  {}", paint(HEADING, what))));
+    let line = |it: &Waiting| format!("    {} {}: {}", paint(BAD, it.reason), it.subject, it.message);
+    out.extend(waiting.iter().map(line));
 }
 
 fn indented(out: &mut Vec<String>, rows: &[Vec<Cell>]) {
@@ -230,7 +235,7 @@ fn waiting_json(preview: &Preview<'_>) -> Vec<Json> {
             "until": waiting.until.map(rfc3339),
         })
     };
-    preview.waiting.iter().map(waiting).collect()
+    preview.waiting.iter().chain(preview.orphans).map(waiting).collect()
 }
 
 #[cfg(test)]
@@ -288,7 +293,8 @@ mod tests {
     #[test]
     fn a_preview_reads_by_service_with_the_steps_and_one_line_that_sums_it_up() {
         let stack = StackName::from("shop");
-        let preview = Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[] };
+        let preview =
+            Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[], orphans: &[] };
         assert_eq!(
             plain(&preview),
             "\
@@ -309,7 +315,7 @@ shop
     #[test]
     fn nothing_to_do_is_one_line_and_what_would_not_converge_is_said() {
         let stack = StackName::from("shop");
-        let nothing = Preview { stack: &stack, changes: &[], steps: &[], waiting: &[] };
+        let nothing = Preview { stack: &stack, changes: &[], steps: &[], waiting: &[], orphans: &[] };
         assert_eq!(plain(&nothing), "shop: nothing to do");
         let waiting = Waiting {
             service: None,
@@ -334,7 +340,13 @@ shop
     #[test]
     fn programs_get_every_change_and_step_with_its_stack() {
         let stack = StackName::from("shop");
-        let json = json(&[Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[] }]);
+        let json = json(&[Preview {
+            stack: &stack,
+            changes: &changes(),
+            steps: &steps(),
+            waiting: &[],
+            orphans: &[],
+        }]);
         assert_eq!(
             json["changes"][1],
             serde_json::json!({
