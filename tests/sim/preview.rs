@@ -131,14 +131,25 @@ fn who_links_to_a_container_that_is_replaced_is_connected_anew() {
 
 #[test]
 fn who_lives_in_a_container_is_not_started_while_that_one_does_not_run() {
-    for fields in [&["network_mode", "pid"][..], &["pid"], &["network_mode"]] {
+    let all = [&["network_mode", "pid"][..], &["pid"], &["network_mode"]];
+    for (fields, port, restart) in all.into_iter().flat_map(|fields| {
+        [Some(8080), None].into_iter().flat_map(move |port| {
+            [RestartPolicy::No, RestartPolicy::UnlessStopped].map(|restart| (fields, port, restart))
+        })
+    }) {
         let stage = Stage::new();
-        stage.converge(&with_lodger("1", fields, Some(8080)));
-        let next = with_lodger("2", fields, Some(8080));
-        let calls = stage.converge(&next);
+        let stack_of = |version| {
+            let mut desired = with_lodger(version, fields, port);
+            for service in desired.services.values_mut() {
+                service.resources.restart = restart;
+            }
+            desired
+        };
+        stage.converge(&stack_of("1"));
+        let calls = stage.converge(&stack_of("2"));
         let starts: Vec<&String> = calls.iter().filter(|call| call.starts_with("start")).collect();
         assert_eq!(starts, ["start container shop-web-2", "start container shop-side-2"], "{calls:?}");
-        assert_eq!(told(&stage, &next), []);
+        assert_eq!(told(&stage, &stack_of("2")), []);
     }
 }
 

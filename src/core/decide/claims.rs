@@ -30,9 +30,20 @@ impl Planner<'_> {
 
     /// Whether its start is under way or decided on: of two that cannot both have a port, the first gets it.
     fn is_starting(&self, container: &Container) -> bool {
-        let mut actions = self.memory.in_flight().chain(&self.decision.actions);
-        actions
-            .any(|action| matches!(&action.call, Call::StartContainer(target) if target.id == container.id))
+        let starts = |call: &Call| matches!(call, Call::StartContainer(it) if it.id == container.id);
+        self.calls().any(starts)
+    }
+
+    /// Whether its stop is under way or decided on: what it gives others ends before the engine says so.
+    fn is_stopping(&self, container: &Container) -> bool {
+        let stops =
+            |call: &Call| matches!(call, Call::StopContainer { target, .. } if target.id == container.id);
+        self.calls().any(stops)
+    }
+
+    /// What is under way or decided on.
+    fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.memory.in_flight().chain(&self.decision.actions).map(|action| &action.call)
     }
 
     /// Whether another container of the stack writes to one of its volumes that nobody named; says so.
@@ -52,14 +63,15 @@ impl Planner<'_> {
         container: &Container,
     ) -> bool {
         let owner = |id: &str| self.observed.containers.get(&ContainerId::new(id));
-        let runs = |owner: &Container| matches!(owner.state, State::Running | State::Paused);
-        let waits = |shared: &Shared<'_>| shared.owner.is_some_and(|id| !owner(id).is_some_and(runs));
+        let stays = |owner: &Container| {
+            matches!(owner.state, State::Running | State::Paused) && !self.is_stopping(owner)
+        };
+        let waits = |shared: &Shared<'_>| shared.owner.is_some_and(|id| !owner(id).is_some_and(stays));
         let Some(shared) = shared(&service.spec, &container.spec).find(waits) else { return false };
+        let Shared { what, service, .. } = shared;
         let message = match shared.owner.and_then(owner) {
-            Some(owner) => format!("it lives in the {} of {}, which does not run", shared.what, owner.name),
-            None => {
-                format!("it lived in the {} of a container of {} that is gone", shared.what, shared.service)
-            }
+            Some(owner) => format!("waits until {} runs: it lives in its {what}", owner.name),
+            None => format!("it lived in the {what} of a container of {service} that is gone"),
         };
         self.wait(Some(name), &container.name, Reason::DependencyNotReady, message, None);
         true
