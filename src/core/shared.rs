@@ -2,6 +2,13 @@
 
 use super::spec::ContainerSpec;
 
+/// The containers in whose name spaces one lives, each with what is shared, in words.
+pub fn owners(found: &ContainerSpec) -> impl Iterator<Item = (&'static str, &str)> {
+    let modes =
+        [("network", &found.network_mode), ("IPC name space", &found.ipc), ("PID name space", &found.pid)];
+    modes.into_iter().filter_map(|(what, mode)| Some((what, mode.as_deref()?.strip_prefix("container:")?)))
+}
+
 /// A name space of another service's container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shared<'s> {

@@ -154,6 +154,21 @@ fn who_lives_in_a_container_is_not_started_while_that_one_does_not_run() {
 }
 
 #[test]
+fn nor_where_it_is_to_live_elsewhere_from_now_on() {
+    for port in [Some(8080), None] {
+        let stage = Stage::new();
+        let without_restart = |mut desired: Desired| {
+            desired.services.values_mut().for_each(|service| service.resources.restart = RestartPolicy::No);
+            desired
+        };
+        stage.converge(&without_restart(with_lodger("1", &["network_mode", "pid"], port)));
+        let calls = stage.converge(&without_restart(with_lodger("2", &[], port)));
+        let failed: Vec<&String> = calls.iter().filter(|call| call.ends_with(')')).collect();
+        assert!(failed.is_empty() && !calls.contains(&"start container shop-side-1".to_owned()), "{calls:?}");
+    }
+}
+
+#[test]
 fn a_host_port_that_changes_is_replaced_start_first() {
     let stage = Stage::new();
     stage.converge(&with(stack(), "web", service(1).published(8080)));

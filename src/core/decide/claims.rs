@@ -2,12 +2,11 @@
 //! waited for; name spaces are there while their owner runs.
 
 use super::super::action::Call;
-use super::super::desired::Service;
 use super::super::ids::{ContainerId, ServiceName};
 use super::super::observed::{Container, State};
 use super::super::reason::Reason;
 use super::super::replace;
-use super::super::shared::{Shared, shared};
+use super::super::shared;
 use super::Planner;
 
 impl Planner<'_> {
@@ -54,25 +53,22 @@ impl Planner<'_> {
         true
     }
 
-    /// Whether it lives in a name space of a container that does not run: it cannot start before that one does, and
-    /// never again where that one is gone. Says so.
-    pub(super) fn waits_for_owner(
-        &mut self,
-        name: &ServiceName,
-        service: &Service,
-        container: &Container,
-    ) -> bool {
-        let owner = |id: &str| self.observed.containers.get(&ContainerId::new(id));
+    /// Whether it lives in a name space of a container that does not run: it cannot start before that one does. One
+    /// whose owner is gone is replaced. Says so.
+    pub(super) fn waits_for_owner(&mut self, name: &ServiceName, container: &Container) -> bool {
         let stays = |owner: &Container| {
             matches!(owner.state, State::Running | State::Paused) && !self.is_stopping(owner)
         };
-        let waits = |shared: &Shared<'_>| shared.owner.is_some_and(|id| !owner(id).is_some_and(stays));
-        let Some(shared) = shared(&service.spec, &container.spec).find(waits) else { return false };
-        let Shared { what, service, .. } = shared;
-        let message = match shared.owner.and_then(owner) {
-            Some(owner) => format!("waits until {} runs: it lives in its {what}", owner.name),
-            None => format!("it lived in the {what} of a container of {service} that is gone"),
+        let why = |(what, id): (&str, &str)| {
+            let id = ContainerId::new(id);
+            match self.observed.containers.get(&id) {
+                Some(owner) => (!stays(owner))
+                    .then(|| format!("waits until {} runs: it lives in its {what}", owner.name)),
+                None => (!self.is_current(name, container) && !self.observed.foreign.contains_key(&id))
+                    .then(|| format!("the container is gone in whose {what} it lived: a new one comes")),
+            }
         };
+        let Some(message) = shared::owners(&container.spec).find_map(why) else { return false };
         self.wait(Some(name), &container.name, Reason::DependencyNotReady, message, None);
         true
     }
