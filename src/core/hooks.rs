@@ -63,9 +63,10 @@ impl Hook {
     /// What people may see of it: not its environment.
     fn shown(&self) -> String {
         let mut text = redact::command_line(&self.command);
-        let words = [("user", &self.user), ("working_dir", &self.working_dir)];
-        for (field, word) in words.into_iter().filter_map(|(field, word)| Some((field, word.as_ref()?))) {
-            text.push_str(&format!(", {field} {word}"));
+        for (field, word) in [("user", &self.user), ("working_dir", &self.working_dir)] {
+            if let Some(word) = word {
+                text = format!("{text}, {field} {word}");
+            }
         }
         if self.privileged {
             text.push_str(", privileged");

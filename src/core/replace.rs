@@ -236,55 +236,71 @@ mod tests {
         container
     }
 
+    /// Why a container made from the one is stopped before one that is made from the other starts.
+    fn why(old: &Service, new: &Service) -> Option<WhyStopFirst> {
+        why_stop_first(new, &made_from(old))
+    }
+
     #[test]
-    fn stop_first_is_for_what_the_old_container_has_too() {
-        let published = |ip: &str, port_: &str| {
-            let port = port(ip, port_, "tcp");
+    fn a_host_port_is_a_reason_where_the_old_container_has_it_too() {
+        let published = |ip: &str, published: &str| {
+            let port = port(ip, published, "tcp");
             service(|service| service.spec.ports = [port].into())
         };
         let on_host = || service(|service| service.spec.network_mode = Some("host".into()));
+        let plain = || service(|_| {});
+        for (found, expected) in [
+            (why(&published("127.0.0.1", "80"), &published("127.0.0.1", "81")), None),
+            (why(&published("127.0.0.1", "80"), &published("127.0.0.2", "80")), None),
+            (why(&published("", "80"), &published("127.0.0.1", "80")), Some(WhyStopFirst::HostPort(80))),
+            (why(&plain(), &published("", "80")), None),
+            (why(&on_host(), &published("", "80")), Some(WhyStopFirst::HostPort(80))),
+            (why(&on_host(), &on_host()), Some(WhyStopFirst::HostNetwork)),
+            (why(&published("", "80"), &on_host()), Some(WhyStopFirst::HostNetwork)),
+            (why(&plain(), &on_host()), None),
+        ] {
+            assert_eq!(found, expected);
+        }
+        let several = Service { replicas: 2, ..published("", "81") };
+        let found = why(&published("", "80"), &several);
+        assert_eq!(found, Some(WhyStopFirst::HostPort(81)), "one of the new ones at most can run");
+    }
+
+    #[test]
+    fn a_name_or_address_is_a_reason_where_the_old_container_has_it_too() {
         let named = |name: &str| service(|service| service.container_name = Some(name.into()));
         let placed = |endpoint: Endpoint| {
             service(|service| service.networks = [("shop_default".into(), endpoint)].into())
         };
         let ip = |ip: &str| placed(Endpoint { ipv4_address: Some(ip.into()), ..Endpoint::default() });
         let mac = |mac: &str| placed(Endpoint { mac_address: Some(mac.into()), ..Endpoint::default() });
+        let address = |address: &str| Some(WhyStopFirst::FixedAddress(address.into()));
+        for (found, expected) in [
+            (why(&named("a"), &named("a")), Some(WhyStopFirst::ContainerName("a".into()))),
+            (why(&named("c1_a"), &named("a")), Some(WhyStopFirst::ContainerName("a".into()))),
+            (why(&named("a"), &named("b")), None),
+            (why(&ip("10.0.0.2"), &ip("10.0.0.2")), address("10.0.0.2")),
+            (why(&ip("10.0.0.2"), &ip("10.0.0.3")), None),
+            (why(&service(|_| {}), &ip("10.0.0.2")), None),
+            (why(&mac("02:00:00:00:00:0a"), &mac("02:00:00:00:00:0A")), address("02:00:00:00:00:0A")),
+            (why(&mac("02:00:00:00:00:0a"), &mac("02:00:00:00:00:0b")), None),
+        ] {
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_volume_is_a_reason_where_the_old_container_writes_to_it_too() {
         let on_volume = |source: &str, read_only: bool| {
             let (kind, source) = (MountKind::Volume, source.to_owned());
             let mount = Mount { kind, source, read_only, options: BTreeMap::new() };
             service(|service| service.spec.mounts = [("/data".into(), mount)].into())
         };
-        let plain = || service(|_| {});
-        for (old, new, expected) in [
-            (published("127.0.0.1", "80"), published("127.0.0.1", "81"), None),
-            (published("127.0.0.1", "80"), published("127.0.0.2", "80"), None),
-            (published("", "80"), published("127.0.0.1", "80"), Some(WhyStopFirst::HostPort(80))),
-            (plain(), published("", "80"), None),
-            (on_host(), published("", "80"), Some(WhyStopFirst::HostPort(80))),
-            (on_host(), on_host(), Some(WhyStopFirst::HostNetwork)),
-            (published("", "80"), on_host(), Some(WhyStopFirst::HostNetwork)),
-            (plain(), on_host(), None),
-            (named("a"), named("a"), Some(WhyStopFirst::ContainerName("a".into()))),
-            (named("c1_a"), named("a"), Some(WhyStopFirst::ContainerName("a".into()))),
-            (named("a"), named("b"), None),
-            (plain(), named("b"), None),
-            (ip("10.0.0.2"), ip("10.0.0.2"), Some(WhyStopFirst::FixedAddress("10.0.0.2".into()))),
-            (ip("10.0.0.2"), ip("10.0.0.3"), None),
-            (plain(), ip("10.0.0.2"), None),
-            (
-                mac("02:00:00:00:00:0a"),
-                mac("02:00:00:00:00:0A"),
-                Some(WhyStopFirst::FixedAddress("02:00:00:00:00:0A".into())),
-            ),
-            (mac("02:00:00:00:00:0a"), mac("02:00:00:00:00:0b"), None),
-            (on_volume("a", false), on_volume("a", false), Some(WhyStopFirst::Volume("a".into()))),
-            (on_volume("a", true), on_volume("a", false), None),
-            (on_volume("a", false), on_volume("b", false), None),
-        ] {
-            assert_eq!(why_stop_first(&new, &made_from(&old)), expected, "{old:?}\n{new:?}");
-        }
-        let several = Service { replicas: 2, ..published("", "81") };
-        let found = why_stop_first(&several, &made_from(&published("", "80")));
-        assert_eq!(found, Some(WhyStopFirst::HostPort(81)), "one of the new ones at most can run");
+        let writes = on_volume("a", false);
+        assert_eq!(why(&writes, &writes), Some(WhyStopFirst::Volume("a".into())));
+        assert_eq!(why(&on_volume("a", true), &writes), None);
+        assert_eq!(why(&on_volume("b", false), &writes), None);
+        let several = Service { replicas: 2, ..writes.clone() };
+        assert_eq!(why(&writes, &several), None, "who runs several has software that shares it");
     }
 }
