@@ -344,6 +344,18 @@ mod simulated {
     }
 
     #[test]
+    fn what_is_no_longer_in_the_files_is_told_of_with_the_way_out() {
+        let both = "services: {web: {image: redis:7}, old: {image: redis:7}}";
+        let place = Place::new(&[("compose.yaml", both)]);
+        assert_eq!(run(&place, "apply").code, Some(0));
+        let one = "services: {web: {image: redis:7}}";
+        fs::write(place.dir.path().join("shop/compose.yaml"), one).unwrap();
+        assert_snapshot!("sim-diff-orphan", run(&place, "diff").seen());
+        assert_snapshot!("sim-diff-orphan-json", run(&place, "diff -o json").seen());
+        assert_snapshot!("sim-apply-orphan", run(&place, "apply").seen());
+    }
+
+    #[test]
     fn a_stack_from_nothing_to_nothing() {
         let place = Place::new(&[("compose.yaml", COMPOSE), ("manifests/fair.yaml", MANIFEST)]);
         assert_snapshot!("sim-diff-first", run(&place, "diff").seen());

@@ -1,5 +1,6 @@
 //! What `apply` and `down` share: work with progress until it is so, and say how it ended.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -11,8 +12,11 @@ use super::render::status::wait;
 use super::screen::Screen;
 use crate::controller::execute::Allowed;
 use crate::controller::reconcile::{Outcome, Reconciler};
+use crate::controller::report::{Both, Report};
 use crate::core::decide::Waiting;
 use crate::core::desired::Desired;
+use crate::core::reason::Reason;
+use crate::core::status::StackStatus;
 
 /// A full look at least this often, whatever events say: an event that was lost is made up for within it.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -40,10 +44,11 @@ pub(super) fn converge(
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
     let progress = if screen.is_live() { Progress::live() } else { Progress::plain(screen.notes()) };
+    let report = Both(progress, LeftAlone::default());
     let reconciler = Reconciler {
         engine: &*engine.engine,
         clock: &*engine.clock,
-        report: &progress,
+        report: &report,
         parallel: effort.parallel.into(),
         allowed: effort.allowed,
         resync: RESYNC,
@@ -54,10 +59,11 @@ pub(super) fn converge(
     let outcome = engine.drive.block_on(async {
         tokio::select! {
             biased;
-            () = interrupted_twice(&engine.drive, &stop, &progress) => None,
+            () = interrupted_twice(&engine.drive, &stop, &report.0) => None,
             outcome = work => Some(outcome),
         }
     });
+    let Both(progress, LeftAlone(orphans)) = report;
     progress.finish();
     engine.drive.save()?;
     let name = &desired.stack;
@@ -68,6 +74,7 @@ pub(super) fn converge(
     match outcome {
         Outcome::Converged => {
             screen.line(format_args!("{name}: {}", effort.goal))?;
+            tell(&orphans.into_inner(), engine, screen);
             Ok(Exit::Ok)
         }
         Outcome::Stuck(waiting) => {
@@ -95,6 +102,17 @@ async fn interrupted_twice(drive: &Drive, stop: &CancellationToken, progress: &P
     progress.say("stopping after the calls under way; Ctrl-C again: now");
     stop.cancel();
     drive.interrupted().await;
+}
+
+/// Hears what the last decision leaves alone, since nobody said that it may go.
+#[derive(Default)]
+struct LeftAlone(RefCell<Vec<Waiting>>);
+
+impl Report for LeftAlone {
+    fn decided(&self, status: &StackStatus) {
+        let orphans = status.waiting.iter().filter(|waiting| waiting.reason == Reason::Orphaned);
+        self.0.replace(orphans.cloned().collect());
+    }
 }
 
 /// What is still waited for. Nobody tries again after the end.

@@ -9,6 +9,7 @@ use super::files;
 use super::render::diff::{self as render, Preview};
 use super::screen::Screen;
 use crate::controller::observe::Observer;
+use crate::core::decide::{Waiting, orphaned};
 use crate::core::desired::Desired;
 use crate::core::diff::{Change, diff};
 use crate::core::failure::Failure;
@@ -22,7 +23,8 @@ pub const LONG: &str = "Show what apply would change, why, and what it would cos
 Compares the files with what the engine runs now, limits and live settings included, then rehearses the way \
 there on a simulated engine. Nothing is changed: diff cannot write.\n\n\
 Each change says what it costs. in-place: nothing restarts; rolling: a new container takes over from the old one, \
-one replica at a time; restart: the service is away for a moment; destructive: something is gone for good.\n\n\
+one replica at a time; restart: the service is away for a moment; removed: it goes and its data stays; destructive: \
+data is gone for good.\n\n\
 Exit code 0: nothing to do; 1: there are changes; 2: error.";
 
 /// Arguments of `diff`.
@@ -44,6 +46,7 @@ struct Found {
     stack: StackName,
     changes: Vec<Change>,
     rehearsal: Rehearsal,
+    orphans: Vec<Waiting>,
 }
 
 /// Compares, rehearses, and shows.
@@ -76,9 +79,11 @@ async fn compare(desired: &Desired, engine: &Reader) -> Result<Found, Failure> {
     let mut observer = Observer::new(&*engine.engine);
     observer.look(desired, engine.clock.now()).await?;
     let seen = observer.observed();
+    let view = View::new(desired, seen);
     Ok(Found {
         stack: desired.stack.clone(),
-        changes: diff(&View::new(desired, seen)),
+        changes: diff(&view),
+        orphans: orphaned(&view),
         rehearsal: rehearse(desired, seen, limits::DEFAULT_PARALLEL.into()),
     })
 }
@@ -93,6 +98,7 @@ impl Found {
         self.changes.retain(|change| wanted(&change.service));
         self.rehearsal.steps.retain(|step| wanted(&step.service));
         self.rehearsal.blocked.retain(|waiting| wanted(&waiting.service));
+        self.orphans.retain(|waiting| wanted(&waiting.service));
     }
 
     fn preview(&self) -> Preview<'_> {
@@ -101,6 +107,7 @@ impl Found {
             changes: &self.changes,
             steps: &self.rehearsal.steps,
             waiting: &self.rehearsal.blocked,
+            orphans: &self.orphans,
         }
     }
 }

@@ -171,6 +171,9 @@ fn labels(
     if !service.files.is_empty() {
         put(labels::FILES, service.files.fingerprint().to_owned());
     }
+    if !service.hooks.is_empty() {
+        put(labels::HOOKS, service.hooks.label());
+    }
     all
 }
 

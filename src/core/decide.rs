@@ -26,6 +26,8 @@ mod prepare;
 mod service;
 mod tend;
 
+pub use leave::orphaned;
+
 /// What to do now, and what must wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {

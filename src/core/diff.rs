@@ -11,6 +11,8 @@ use super::observed::{Container, State};
 use super::replace::Strategy;
 use super::view::{Replicas, View, is_completed};
 
+mod indirect;
+
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
@@ -40,7 +42,9 @@ pub enum Impact {
     Rolling,
     /// The service is down for a moment.
     Restart,
-    /// Something is gone for good.
+    /// The service goes and does not come back; its volumes stay.
+    Removed,
+    /// Data is gone for good.
     Destructive,
 }
 
@@ -51,6 +55,7 @@ impl Impact {
             Self::InPlace => "in-place",
             Self::Rolling => "rolling",
             Self::Restart => "restart",
+            Self::Removed => "removed",
             Self::Destructive => "destructive",
         }
     }
@@ -59,12 +64,16 @@ impl Impact {
 /// All differences: the stack's own first, then by service.
 pub fn diff(view: &View<'_>) -> Vec<Change> {
     let mut changes = shared(view);
+    let going = indirect::going(view);
     for (name, service, replicas) in view.services() {
         let mut collected = Collected { name, changes: Vec::new() };
         collected.count(service, replicas);
-        collected.replaced(service, replicas);
+        collected.replaced(service, replicas, view);
         for container in &replicas.current {
             collected.kept(service, container, view);
+        }
+        for hit in indirect::hits(view, service, replicas, &going) {
+            collected.add(hit.change, hit.impact, &hit.reason, Some(hit.container));
         }
         changes.extend(collected.changes);
     }
@@ -84,25 +93,16 @@ fn shared(view: &View<'_>) -> Vec<Change> {
         containers: Vec::new(),
     };
     let mut changes = Vec::new();
-    for network in view.desired.networks.values().filter(|n| view.observed.network(&n.name).is_none()) {
-        let reason = if network.external { "external, and not there" } else { "missing" };
-        changes.push(change(
-            format!("networks.{}", network.name),
-            None,
-            Some("created"),
-            Impact::InPlace,
-            reason,
-        ));
+    // What others are to make is no change: it is waited for.
+    let networks = view.desired.networks.values().filter(|network| !network.external);
+    for network in networks.filter(|network| view.observed.network(&network.name).is_none()) {
+        let field = format!("networks.{}", network.name);
+        changes.push(change(field, None, Some("created"), Impact::InPlace, "missing"));
     }
-    for volume in view.desired.volumes.values().filter(|v| !view.observed.volumes.contains_key(&v.name)) {
-        let reason = if volume.external { "external, and not there" } else { "missing" };
-        changes.push(change(
-            format!("volumes.{}", volume.name),
-            None,
-            Some("created"),
-            Impact::InPlace,
-            reason,
-        ));
+    let volumes = view.desired.volumes.values().filter(|volume| !volume.external);
+    for volume in volumes.filter(|volume| !view.observed.volumes.contains_key(&volume.name)) {
+        let field = format!("volumes.{}", volume.name);
+        changes.push(change(field, None, Some("created"), Impact::InPlace, "missing"));
     }
     if let Some(teardown) = &view.desired.teardown {
         for name in view.observed.volumes.keys().filter(|name| teardown.volumes.contains(*name)) {
@@ -132,11 +132,23 @@ fn orphans(view: &View<'_>) -> Vec<Change> {
             field: "replicas".to_owned(),
             from: Some(containers.len().to_string()),
             to: None,
-            impact: Impact::Restart,
+            impact: Impact::Removed,
             reason: reason.to_owned(),
             containers,
         })
         .collect()
+}
+
+/// What differs of a container that can change while it runs.
+fn in_place(service: &Service, container: &Container, view: &View<'_>) -> impl Iterator<Item = FieldChange> {
+    let limits = fields::resource_changes(&service.resources, &container.resources, &view.observed.engine);
+    let networks = fields::network_changes(service, container, view.desired, view.observed);
+    let live = match container.state {
+        State::Running => fields::live_changes(service, container),
+        _ => Vec::new(),
+    };
+    let networks = networks.into_iter().map(|(_, _, change)| change);
+    limits.changes.into_iter().chain(networks).chain(live.into_iter().map(|(_, _, change)| change))
 }
 
 /// The changes of one service; equal ones of several containers become one.
@@ -180,14 +192,18 @@ impl Collected<'_> {
             return;
         }
         let change = FieldChange::new("replicas", Some(have.to_string()), Some(service.replicas.to_string()));
-        let reason = if have == 0 { "not running yet" } else { "another number of replicas" };
-        self.add(change, Impact::InPlace, reason, None);
+        let (impact, reason) = match (have, service.replicas) {
+            (0, _) => (Impact::InPlace, "not running yet"),
+            (_, 0) => (Impact::Removed, "no replica is to stay"),
+            _ => (Impact::InPlace, "another number of replicas"),
+        };
+        self.add(change, impact, reason, None);
     }
 
-    fn replaced(&mut self, service: &Service, replicas: &Replicas<'_>) {
-        for old in &replicas.outdated {
+    fn replaced(&mut self, service: &Service, replicas: &Replicas<'_>, view: &View<'_>) {
+        // Of what goes it does not matter what it was made from.
+        for old in replicas.outdated.iter().filter(|_| service.replicas > 0) {
             let (impact, reason) = match &replicas.strategy {
-                _ if service.replicas == 0 => (Impact::Restart, "it goes".to_owned()),
                 _ if old.container.state != State::Running => {
                     (Impact::Rolling, "needs a new container; the old one does not run".to_owned())
                 }
@@ -202,28 +218,22 @@ impl Collected<'_> {
             for change in &old.changes {
                 self.add(change.clone(), impact, &reason, Some(old.container));
             }
+            let named = |field: &str| old.changes.iter().any(|change| change.field == field);
+            for change in in_place(service, old.container, view).filter(|change| !named(&change.field)) {
+                self.add(change, impact, "comes with the new container", Some(old.container));
+            }
         }
     }
 
     fn kept(&mut self, service: &Service, container: &Container, view: &View<'_>) {
-        let mut in_place = |change: FieldChange| {
+        for change in in_place(service, container, view) {
             let reason = match fields::policy(&change.field) {
                 Policy::Live => "set while it runs",
+                Policy::Connect if change.to.is_none() => "disconnected while it runs",
                 Policy::Connect => "connected while it runs",
                 _ => "updated while it runs",
             };
             self.add(change, Impact::InPlace, reason, Some(container));
-        };
-        let limits =
-            fields::resource_changes(&service.resources, &container.resources, &view.observed.engine);
-        limits.changes.into_iter().for_each(&mut in_place);
-        for (_, _, change) in fields::network_changes(service, container, view.desired, view.observed) {
-            in_place(change);
-        }
-        if container.state == State::Running {
-            for (_, _, change) in fields::live_changes(service, container) {
-                in_place(change);
-            }
         }
         if container.starting {
             let change = FieldChange::new("post_start", None, Some("run".to_owned()));

@@ -1,8 +1,10 @@
 //! Commands that run in a container beside its program: right after its start, and before its stop.
 
-use super::create;
+use std::collections::BTreeMap;
+
 use super::desired::{Desired, Service};
 use super::observed::Container;
+use super::{create, redact};
 use crate::secret::Secret;
 
 /// The hooks of a service.
@@ -57,6 +59,20 @@ impl Hook {
     pub fn place(&self) -> String {
         format!("{}[{}]", self.moment.as_str(), self.index)
     }
+
+    /// What people may see of it: not its environment.
+    fn shown(&self) -> String {
+        let mut text = redact::command_line(&self.command);
+        for (field, word) in [("user", &self.user), ("working_dir", &self.working_dir)] {
+            if let Some(word) = word {
+                text = format!("{text}, {field} {word}");
+            }
+        }
+        if self.privileged {
+            text.push_str(", privileged");
+        }
+        text
+    }
 }
 
 /// How many hooks have passed in a container's present run, as far as this operator knows.
@@ -84,6 +100,18 @@ impl Hooks {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.post_start.is_empty() && self.pre_stop.is_empty()
+    }
+
+    /// What people may see of each, by its place.
+    pub fn shown(&self) -> BTreeMap<String, String> {
+        let all = self.post_start.iter().chain(&self.pre_stop);
+        all.map(|hook| (hook.place(), hook.shown())).collect()
+    }
+
+    /// The same as a label: no engine tells which hooks a container was made with.
+    pub fn label(&self) -> String {
+        // A map of strings always serialises.
+        serde_json::to_string(&self.shown()).unwrap_or_default()
     }
 
     /// All of them as text for a hash, environments included.
@@ -157,6 +185,7 @@ mod tests {
         let of = |hook: Hook| Hooks { post_start: vec![hook], pre_stop: Vec::new() };
         let one = of(hook("a", "K=canary"));
         assert!(!format!("{one:?}").contains("canary"));
+        assert_eq!(one.label(), r#"{"post_start[0]":"a"}"#);
         for other in
             [hook("b", "K=canary"), hook("a", "K=other"), Hook { privileged: true, ..hook("a", "K=canary") }]
         {

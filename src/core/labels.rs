@@ -42,6 +42,9 @@ pub const REVISION: &str = "compose-operator.revision";
 /// Fingerprint of the files that were copied into a container; only on those that get some.
 pub const FILES: &str = "compose-operator.files";
 
+/// The hooks that a container was made with, for people; only on those that have some.
+pub const HOOKS: &str = "compose-operator.hooks";
+
 /// The Compose whose names, labels and hashes these are.
 pub const COMPOSE_VERSION: &str = "2.40.3";
 

@@ -31,6 +31,7 @@ pub mod redact;
 pub mod redis;
 pub mod replace;
 pub mod revision;
+pub mod shared;
 pub mod spec;
 pub mod status;
 pub mod time;

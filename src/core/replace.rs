@@ -5,9 +5,9 @@ use std::fmt;
 
 use super::desired::{Desired, Service};
 use super::ids::ServiceName;
-use super::observed::{Container, Observed};
+use super::observed::{Attachment, Container, Observed};
 use super::order;
-use super::spec::{Mount, MountKind};
+use super::spec::{ContainerSpec, Endpoint, Mount, MountKind, Port};
 
 /// The order of a replacement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,23 +44,18 @@ pub enum WhyStopFirst {
 }
 
 impl Strategy {
-    /// The order for a service.
-    pub fn of(service: &Service) -> Self {
-        Self::why_stop_first(service).map_or(Self::StartFirst, Self::StopFirst)
-    }
-
-    /// The order for a service whose container `old` is to be replaced: stop-first too where the two would
-    /// wait for each other, one for a port or name and the other for its dependency.
-    pub fn with_handover(name: &ServiceName, service: &Service, old: &Container, desired: &Desired) -> Self {
+    /// The order for a service whose container `old` is to be replaced: stop-first where the two cannot live side by
+    /// side, and where they would wait for each other, one for a port or name and the other for its dependency.
+    pub fn of(name: &ServiceName, service: &Service, old: &Container, desired: &Desired) -> Self {
         let claimed = order::transitive(name, desired).into_iter().find_map(|dependency| {
             let other = desired.services.get(&dependency)?;
-            let wanted = other.spec.ports.iter().filter_map(super::spec::Port::fixed);
+            let wanted = other.spec.ports.iter().filter_map(Port::fixed);
             let port = wanted.into_iter().find(|port| old.host_ports().contains(port));
             let what = port.map(|port| format!("host port {port}"));
             let what = what.or_else(|| other.container_name.clone().filter(|name| *name == old.name))?;
             Some(WhyStopFirst::HandsOver { what, to: dependency })
         });
-        claimed.map_or_else(|| Self::of(service), Self::StopFirst)
+        claimed.or_else(|| why_stop_first(service, old)).map_or(Self::StartFirst, Self::StopFirst)
     }
 
     /// Stop-first where the successor of `old` takes over a volume: only one of the two may have it.
@@ -68,33 +63,90 @@ impl Strategy {
         let (path, _) = heritage(service, old, observed).pop_first()?;
         Some(Self::StopFirst(WhyStopFirst::AnonymousVolume(path)))
     }
+}
 
-    fn why_stop_first(service: &Service) -> Option<WhyStopFirst> {
-        if let Some(port) = service.spec.ports.iter().find_map(super::spec::Port::fixed) {
-            return Some(WhyStopFirst::HostPort(port));
-        }
-        if let Some(name) = &service.container_name {
-            return Some(WhyStopFirst::ContainerName(name.clone()));
-        }
-        let fixed = |endpoint: &super::spec::Endpoint| {
-            let address = endpoint.ipv4_address.as_ref().or(endpoint.ipv6_address.as_ref());
-            address.or(endpoint.mac_address.as_ref()).or(endpoint.link_local_ips.first()).cloned()
-        };
-        if let Some(address) =
-            service.networks.values().find_map(fixed).or_else(|| service.spec.mac_address.clone())
-        {
-            return Some(WhyStopFirst::FixedAddress(address));
-        }
-        if service.spec.network_mode.as_deref() == Some("host") {
-            return Some(WhyStopFirst::HostNetwork);
-        }
-        let written =
-            service.spec.mounts.values().find(|mount| {
-                mount.kind == MountKind::Volume && !mount.source.is_empty() && !mount.read_only
-            });
-        // Who runs several replicas on one volume has software that shares it.
-        written.filter(|_| service.replicas <= 1).map(|mount| WhyStopFirst::Volume(mount.source.clone()))
+/// What both would have of which there is one. What `old` has must not depend on whether it runs: the order must stay
+/// the same all through a replacement.
+fn why_stop_first(service: &Service, old: &Container) -> Option<WhyStopFirst> {
+    if let Some(port) = shared_port(service, old) {
+        return Some(WhyStopFirst::HostPort(port));
     }
+    // Beside its successor, or before its hooks have passed, it has a mark before its name.
+    let is_named = |name: &&String| {
+        let mark = old.name.strip_suffix(name.as_str());
+        mark.is_some_and(|mark| mark.is_empty() || mark.ends_with('_'))
+    };
+    if let Some(name) = service.container_name.as_ref().filter(is_named) {
+        return Some(WhyStopFirst::ContainerName(name.clone()));
+    }
+    if let Some(address) = shared_address(service, old) {
+        return Some(WhyStopFirst::FixedAddress(address));
+    }
+    // Whatever the old one publishes, the new one may bind.
+    if is_on_host(&service.spec) && (is_on_host(&old.spec) || !old.spec.ports.is_empty()) {
+        return Some(WhyStopFirst::HostNetwork);
+    }
+    // Who runs several replicas on one volume has software that shares it.
+    let volume = service.spec.mounts.values().filter(|mount| is_written(mount)).find(|mount| {
+        old.spec.mounts.values().any(|other| is_written(other) && other.source == mount.source)
+    });
+    volume.filter(|_| service.replicas <= 1).map(|mount| WhyStopFirst::Volume(mount.source.clone()))
+}
+
+/// A fixed host port that the old container has too, or that its successors would have of each other.
+fn shared_port(service: &Service, old: &Container) -> Option<u16> {
+    let taken = |port: &&Port| {
+        service.replicas > 1
+            || is_on_host(&old.spec)
+            || old.spec.ports.iter().any(|other| collide(other, port))
+    };
+    service.spec.ports.iter().filter(taken).find_map(Port::fixed)
+}
+
+/// A fixed address that the old container has too, or that its successors would have of each other. The MAC address of
+/// what does not run is not known.
+fn shared_address(service: &Service, old: &Container) -> Option<String> {
+    let several = service.replicas > 1;
+    let has_mac = |mac: &String, found: &Attachment| {
+        found.mac_address.is_empty() || found.mac_address.eq_ignore_ascii_case(mac)
+    };
+    let on_network = |(network, wanted): (&String, &Endpoint)| {
+        let found = old.networks.get(network);
+        let has = |is: &dyn Fn(&Attachment) -> bool| several || found.is_some_and(is);
+        let of_ip = |ip: &String| {
+            has(&|found| {
+                let endpoint = &found.endpoint;
+                [&endpoint.ipv4_address, &endpoint.ipv6_address].contains(&&Some(ip.clone()))
+            })
+        };
+        let ips = wanted.ipv4_address.iter().chain(&wanted.ipv6_address).find(|ip| of_ip(ip));
+        let mac = || wanted.mac_address.as_ref().filter(|mac| has(&|found| has_mac(mac, found)));
+        let local = || {
+            let taken = |ip: &&String| has(&|found| found.endpoint.link_local_ips.contains(*ip));
+            wanted.link_local_ips.iter().find(taken)
+        };
+        ips.or_else(mac).or_else(local).cloned()
+    };
+    let own_mac = service.spec.mac_address.as_ref();
+    let of_own = |mac: &&String| several || old.networks.values().any(|found| has_mac(mac, found));
+    service.networks.iter().find_map(on_network).or_else(|| own_mac.filter(of_own).cloned())
+}
+
+fn is_on_host(spec: &ContainerSpec) -> bool {
+    spec.network_mode.as_deref() == Some("host")
+}
+
+fn is_written(mount: &Mount) -> bool {
+    mount.kind == MountKind::Volume && !mount.source.is_empty() && !mount.read_only
+}
+
+/// Whether two containers cannot have both.
+pub fn collide(a: &Port, b: &Port) -> bool {
+    let any = |ip: &str| matches!(ip, "" | "0.0.0.0" | "::");
+    a.fixed().is_some()
+        && a.fixed() == b.fixed()
+        && a.protocol == b.protocol
+        && (any(&a.host_ip) || any(&b.host_ip) || a.host_ip == b.host_ip)
 }
 
 /// The volumes that the successor of a container takes over, by their path: those that nobody named, where the
@@ -136,5 +188,118 @@ impl fmt::Display for WhyStopFirst {
                 write!(f, "it takes over the volume at {path}, and two writers could destroy its data")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(host_ip: &str, published: &str, protocol: &str) -> Port {
+        Port { target: 80, protocol: protocol.into(), host_ip: host_ip.into(), published: published.into() }
+    }
+
+    #[test]
+    fn ports_collide_on_one_address_and_protocol_only() {
+        let web = port("", "80", "tcp");
+        for (other, expected) in [
+            (port("", "80", "tcp"), true),
+            (port("127.0.0.1", "80", "tcp"), true),
+            (port("", "80", "udp"), false),
+            (port("", "81", "tcp"), false),
+            (port("", "80-90", "tcp"), false),
+        ] {
+            assert_eq!(collide(&web, &other), expected, "{other:?}");
+        }
+        assert!(!collide(&port("10.0.0.1", "80", "tcp"), &port("10.0.0.2", "80", "tcp")));
+    }
+
+    fn service(change: impl FnOnce(&mut Service)) -> Service {
+        let mut service = Service { replicas: 1, ..Service::default() };
+        change(&mut service);
+        service
+    }
+
+    /// What a container of this service looks like.
+    fn made_from(service: &Service) -> Container {
+        let mut container = Container::created("c1".into(), "shop-web-1");
+        container.spec.clone_from(&service.spec);
+        if let Some(name) = &service.container_name {
+            container.name.clone_from(name);
+        }
+        let attached = service.networks.iter().map(|(network, endpoint)| {
+            let mac_address = endpoint.mac_address.clone().unwrap_or_else(|| "02:00:00:00:00:99".into());
+            (network.clone(), Attachment { endpoint: endpoint.clone(), mac_address, ..Attachment::default() })
+        });
+        container.networks = attached.collect();
+        container
+    }
+
+    /// Why a container made from the one is stopped before one that is made from the other starts.
+    fn why(old: &Service, new: &Service) -> Option<WhyStopFirst> {
+        why_stop_first(new, &made_from(old))
+    }
+
+    #[test]
+    fn a_host_port_is_a_reason_where_the_old_container_has_it_too() {
+        let published = |ip: &str, published: &str| {
+            let port = port(ip, published, "tcp");
+            service(|service| service.spec.ports = [port].into())
+        };
+        let on_host = || service(|service| service.spec.network_mode = Some("host".into()));
+        let plain = || service(|_| {});
+        for (found, expected) in [
+            (why(&published("127.0.0.1", "80"), &published("127.0.0.1", "81")), None),
+            (why(&published("127.0.0.1", "80"), &published("127.0.0.2", "80")), None),
+            (why(&published("", "80"), &published("127.0.0.1", "80")), Some(WhyStopFirst::HostPort(80))),
+            (why(&plain(), &published("", "80")), None),
+            (why(&on_host(), &published("", "80")), Some(WhyStopFirst::HostPort(80))),
+            (why(&on_host(), &on_host()), Some(WhyStopFirst::HostNetwork)),
+            (why(&published("", "80"), &on_host()), Some(WhyStopFirst::HostNetwork)),
+            (why(&plain(), &on_host()), None),
+        ] {
+            assert_eq!(found, expected);
+        }
+        let several = Service { replicas: 2, ..published("", "81") };
+        let found = why(&published("", "80"), &several);
+        assert_eq!(found, Some(WhyStopFirst::HostPort(81)), "one of the new ones at most can run");
+    }
+
+    #[test]
+    fn a_name_or_address_is_a_reason_where_the_old_container_has_it_too() {
+        let named = |name: &str| service(|service| service.container_name = Some(name.into()));
+        let placed = |endpoint: Endpoint| {
+            service(|service| service.networks = [("shop_default".into(), endpoint)].into())
+        };
+        let ip = |ip: &str| placed(Endpoint { ipv4_address: Some(ip.into()), ..Endpoint::default() });
+        let mac = |mac: &str| placed(Endpoint { mac_address: Some(mac.into()), ..Endpoint::default() });
+        let address = |address: &str| Some(WhyStopFirst::FixedAddress(address.into()));
+        for (found, expected) in [
+            (why(&named("a"), &named("a")), Some(WhyStopFirst::ContainerName("a".into()))),
+            (why(&named("c1_a"), &named("a")), Some(WhyStopFirst::ContainerName("a".into()))),
+            (why(&named("a"), &named("b")), None),
+            (why(&ip("10.0.0.2"), &ip("10.0.0.2")), address("10.0.0.2")),
+            (why(&ip("10.0.0.2"), &ip("10.0.0.3")), None),
+            (why(&service(|_| {}), &ip("10.0.0.2")), None),
+            (why(&mac("02:00:00:00:00:0a"), &mac("02:00:00:00:00:0A")), address("02:00:00:00:00:0A")),
+            (why(&mac("02:00:00:00:00:0a"), &mac("02:00:00:00:00:0b")), None),
+        ] {
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_volume_is_a_reason_where_the_old_container_writes_to_it_too() {
+        let on_volume = |source: &str, read_only: bool| {
+            let (kind, source) = (MountKind::Volume, source.to_owned());
+            let mount = Mount { kind, source, read_only, options: BTreeMap::new() };
+            service(|service| service.spec.mounts = [("/data".into(), mount)].into())
+        };
+        let writes = on_volume("a", false);
+        assert_eq!(why(&writes, &writes), Some(WhyStopFirst::Volume("a".into())));
+        assert_eq!(why(&on_volume("a", true), &writes), None);
+        assert_eq!(why(&on_volume("b", false), &writes), None);
+        let several = Service { replicas: 2, ..writes.clone() };
+        assert_eq!(why(&writes, &several), None, "who runs several has software that shares it");
     }
 }

@@ -73,6 +73,7 @@ pub fn judge(
     if !same_spec {
         let known = changes.len();
         changes.extend(fields::files_change(service, container));
+        changes.extend(fields::hook_changes(service, container));
         changes.extend(fields::spec_changes(service, container, image, &observed.engine));
         let by_label = container.revision().is_some_and(|made_from| made_from.as_str().starts_with(SCHEME));
         if changes.len() == known && by_label {

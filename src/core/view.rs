@@ -105,15 +105,20 @@ impl<'a> Replicas<'a> {
                 Verdict::Outdated(changes) => outdated.push(Outdated { container, changes }),
             }
         }
+        // Where all are up to date, the question is how one of them would be replaced.
+        let as_it_is = current.first().copied().filter(|_| outdated.is_empty());
         let strategy = outdated
             .iter()
-            .map(|old| Strategy::with_handover(name, service, old.container, desired))
+            .map(|old| old.container)
+            .chain(as_it_is)
+            .map(|old| Strategy::of(name, service, old, desired))
             .find(|strategy| *strategy != Strategy::StartFirst)
             .or_else(|| {
                 let mut old = outdated.iter().map(|old| old.container);
                 old.find_map(|old| Strategy::with_heritage(service, old, observed))
-            });
-        Self { revision, strategy: strategy.unwrap_or_else(|| Strategy::of(service)), current, outdated }
+            })
+            .unwrap_or(Strategy::StartFirst);
+        Self { revision, strategy, current, outdated }
     }
 
     /// Whether a container is one of the current revision.

@@ -82,7 +82,10 @@ fn programs_get_changes_and_steps_in_a_stable_shape_and_the_exit_code_says_wheth
                 assert!(change.get(key).is_some(), "{key} in {change}");
             }
             let impact = change["impact"].as_str().unwrap();
-            assert!(["in-place", "rolling", "restart", "destructive"].contains(&impact), "{change}");
+            assert!(
+                ["in-place", "rolling", "restart", "removed", "destructive"].contains(&impact),
+                "{change}"
+            );
             assert!(!change["reason"].as_str().unwrap().is_empty(), "{change}");
         }
         for step in diff["steps"].as_array().unwrap() {

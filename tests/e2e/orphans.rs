@@ -38,7 +38,10 @@ fn a_service_that_is_gone_from_the_files_stays_without_prune_and_is_told() {
     assert_eq!(project.running(), ["old-1", "web-1"]);
     let said = project.operator(&["status"]);
     assert!(said.out.contains(&project.named("old-1")), "{said}");
-    assert!(said.out.contains("Orphaned") && said.out.contains("`prune: true` removes it"), "{said}");
+    assert!(
+        said.out.contains("Orphaned") && said.out.contains("`prune: true` in a manifest removes it"),
+        "{said}"
+    );
 }
 
 #[test]

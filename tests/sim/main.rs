@@ -6,6 +6,7 @@ mod attributes;
 mod files;
 mod hooks;
 mod images;
+mod preview;
 mod properties;
 mod stage;
 mod stories;

@@ -28,6 +28,8 @@ pub struct Preview<'a> {
     pub steps: &'a [Step],
     /// What would still be waited for after the last step: apply would not converge.
     pub waiting: &'a [Waiting],
+    /// What is no longer in the files and stays all the same.
+    pub orphans: &'a [Waiting],
 }
 
 impl Preview<'_> {
@@ -41,7 +43,9 @@ impl Preview<'_> {
 pub fn text(preview: &Preview<'_>) -> String {
     let heading = paint(HEADING, preview.stack);
     if preview.is_empty() && preview.waiting.is_empty() {
-        return format!("{heading}: nothing to do");
+        let mut out = vec![format!("{heading}: nothing to do")];
+        waits(&mut out, "left alone", preview.orphans);
+        return out.join("\n");
     }
     let mut out = vec![heading];
     for (name, group) in groups(preview.changes) {
@@ -52,16 +56,19 @@ pub fn text(preview: &Preview<'_>) -> String {
         out.push(format!("  {}", paint(HEADING, "steps")));
         indented(&mut out, &preview.steps.iter().enumerate().map(step).collect::<Vec<_>>());
     }
-    if !preview.waiting.is_empty() {
-        out.push(format!("  {}", paint(HEADING, "would still wait")));
-        let waits = preview.waiting.iter().map(|waiting| {
-            let (subject, message) = (shown(&waiting.subject), paragraph(&waiting.message));
-            format!("    {} {subject}: {message}", paint(BAD, waiting.reason))
-        });
-        out.extend(waits);
-    }
+    waits(&mut out, "would still wait", preview.waiting);
+    waits(&mut out, "left alone", preview.orphans);
     out.push(summary(preview));
     out.join("\n")
+}
+
+fn waits(out: &mut Vec<String>, what: &str, waiting: &[Waiting]) {
+    out.extend((!waiting.is_empty()).then(|| format!("  {}", paint(HEADING, what))));
+    let line = |it: &Waiting| {
+        let (subject, message) = (shown(&it.subject), paragraph(&it.message));
+        format!("    {} {subject}: {message}", paint(BAD, it.reason))
+    };
+    out.extend(waiting.iter().map(line));
 }
 
 fn indented(out: &mut Vec<String>, rows: &[Vec<Cell>]) {
@@ -124,12 +131,13 @@ fn impact_style(impact: Impact) -> Style {
     match impact {
         Impact::InPlace => GOOD,
         Impact::Rolling => CALM,
-        Impact::Restart => CHANGE,
+        Impact::Restart | Impact::Removed => CHANGE,
         Impact::Destructive => BAD.bold(),
     }
 }
 
-const IMPACTS: [Impact; 4] = [Impact::InPlace, Impact::Rolling, Impact::Restart, Impact::Destructive];
+const IMPACTS: [Impact; 5] =
+    [Impact::InPlace, Impact::Rolling, Impact::Restart, Impact::Removed, Impact::Destructive];
 
 /// `4 changes (2 in-place, 2 restart), 9 steps; interrupted: caddy`.
 fn summary(preview: &Preview<'_>) -> String {
@@ -231,7 +239,7 @@ fn waiting_json(preview: &Preview<'_>) -> Vec<Json> {
             "until": waiting.until.map(rfc3339),
         })
     };
-    preview.waiting.iter().map(waiting).collect()
+    preview.waiting.iter().chain(preview.orphans).map(waiting).collect()
 }
 
 #[cfg(test)]
@@ -289,7 +297,8 @@ mod tests {
     #[test]
     fn a_preview_reads_by_service_with_the_steps_and_one_line_that_sums_it_up() {
         let stack = StackName::from("shop");
-        let preview = Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[] };
+        let preview =
+            Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[], orphans: &[] };
         assert_eq!(
             plain(&preview),
             "\
@@ -310,7 +319,7 @@ shop
     #[test]
     fn nothing_to_do_is_one_line_and_what_would_not_converge_is_said() {
         let stack = StackName::from("shop");
-        let nothing = Preview { stack: &stack, changes: &[], steps: &[], waiting: &[] };
+        let nothing = Preview { stack: &stack, changes: &[], steps: &[], waiting: &[], orphans: &[] };
         assert_eq!(plain(&nothing), "shop: nothing to do");
         let waiting = Waiting {
             service: None,
@@ -335,7 +344,13 @@ shop
     #[test]
     fn programs_get_every_change_and_step_with_its_stack() {
         let stack = StackName::from("shop");
-        let json = json(&[Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[] }]);
+        let json = json(&[Preview {
+            stack: &stack,
+            changes: &changes(),
+            steps: &steps(),
+            waiting: &[],
+            orphans: &[],
+        }]);
         assert_eq!(
             json["changes"][1],
             serde_json::json!({

@@ -1,12 +1,12 @@
-//! Host ports, and volumes that nobody named, that another container of the stack still has: what is handed over is
-//! waited for.
+//! What a container has of another one of the stack: host ports, and volumes that nobody named, are handed over and
+//! waited for; name spaces are there while their owner runs.
 
 use super::super::action::Call;
-use super::super::ids::ServiceName;
-use super::super::observed::Container;
+use super::super::ids::{ContainerId, ServiceName};
+use super::super::observed::{Container, State};
 use super::super::reason::Reason;
 use super::super::replace;
-use super::super::spec::Port;
+use super::super::shared;
 use super::Planner;
 
 impl Planner<'_> {
@@ -19,7 +19,7 @@ impl Planner<'_> {
                     .spec
                     .ports
                     .iter()
-                    .any(|held| container.spec.ports.iter().any(|port| collide(held, port)))
+                    .any(|held| container.spec.ports.iter().any(|port| replace::collide(held, port)))
         };
         let Some(holder) = self.observed.containers.values().find(holds) else { return false };
         let message = format!("waits until {} frees their host port", holder.name);
@@ -29,9 +29,20 @@ impl Planner<'_> {
 
     /// Whether its start is under way or decided on: of two that cannot both have a port, the first gets it.
     fn is_starting(&self, container: &Container) -> bool {
-        let mut actions = self.memory.in_flight().chain(&self.decision.actions);
-        actions
-            .any(|action| matches!(&action.call, Call::StartContainer(target) if target.id == container.id))
+        let starts = |call: &Call| matches!(call, Call::StartContainer(it) if it.id == container.id);
+        self.calls().any(starts)
+    }
+
+    /// Whether its stop is under way or decided on: what it gives others ends before the engine says so.
+    fn is_stopping(&self, container: &Container) -> bool {
+        let stops =
+            |call: &Call| matches!(call, Call::StopContainer { target, .. } if target.id == container.id);
+        self.calls().any(stops)
+    }
+
+    /// What is under way or decided on.
+    fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.memory.in_flight().chain(&self.decision.actions).map(|action| &action.call)
     }
 
     /// Whether another container of the stack writes to one of its volumes that nobody named; says so.
@@ -42,43 +53,28 @@ impl Planner<'_> {
         true
     }
 
+    /// Whether it lives in a name space of a container that does not run: it cannot start before that one does. One
+    /// whose owner is gone is replaced. Says so.
+    pub(super) fn waits_for_owner(&mut self, name: &ServiceName, container: &Container) -> bool {
+        let stays = |owner: &Container| {
+            matches!(owner.state, State::Running | State::Paused) && !self.is_stopping(owner)
+        };
+        let why = |(what, id): (&str, &str)| {
+            let id = ContainerId::new(id);
+            match self.observed.containers.get(&id) {
+                Some(owner) => (!stays(owner))
+                    .then(|| format!("waits until {} runs: it lives in its {what}", owner.name)),
+                None => (!self.is_current(name, container) && !self.observed.foreign.contains_key(&id))
+                    .then(|| format!("the container is gone in whose {what} it lived: a new one comes")),
+            }
+        };
+        let Some(message) = shared::owners(&container.spec).find_map(why) else { return false };
+        self.wait(Some(name), &container.name, Reason::DependencyNotReady, message, None);
+        true
+    }
+
     /// The container that has one of its anonymous volumes now.
     pub(super) fn writer_beside(&self, container: &Container) -> Option<&Container> {
         self.observed.containers.values().find(|other| replace::writes_beside(other, container))
-    }
-}
-
-/// Whether two containers cannot have both.
-fn collide(a: &Port, b: &Port) -> bool {
-    let any = |ip: &str| matches!(ip, "" | "0.0.0.0" | "::");
-    a.fixed().is_some()
-        && a.fixed() == b.fixed()
-        && a.protocol == b.protocol
-        && (any(&a.host_ip) || any(&b.host_ip) || a.host_ip == b.host_ip)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_collide_on_one_address_and_protocol_only() {
-        let port = |host_ip: &str, published: &str, protocol: &str| Port {
-            target: 80,
-            protocol: protocol.into(),
-            host_ip: host_ip.into(),
-            published: published.into(),
-        };
-        let web = port("", "80", "tcp");
-        for (other, expected) in [
-            (port("", "80", "tcp"), true),
-            (port("127.0.0.1", "80", "tcp"), true),
-            (port("", "80", "udp"), false),
-            (port("", "81", "tcp"), false),
-            (port("", "80-90", "tcp"), false),
-        ] {
-            assert_eq!(collide(&web, &other), expected, "{other:?}");
-        }
-        assert!(!collide(&port("10.0.0.1", "80", "tcp"), &port("10.0.0.2", "80", "tcp")));
     }
 }

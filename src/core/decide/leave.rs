@@ -7,8 +7,26 @@ use super::super::desired::DEFAULT_STOP_GRACE;
 use super::super::ids::ServiceName;
 use super::super::observed::{Container, State};
 use super::super::reason::Reason;
+use super::super::view::View;
 use super::super::{labels, limits, order, ownership};
-use super::{Planner, target};
+use super::{Planner, Waiting, target};
+
+/// Containers of services that the files no longer have, which stay since nobody said that they may go.
+pub fn orphaned(view: &View<'_>) -> Vec<Waiting> {
+    let kept = view.orphans.iter().filter(|_| !view.desired.prune);
+    kept.map(|container| Waiting {
+        service: container.service().map(ServiceName::from),
+        subject: container.name.clone(),
+        reason: Reason::Orphaned,
+        message: format!(
+            "its service is gone from the files; `prune: true` in a manifest removes it (`operator init` writes one), or `docker rm -f {}`",
+            container.name
+        ),
+        until: None,
+        stuck: false,
+    })
+    .collect()
+}
 
 impl Planner<'_> {
     /// Stops it, or removes it when it is stopped.
@@ -44,12 +62,10 @@ impl Planner<'_> {
         } else {
             self.view.orphans.clone()
         };
-        for container in &leaving {
+        self.decision.waiting.extend(orphaned(self.view));
+        for container in leaving.iter().filter(|_| self.desired.prune) {
             let service = container.service().map(ServiceName::from);
-            if !self.desired.prune {
-                let message = "its service is gone from the files; `prune: true` removes it".to_owned();
-                self.wait(service.as_ref(), &container.name, Reason::Orphaned, message, None);
-            } else if order::has_dependents(container, &leaving) {
+            if order::has_dependents(container, &leaving) {
                 let message = "others that depend on it go first".to_owned();
                 self.wait(service.as_ref(), &container.name, Reason::InProgress, message, None);
             } else {

@@ -103,6 +103,7 @@ impl Planner<'_> {
     ) {
         if self.connect(name, service, container)
             || self.waits_for_dependency(name, service, container)
+            || self.waits_for_owner(name, container)
             || self.waits_for_port(name, container)
             || self.waits_for_volume(name, container)
             || self.fills(name, service, container, cause.clone())

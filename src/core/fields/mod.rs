@@ -1,6 +1,7 @@
 //! THE table of fields: how each may change. Deciding, the diff and the documentation read it.
 
 mod files;
+mod hooks;
 mod live;
 mod networks;
 mod resources;
@@ -10,6 +11,7 @@ mod words;
 use serde::Serialize;
 
 pub use files::files_change;
+pub use hooks::hook_changes;
 pub use live::{has_live_settings, live_changes, live_value};
 pub use networks::{Membership, network_changes};
 pub use resources::{ResourceDelta, cpu_form_change, resource_changes};

@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::{FieldChange, networks, words};
 use crate::core::desired::{Desired, Service};
 use crate::core::devices::is_cdi;
+use crate::core::ids::ContainerId;
 use crate::core::observed::{Container, EngineInfo, Image, Observed};
+use crate::core::shared::shared;
 use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Mount, MountKind};
 use crate::core::{redact, redis};
 use crate::secret::HIDDEN;
@@ -47,28 +49,22 @@ pub fn reference_changes(
     desired: &Desired,
     observed: &Observed,
 ) -> Vec<FieldChange> {
-    let fields = [
-        ("network_mode", &service.spec.network_mode, &container.spec.network_mode),
-        ("ipc", &service.spec.ipc, &container.spec.ipc),
-        ("pid", &service.spec.pid, &container.spec.pid),
-    ];
     // On networks of its own they are part of its places there; on the default bridge, of the container.
     let no_places = service.spec.network_mode.as_ref();
     let dead_link = no_places
         .and_then(|_| networks::dead_link(service, &container.spec.links, desired, observed))
         .map(|link| FieldChange::new("links", Some(container.spec.links.join(", ")), Some(link.to_owned())));
-    let shared = fields.into_iter().filter_map(|(field, wanted, found)| {
-        let target = wanted.as_deref()?.strip_prefix("service:")?;
-        let id = found.as_deref().and_then(|mode| mode.strip_prefix("container:"));
-        let holds = id.is_some_and(|id| {
-            observed
-                .containers
-                .values()
-                .any(|other| other.id.as_str() == id && other.service() == Some(target))
-        });
-        (!holds).then(|| FieldChange::new(field, found.clone(), wanted.clone()))
+    let lost = shared(&service.spec, &container.spec).filter_map(|shared| {
+        let owner = shared.owner.and_then(|id| observed.containers.get(&ContainerId::new(id)));
+        let holds = owner.is_some_and(|owner| owner.service() == Some(shared.service));
+        let found = match (shared.owner, owner) {
+            (Some(_), None) => Some("of a container that is gone".to_owned()),
+            (Some(_), Some(owner)) => Some(format!("of {}", owner.name)),
+            (None, _) => shared.found.map(str::to_owned),
+        };
+        (!holds).then(|| FieldChange::new(shared.field, found, Some(format!("service:{}", shared.service))))
     });
-    shared.chain(dead_link).collect()
+    lost.chain(dead_link).collect()
 }
 
 /// What a container is made from when the image adds its defaults, by Docker's rules.

@@ -77,7 +77,7 @@ impl World {
     /// Everything that can go wrong before the program runs, with the exit code that stays behind.
     fn prepare(&mut self, id: &ContainerId) -> Result<Held, (Refusal, i64)> {
         let failed = |refusal| (refusal, NOT_STARTED);
-        self.check_shared_network(id).map_err(failed)?;
+        self.check_shared(id).map_err(failed)?;
         self.join_networks(id).map_err(failed)?;
         let sim = self.container(id).map_err(failed)?;
         let container = &sim.container;
@@ -99,22 +99,44 @@ impl World {
         Ok(held)
     }
 
-    /// A container in another's network name space needs that one to run.
-    fn check_shared_network(&self, id: &ContainerId) -> Result<(), Refusal> {
-        let mode = self.container(id)?.container.spec.network_mode.as_deref().unwrap_or_default();
-        let Some(other) = mode.strip_prefix("container:") else { return Ok(()) };
-        let other = self
-            .containers
-            .get(other)
-            .or_else(|| self.named(other))
-            .ok_or_else(|| Refusal::missing("container", other))?;
-        if other.is_up() {
-            return Ok(());
+    /// A container in another's name spaces needs that one to run.
+    fn check_shared(&self, id: &ContainerId) -> Result<(), Refusal> {
+        let spec = &self.container(id)?.container.spec;
+        let owner = |mode: &Option<String>| {
+            let Some(other) = mode.as_deref().and_then(|mode| mode.strip_prefix("container:")) else {
+                return Ok(None);
+            };
+            let found = self.containers.get(other).or_else(|| self.named(other));
+            let found = found.ok_or_else(|| Refusal::missing("container", other))?;
+            Ok(Some(&found.container.id).filter(|_| !found.is_up()))
+        };
+        if let Some(other) = owner(&spec.network_mode)? {
+            return Err(Refusal::in_use(format_args!(
+                "cannot join network of a non running container: {other}"
+            )));
         }
-        Err(Refusal::in_use(format_args!(
-            "cannot join network of a non running container: {}",
-            other.container.id
-        )))
+        if let Some(other) = owner(&spec.ipc)? {
+            let message =
+                format_args!("can't join IPC of container {other}: container {other} is not running");
+            return Err(Refusal::in_use(message));
+        }
+        if let Some(other) = owner(&spec.pid)? {
+            return Err(Refusal::in_use(format_args!("container {other} is not running")));
+        }
+        Ok(())
+    }
+
+    /// With the first process of a PID name space, the kernel kills all in it.
+    fn end_those_in_pid_space_of(&mut self, id: &ContainerId) {
+        let Some(owner) = self.containers.get(id).map(|sim| sim.container.name.clone()) else { return };
+        let is_in_it = |sim: &&SimContainer| {
+            let mode = sim.container.spec.pid.as_deref().and_then(|mode| mode.strip_prefix("container:"));
+            mode.is_some_and(|other| other == id.as_str() || other == owner)
+        };
+        let members = self.containers.values().filter(is_in_it).map(|sim| sim.container.id.clone());
+        for member in members.collect::<Vec<_>>() {
+            self.end(&member, KILLED, false);
+        }
     }
 
     /// The program runs.
@@ -185,6 +207,7 @@ impl World {
         }
         self.tell(id, "die", &[("exitCode", code.to_string())]);
         self.leave_networks(id);
+        self.end_those_in_pid_space_of(id);
         self.restart_later(id);
     }
 
@@ -328,6 +351,33 @@ mod tests {
             if restart == RestartPolicy::Always {
                 assert_eq!(found.iter().max(), Some(&60_000), "the delay stops growing at a minute");
             }
+        }
+    }
+
+    #[test]
+    fn who_lives_in_a_name_space_needs_its_owner() {
+        for mode in ["network", "ipc", "pid"] {
+            let mut world = world();
+            let owner = world.create_container(&new("owner")).unwrap();
+            world.start_container(&owner).unwrap();
+            let mut lodger = new("lodger");
+            let owners = Some(format!("container:{owner}"));
+            match mode {
+                "network" => lodger.spec.network_mode = owners,
+                "ipc" => lodger.spec.ipc = owners,
+                _ => lodger.spec.pid = owners,
+            }
+            let lodger = world.create_container(&lodger).unwrap();
+            world.start_container(&lodger).unwrap();
+            world.stop_container(&owner, None).unwrap();
+            let found = &world.container(&lodger).unwrap().container;
+            let expected = if mode == "pid" { (State::Exited, KILLED) } else { (State::Running, 0) };
+            assert_eq!((found.state, found.exit_code), expected, "{mode}");
+            world.stop_container(&lodger, None).unwrap();
+            let refused = world.start_container(&lodger).unwrap_err();
+            assert!(refused.message.contains("running"), "{mode}: {refused}");
+            world.start_container(&owner).unwrap();
+            world.start_container(&lodger).unwrap();
         }
     }
 
