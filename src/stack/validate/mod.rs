@@ -5,7 +5,7 @@ mod references;
 mod replicas;
 
 use self::references::{cycles, unknown_services};
-use self::replicas::duplicate_names;
+use self::replicas::{duplicate_names, shared_ports};
 use super::faults::{Findings, Places};
 use super::manifest::Spec;
 use crate::compose::errors::Diagnostic;
@@ -26,6 +26,7 @@ pub(super) fn validate(places: Places<'_>, spec: &Spec, desired: &Desired, findi
         judge.redis_memory(findings);
     }
     duplicate_names(places, desired, findings);
+    shared_ports(places, desired, findings);
     cycles(places, desired, findings);
 }
 
