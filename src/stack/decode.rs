@@ -5,29 +5,39 @@
 
 use std::sync::LazyLock;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use serde_path_to_error::Segment;
 
 use super::faults::did_you_mean;
-use super::manifest::{self, Manifest};
+use super::manifest::{self, ApiVersion, ComposeFiles, Manifest};
 use crate::compose::errors::Diagnostic;
 use crate::compose::yaml::{Kind, Node};
 
 /// How many wrong values of one document are told at once: more than anybody mends in one go.
 const MOST_FAULTS: usize = 20;
 
+/// What is wrong with a manifest, and what is left of it.
+pub(super) struct Undecoded {
+    /// At least one.
+    pub(super) faults: Vec<Diagnostic>,
+    /// The manifest without its wrong values, to look for more; only where it is still about the same Compose files.
+    pub(super) rest: Option<Box<Manifest>>,
+}
+
 /// Reads one document.
-pub(super) fn decode(document: &Node) -> Result<Manifest, Vec<Diagnostic>> {
+pub(super) fn decode(document: &Node) -> Result<Manifest, Undecoded> {
     /// Made once: a directory has hundreds of manifests.
     static ROOT: LazyLock<Json> = LazyLock::new(manifest::schema);
     let schema = Schema { root: &ROOT };
     let mut faults = Vec::new();
     schema.check(document, schema.root, "the manifest", &mut faults);
     let mut json = without_nulls(document.to_json());
+    let same_files = names_its_files(&json);
     loop {
+        complete(&mut json);
         match serde_path_to_error::deserialize::<_, Manifest>(&json) {
             Ok(manifest) if faults.is_empty() => return Ok(manifest),
-            Ok(_) => return Err(faults),
+            Ok(manifest) => return Err(Undecoded { faults, rest: same_files.then(|| Box::new(manifest)) }),
             Err(error) => {
                 let (path, message) = (steps(error.path()), error.inner().to_string());
                 if !schema.has_told(document, &path, &message) {
@@ -35,11 +45,32 @@ pub(super) fn decode(document: &Node) -> Result<Manifest, Vec<Diagnostic>> {
                 }
                 // Without the wrong value the next one shows; where nothing can be taken out, this was all.
                 if faults.len() >= MOST_FAULTS || !remove(&mut json, &path) {
-                    return Err(faults);
+                    return Err(Undecoded { faults, rest: None });
                 }
             }
         }
     }
+}
+
+/// Whether it says soundly which Compose files it is about, and in no field that is unknown.
+fn names_its_files(json: &Json) -> bool {
+    let only = |json: &Json, known: &[&str]| {
+        json.as_object().is_some_and(|fields| fields.keys().all(|field| known.contains(&field.as_str())))
+    };
+    let sound = |compose: &Json| serde_json::from_value::<ComposeFiles>(compose.clone()).is_ok();
+    only(json, &["apiVersion", "kind", "metadata", "spec"])
+        && json.get("spec").is_none_or(|spec| {
+            only(spec, &["compose", "prune", "services"]) && spec.get("compose").is_none_or(sound)
+        })
+}
+
+/// Puts the fields in that can have one value only, where they are not there: that has been told.
+fn complete(json: &mut Json) {
+    let fields = json.as_object_mut().into_iter();
+    fields.for_each(|fields| {
+        fields.entry("apiVersion").or_insert_with(|| json!(ApiVersion::V1));
+        fields.entry("kind").or_insert_with(|| json!(manifest::Kind::Stack));
+    });
 }
 
 struct Schema {
@@ -244,7 +275,7 @@ mod tests {
 
     fn faults(text: &str) -> Vec<String> {
         let documents = yaml::parse(Path::new("stack.yaml"), text.as_bytes()).unwrap();
-        let faults = decode(&documents[0]).unwrap_err();
+        let faults = decode(&documents[0]).err().unwrap().faults;
         faults
             .iter()
             .map(|fault| match &fault.help {
@@ -303,6 +334,6 @@ spec:
     fn an_empty_field_is_a_field_that_is_not_there() {
         let text = "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: x}\nspec:\n  services:\n    api:\n";
         let documents = yaml::parse(Path::new("stack.yaml"), text.as_bytes()).unwrap();
-        assert_eq!(decode(&documents[0]).unwrap().spec, manifest::Spec::default());
+        assert_eq!(decode(&documents[0]).ok().unwrap().spec, manifest::Spec::default());
     }
 }

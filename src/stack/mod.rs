@@ -11,6 +11,7 @@ mod faults;
 mod files;
 mod load;
 pub mod manifest;
+mod named;
 pub mod quantity;
 mod validate;
 

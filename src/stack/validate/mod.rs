@@ -12,8 +12,14 @@ use crate::compose::errors::Diagnostic;
 use crate::core::desired::{Desired, Service};
 use crate::core::ids::ServiceName;
 
-/// Judges a compiled stack.
-pub(super) fn validate(places: Places<'_>, spec: &Spec, desired: &Desired, findings: &mut Findings) {
+/// Judges a compiled stack. Of one that is not whole the loader has told what leads nowhere or back.
+pub(super) fn validate(
+    places: Places<'_>,
+    spec: &Spec,
+    desired: &Desired,
+    is_whole: bool,
+    findings: &mut Findings,
+) {
     no_services(places, desired, findings);
     unknown_services(places, spec, desired, findings);
     for (name, service) in &desired.services {
@@ -22,12 +28,16 @@ pub(super) fn validate(places: Places<'_>, spec: &Spec, desired: &Desired, findi
         judge.memory(findings);
         judge.pids(findings);
         judge.one_of_a_kind(desired, findings);
-        judge.references(desired, findings);
+        if is_whole {
+            judge.references(desired, findings);
+        }
         judge.redis_memory(findings);
     }
     duplicate_names(places, desired, findings);
     shared_ports(places, desired, findings);
-    cycles(places, desired, findings);
+    if is_whole {
+        cycles(places, desired, findings);
+    }
 }
 
 /// An empty stack is a slip, as a file half written is: what runs now would be left over, and would go.
