@@ -630,6 +630,42 @@ spec:
     }
 
     #[test]
+    fn an_old_version_is_told_of_at_its_place() {
+        let text = format!("name: x\nversion: '3'\n{COMPOSE}");
+        let loaded = load(&["compose.yaml"], &[("compose.yaml", text.as_str())]);
+        let warning = &loaded.stacks[0].warnings[0];
+        assert_eq!((warning.line(), warning.column()), (Some(2), Some(1)), "{warning}");
+    }
+
+    #[test]
+    fn the_ways_out_fit_what_is_wrong() {
+        let one = |body: &str| {
+            let text = format!("services:\n  a: {{image: x, {body}}}\n");
+            faults(&["c.yaml"], &[("c.yaml", text.as_str())])
+        };
+        assert_eq!(
+            one("scale: -1"),
+            [
+                "c.yaml:2:24: services.a.scale: -1 is not between 0 and 9223372036854775807 (write an integer, 0 or more)"
+            ]
+        );
+        assert_eq!(
+            one("mem_limit: 1g, deploy: {resources: {limits: {memory: 1zz}}}"),
+            [
+                "c.yaml:2:70: services.a.deploy.resources.limits.memory: invalid size: '1zz' (write a number with a unit, \
+              as 512k, 64m or 2g)"
+            ]
+        );
+        assert_eq!(
+            one("profiles: [p, q]"),
+            [
+                "c.yaml:2:3: no profile is on that would select a service (use `--profile p` or `--profile q`; left \
+              out: a)"
+            ]
+        );
+    }
+
+    #[test]
     fn a_manifest_among_the_compose_files_is_called_one() {
         let outer = "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: blog}\nspec: {compose: {files: [m/shop.yaml]}}\n";
         let content = [("blog.yaml", outer), ("m/shop.yaml", MANIFEST), ("compose.yaml", COMPOSE)];
@@ -737,7 +773,9 @@ secrets: {key: {environment: NOT_SET_ANYWHERE}}
         );
         assert_eq!(
             refused("services: {a: {image: x, profiles: [dev]}, b: {image: x, profiles: [dev]}}\n"),
-            ["c.yaml:1:11: no profile is on that would select a service (use `--profile`; left out: a, b)"]
+            [
+                "c.yaml:1:11: no profile is on that would select a service (use `--profile dev`; left out: a, b)"
+            ]
         );
     }
 

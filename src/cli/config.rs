@@ -76,7 +76,7 @@ pub enum ConfigFormat {
 pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     let project = load(args, cli)?;
     for warning in &project.warnings {
-        screen.warning(warning);
+        screen.warning(warning.headline());
     }
     if args.quiet {
         return Ok(Exit::Ok);

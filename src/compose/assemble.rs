@@ -189,7 +189,9 @@ fn finish(
         volume_hashes: model.volumes.iter().map(|(key, value)| (key.clone(), hash::volume(value))).collect(),
         model,
         disabled,
-        warnings: distinct(warnings.into_iter().chain(interpolator.warnings)),
+        warnings: distinct(
+            warnings.into_iter().chain(interpolator.warnings.into_iter().map(Diagnostic::new)),
+        ),
         files_read,
         files_missing,
         unresolved,
@@ -260,7 +262,7 @@ fn as_printed(value: &Json) -> Json {
 }
 
 /// Each once, in order of appearance.
-fn distinct(warnings: impl Iterator<Item = String>) -> Vec<String> {
+fn distinct(warnings: impl Iterator<Item = Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = BTreeSet::new();
-    warnings.filter(|warning| seen.insert(warning.clone())).collect()
+    warnings.filter(|warning| seen.insert(warning.headline())).collect()
 }

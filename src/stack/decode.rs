@@ -169,8 +169,21 @@ impl Schema {
             return fault.help(did_you_mean(text, words.iter().map(String::as_str)));
         }
         let expected = expected(schema, message);
-        let fault = Diagnostic::at(&node.span, format!("{name} takes {expected}, not {}", described(node)));
-        fault.label(format!("expected {expected}"))
+        if let (Some(range), Kind::Int) = (schema.and_then(range), node.kind()) {
+            let fault = Diagnostic::at(
+                &node.span,
+                format!("{name} takes {expected} {range}, not {}", described(node)),
+            );
+            return fault.label(format!("expected {range}"));
+        }
+        let fault = |found: &str| {
+            let fault = Diagnostic::at(&node.span, format!("{name} takes {expected}, not {found}"));
+            fault.label(format!("expected {expected}"))
+        };
+        match node.as_text().filter(|text| is_quoted_value(text, schema)) {
+            Some(text) => fault(&format!("the text \"{text}\"")).help("take the quotes away"),
+            None => fault(&described(node)),
+        }
     }
 }
 
@@ -197,6 +210,10 @@ fn words(schema: &Json) -> Vec<String> {
     choices.chain(constant(schema)).chain(listed.filter_map(Json::as_str).map(str::to_owned)).collect()
 }
 
+/// What a field of this type takes, in words.
+const WHOLE_NUMBER: &str = "a whole number";
+const TRUTH: &str = "true or false";
+
 /// What a field takes, in words.
 fn expected(schema: Option<&Json>, message: &str) -> String {
     let kind = schema.and_then(|schema| schema.get("type")).map(|kind| match kind {
@@ -208,14 +225,33 @@ fn expected(schema: Option<&Json>, message: &str) -> String {
     });
     match kind {
         Some("string") => "a text".to_owned(),
-        Some("boolean") => "true or false".to_owned(),
-        Some("integer") => "a whole number".to_owned(),
+        Some("boolean") => TRUTH.to_owned(),
+        Some("integer") => WHOLE_NUMBER.to_owned(),
         Some("array") => "a list".to_owned(),
         Some("object") => "a mapping".to_owned(),
         _ => {
             let said = message.split_once("expected ").map_or("something else", |(_, said)| said);
             said.to_owned()
         }
+    }
+}
+
+/// The numbers that a field takes, in words.
+fn range(schema: &Json) -> Option<String> {
+    let bound = |name: &str| schema.get(name).and_then(Json::as_f64);
+    match (bound("minimum"), bound("maximum")) {
+        (Some(least), Some(most)) => Some(format!("from {least} to {most}")),
+        (Some(least), None) => Some(format!("from {least} up")),
+        _ => None,
+    }
+}
+
+/// Whether a text would be a value of the field without its quotes.
+fn is_quoted_value(text: &str, schema: Option<&Json>) -> bool {
+    match expected(schema, "").as_str() {
+        WHOLE_NUMBER => text.parse::<i128>().is_ok(),
+        TRUTH => matches!(text, "true" | "false"),
+        _ => false,
     }
 }
 
@@ -310,6 +346,26 @@ spec:
                 "stack.yaml:10:36: `memory` takes an amount of memory such as 512m, 2G or a number of bytes, not `12 parsecs`",
                 "stack.yaml:10:54: `cpus` takes a number of processors such as \"0.5\" or 2, not a list",
                 "stack.yaml:12:32: `allkeys-lur` is not a value of `maxmemoryPolicy` (did you mean `allkeys-lru`?)",
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_are_told_with_their_range_and_without_their_quotes() {
+        let with = |fields: &str| {
+            faults(&format!(
+                "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {{name: x}}\nspec: {{{fields}}}\n"
+            ))
+        };
+        assert_eq!(
+            with(
+                "services: {a: {replicas: 99999999999}, b: {replicas: -1}, c: {replicas: '3'}}, prune: 'true'"
+            ),
+            [
+                "stack.yaml:4:33: `replicas` takes a whole number from 0 to 4294967295, not `99999999999`",
+                "stack.yaml:4:61: `replicas` takes a whole number from 0 to 4294967295, not `-1`",
+                "stack.yaml:4:80: `replicas` takes a whole number, not the text \"3\" (take the quotes away)",
+                "stack.yaml:4:94: `prune` takes true or false, not the text \"true\" (take the quotes away)",
             ]
         );
     }

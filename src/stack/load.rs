@@ -232,7 +232,7 @@ fn load_stack(
     if !findings.faults.is_empty() {
         return Err(in_order_of_place(findings.faults));
     }
-    let mut warnings: Vec<Diagnostic> = project.warnings.iter().map(Diagnostic::new).collect();
+    let mut warnings = project.warnings.clone();
     warnings.extend(in_order_of_place(findings.warnings));
     Ok(Stack { desired, project, manifest: declared.map(|stack| stack.path.to_owned()), warnings })
 }

@@ -4,6 +4,8 @@ mod limits;
 mod references;
 mod replicas;
 
+use std::collections::BTreeSet;
+
 use self::references::{cycles, unknown_services};
 use self::replicas::{duplicate_names, shared_ports};
 use super::faults::{Findings, Places};
@@ -49,9 +51,14 @@ fn no_services(places: Places<'_>, desired: &Desired, findings: &mut Findings) {
         ("the stack has no services", "to remove what runs, use `operator down`".to_owned())
     } else {
         let all: Vec<&str> = desired.inactive.iter().map(ServiceName::as_str).collect();
+        let services = places.project.disabled.values();
+        let profiles: BTreeSet<&str> =
+            services.flat_map(|service| &service.profiles).map(String::as_str).collect();
+        let options: Vec<String> =
+            profiles.into_iter().map(|profile| format!("`--profile {profile}`")).collect();
         (
             "no profile is on that would select a service",
-            format!("use `--profile`; left out: {}", all.join(", ")),
+            format!("use {}; left out: {}", options.join(" or "), all.join(", ")),
         )
     };
     findings.faults.push(places.in_compose(&["services"], message).help(help));
