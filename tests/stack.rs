@@ -777,6 +777,9 @@ secrets: {key: {environment: NOT_SET_ANYWHERE}}
                 "c.yaml:1:11: no profile is on that would select a service (use `--profile dev`; left out: a, b)"
             ]
         );
+        // Who looks or removes needs no profile.
+        let loaded = load(&["c.yaml"], &[("c.yaml", "services: {a: {image: x, profiles: [dev]}}\n")]);
+        assert_eq!(loaded.even_idle().all().unwrap()[0].desired.stack.as_str(), "w");
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub fn run(args: &DownArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
 /// The stacks of the files; without any file, the one that `-p` names: its labels say what belongs to it.
 fn doomed(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Vec<Doomed>> {
     let by_name = cli.files.project_name.as_ref().filter(|_| cli.files.files.is_empty());
-    let loaded = match (files::stacks(&cli.files, screen), by_name) {
+    let loaded = match (files::stacks_even_idle(&cli.files, screen), by_name) {
         (Ok(stacks), _) => stacks,
         (Err(_), Some(name)) => {
             let stack = StackName::from(name.as_str());

@@ -28,6 +28,8 @@ pub struct Stack {
     pub manifest: Option<PathBuf>,
     /// What is dubious without being wrong, with places where they are known.
     pub warnings: Vec<Diagnostic>,
+    /// The fault of a stack that is sound but for this: no profile is on that would select a service.
+    idle: Option<Diagnostic>,
 }
 
 /// What a load gave: the stacks that are sound, and what is wrong with the others.
@@ -39,6 +41,8 @@ pub struct Loaded {
     pub faults: Vec<Diagnostic>,
     /// What this depends on.
     pub dependencies: Dependencies,
+    /// Stacks without a service that a profile selects; each is among the faults.
+    idle: Vec<Stack>,
 }
 
 impl Loaded {
@@ -46,23 +50,41 @@ impl Loaded {
     pub fn all(self) -> Result<Vec<Stack>, Diagnostics> {
         if self.faults.is_empty() { Ok(self.stacks) } else { Err(Diagnostics { faults: self.faults }) }
     }
+
+    /// For whoever looks or removes: what no profile selects is no fault then.
+    #[must_use]
+    pub fn even_idle(mut self) -> Self {
+        self.faults.retain(|fault| !self.idle.iter().any(|stack| stack.idle.as_ref() == Some(fault)));
+        self.stacks.append(&mut self.idle);
+        self.stacks.sort_by(|a, b| a.desired.stack.cmp(&b.desired.stack));
+        self
+    }
 }
 
 /// Loads the stacks that the options name: Compose's own options, of which `files` may name manifests and
 /// directories of manifests as well, and `project_name` then picks one stack.
 pub fn load(options: &LoadOptions, view: &dyn FileView) -> Loaded {
     let files = Watched::new(view);
-    let (mut stacks, mut faults) = (Vec::new(), Vec::new());
+    let (mut stacks, mut idle, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let sources = discover(options, &files);
     each(options, &sources, &mut faults, |options, declared| {
-        let stack = load_stack(options, &files, declared)?;
-        if declared.is_none_or(|declared| declared.faults.is_empty()) {
-            stacks.push(stack);
+        let stack: Stack = load_stack(options, &files, declared)?;
+        if declared.is_some_and(|declared| !declared.faults.is_empty()) {
+            return stack.idle.map_or(Ok(()), |fault| Err(vec![fault]));
         }
-        Ok(())
+        match stack.idle.clone() {
+            Some(fault) => {
+                idle.push(stack);
+                Err(vec![fault])
+            }
+            None => {
+                stacks.push(stack);
+                Ok(())
+            }
+        }
     });
     stacks.sort_by(|a, b| a.desired.stack.cmp(&b.desired.stack));
-    Loaded { stacks, faults, dependencies: files.into_dependencies() }
+    Loaded { stacks, faults, dependencies: files.into_dependencies(), idle }
 }
 
 /// Loads only the Compose projects of the stacks: what Compose itself would run, whether the operator can or not.
@@ -229,12 +251,14 @@ fn load_stack(
         all.extend(findings.faults);
         return Err(all.diagnostics().faults);
     }
+    let is_idle = desired.services.is_empty() && !desired.inactive.is_empty() && findings.faults.len() == 1;
+    let idle = if is_idle { findings.faults.pop() } else { None };
     if !findings.faults.is_empty() {
         return Err(in_order_of_place(findings.faults));
     }
     let mut warnings = project.warnings.clone();
     warnings.extend(in_order_of_place(findings.warnings));
-    Ok(Stack { desired, project, manifest: declared.map(|stack| stack.path.to_owned()), warnings })
+    Ok(Stack { desired, project, manifest: declared.map(|stack| stack.path.to_owned()), warnings, idle })
 }
 
 /// As a person reads the files: from top to bottom, whichever check found what.
