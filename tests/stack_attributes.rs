@@ -263,6 +263,11 @@ fn a_value_that_no_engine_takes_is_told_at_its_place() {
              byte, as 02:42:ac:11:00:02)",
         ),
         (
+            "networks: {default: {mac_address: 'aa:bb'}}",
+            "c.yaml:2:51: `aa:bb` in `networks.default.mac_address` of service `a` is not a MAC address (write two \
+             hexadecimal digits for each byte, as 02:42:ac:11:00:02)",
+        ),
+        (
             "ulimits: {nofil: 3}",
             "c.yaml:2:27: `nofil` in `ulimits` of service `a` is not a limit (did you mean `nofile`?)",
         ),

@@ -188,7 +188,8 @@ fn require(source: Source<'_>, place: &[&str], value: &str, form: &Form, finding
     if (form.is)(value) {
         return;
     }
-    let field = place.first().copied().unwrap_or_default();
+    let named: Vec<&str> = place.iter().filter(|step| step.parse::<usize>().is_err()).copied().collect();
+    let field = named.join(".");
     let message = format!("`{value}` in `{field}` of service `{}` is not {}", source.name, form.what);
     findings.faults.push(source.places.in_service(source.name, place, message).help((form.help)(value)));
 }
