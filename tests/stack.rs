@@ -166,6 +166,18 @@ mod finding {
     }
 
     #[test]
+    fn a_manifest_may_come_in_on_the_standard_input() {
+        let manifest = MANIFEST.replace("../compose.yaml", "compose.yaml");
+        let view = files(&[("compose.yaml", COMPOSE)]).with("-", manifest);
+        let loaded = stack::load(&options(&["-"]), &view);
+        assert_eq!(told(&loaded), [""; 0]);
+        assert_eq!(loaded.stacks[0].desired.stack.as_str(), "shop");
+        assert_eq!(loaded.stacks[0].desired.origin.config_files, ["/w/compose.yaml"]);
+        let broken = files(&[]).with("-", "kind: Stack\n");
+        assert!(told(&stack::load(&options(&["-"]), &broken))[0].starts_with("-:1:1: "));
+    }
+
+    #[test]
     fn what_cannot_be_told_apart_is_refused() {
         let content = [("m/a.yaml", MANIFEST), ("m/b.yaml", MANIFEST), ("compose.yaml", COMPOSE)];
         assert_eq!(
@@ -583,6 +595,144 @@ mod refusing {
     use super::*;
 
     #[test]
+    fn what_a_manifest_names_is_there_and_is_what_it_should_be() {
+        let manifest = "\
+apiVersion: compose-operator/v1
+kind: Stack
+metadata: {name: shop}
+spec:
+  compose:
+    files: [adir, 'https://x/y.yaml', nope.yaml, compose.yaml]
+    envFiles: [nope.env, /dev/null]
+    projectDirectory: /nowhere
+";
+        let content = [("shop.yaml", manifest), ("compose.yaml", COMPOSE), ("adir/a.txt", "")];
+        let relative = "(paths in a manifest are relative to the manifest's own directory)";
+        assert_eq!(
+            faults(&["shop.yaml"], &content),
+            [
+                "shop.yaml:6:13: `adir` is a directory, not a Compose file (name a file that is in it)".to_owned(),
+                "shop.yaml:6:19: `https://x/y.yaml` is an address, and no Compose file on this machine (fetch it, and \
+                 name the file)"
+                    .to_owned(),
+                format!("shop.yaml:6:39: Compose file not found: nope.yaml {relative}"),
+                format!("shop.yaml:7:16: env file not found: nope.env {relative}"),
+                format!("shop.yaml:8:23: directory not found: /nowhere {relative}"),
+            ]
+        );
+        // What the command line gives counts, and is there.
+        let options = LoadOptions {
+            env_files: vec!["/dev/null".into()],
+            project_directory: Some("/w".into()),
+            ..options(&["shop.yaml"])
+        };
+        assert_eq!(told(&stack::load(&options, &files(&content))).len(), 3);
+    }
+
+    #[test]
+    fn an_old_version_is_told_of_at_its_place() {
+        let text = format!("name: x\nversion: '3'\n{COMPOSE}");
+        let loaded = load(&["compose.yaml"], &[("compose.yaml", text.as_str())]);
+        let warning = &loaded.stacks[0].warnings[0];
+        assert_eq!((warning.line(), warning.column()), (Some(2), Some(1)), "{warning}");
+    }
+
+    #[test]
+    fn the_ways_out_fit_what_is_wrong() {
+        let one = |body: &str| {
+            let text = format!("services:\n  a: {{image: x, {body}}}\n");
+            faults(&["c.yaml"], &[("c.yaml", text.as_str())])
+        };
+        assert_eq!(
+            one("scale: -1"),
+            [
+                "c.yaml:2:24: services.a.scale: -1 is not between 0 and 9223372036854775807 (write an integer, 0 or more)"
+            ]
+        );
+        assert_eq!(
+            one("mem_limit: 1g, deploy: {resources: {limits: {memory: 1zz}}}"),
+            [
+                "c.yaml:2:70: services.a.deploy.resources.limits.memory: invalid size: '1zz' (write a number with a unit, \
+              as 512k, 64m or 2g)"
+            ]
+        );
+        assert_eq!(
+            one("profiles: [p, q]"),
+            [
+                "c.yaml:2:3: no profile is on that would select a service (use `--profile p` or `--profile q`; left \
+              out: a)"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_manifest_among_the_compose_files_is_called_one() {
+        let outer = "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: blog}\nspec: {compose: {files: [m/shop.yaml]}}\n";
+        let content = [("blog.yaml", outer), ("m/shop.yaml", MANIFEST), ("compose.yaml", COMPOSE)];
+        assert_eq!(
+            faults(&["blog.yaml"], &content),
+            [
+                "m/shop.yaml:1:1: `m/shop.yaml` is a manifest, not a Compose file (give it with -f, or in a directory of \
+              manifests; a manifest's `files` are Compose files)"
+            ]
+        );
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_a_manifest_is_told_at_once() {
+        let manifest = "\
+apiVersion: compose-operator/v1
+kind: Stak
+metadata: {name: Usr Shop}
+spec:
+  compose: {files: [compose.yaml]}
+  services:
+    api: {replicas: many, resources: {limits: {pids: 0}}}
+    redis: {redis: {maxmemory: 5zb, settings: {port: 5}}}
+    wbe: {replicas: 2}
+";
+        let found = faults(&["shop.yaml"], &[("shop.yaml", manifest), ("compose.yaml", COMPOSE)]);
+        let places: Vec<&str> = found.iter().filter_map(|fault| fault.split(": ").next()).collect();
+        assert_eq!(
+            places,
+            [
+                "shop.yaml:2:7",
+                "shop.yaml:3:18",
+                "shop.yaml:7:21",
+                "shop.yaml:7:54",
+                "shop.yaml:8:32",
+                "shop.yaml:8:54",
+                "shop.yaml:9:5"
+            ],
+            "{found:#?}"
+        );
+        // With other files than were meant, more would only lead astray.
+        let other = manifest.replace("files: [compose.yaml]", "file: [compose.yaml]");
+        assert_eq!(faults(&["shop.yaml"], &[("shop.yaml", &other)]).len(), 3);
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_a_compose_file_is_told_at_once() {
+        let text = "services:\n  a: {image: x, extra_hosts: [a], restart: sometimes, mem_limit: 1k, security_opt: [zzz]}\n  b: {image: X Y}\n";
+        let found = faults(&["compose.yaml"], &[("compose.yaml", text)]);
+        let places: Vec<&str> = found.iter().filter_map(|fault| fault.split(": ").next()).collect();
+        assert_eq!(
+            places,
+            [
+                "compose.yaml:2:31",
+                "compose.yaml:2:44",
+                "compose.yaml:2:66",
+                "compose.yaml:2:85",
+                "compose.yaml:3:14"
+            ],
+            "{found:#?}"
+        );
+        // Of a service that is lost as a whole nothing follows.
+        let lost = text.replace("{image: X Y}", "5");
+        assert_eq!(faults(&["compose.yaml"], &[("compose.yaml", &lost)]).len(), 2);
+    }
+
+    #[test]
     fn what_cannot_be_copied_into_a_container_is_refused() {
         let text = "\
 services:
@@ -623,8 +773,13 @@ secrets: {key: {environment: NOT_SET_ANYWHERE}}
         );
         assert_eq!(
             refused("services: {a: {image: x, profiles: [dev]}, b: {image: x, profiles: [dev]}}\n"),
-            ["c.yaml:1:11: no profile is on that would select a service (use `--profile`; left out: a, b)"]
+            [
+                "c.yaml:1:11: no profile is on that would select a service (use `--profile dev`; left out: a, b)"
+            ]
         );
+        // Who looks or removes needs no profile.
+        let loaded = load(&["c.yaml"], &[("c.yaml", "services: {a: {image: x, profiles: [dev]}}\n")]);
+        assert_eq!(loaded.even_idle().all().unwrap()[0].desired.stack.as_str(), "w");
     }
 
     #[test]

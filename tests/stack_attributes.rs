@@ -190,6 +190,8 @@ fn what_has_no_effect_is_a_warning() {
         ("cpu_count: 2", "cpu_count"),
         ("cpu_percent: 50", "cpu_percent"),
         ("deploy: {labels: {a: b}}", "deploy.labels"),
+        ("deploy: {update_config: {parallelism: 1}}", "deploy.update_config"),
+        ("deploy: {rollback_config: {parallelism: 1}}", "deploy.rollback_config"),
         ("deploy: {placement: {constraints: [a]}}", "deploy.placement"),
         (
             "deploy: {resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: a, value: 1}}]}}}",
@@ -225,4 +227,173 @@ fn numbers_of_processes_and_links_are_composes() {
     assert_eq!(service("pids_limit: -1").resources.pids_limit, Some(-1));
     let spec = service("external_links: ['x:y', z]").spec;
     assert_eq!((spec.links.len(), spec.external_links), (0, vec!["x:y".to_owned(), "z".to_owned()]));
+}
+
+#[test]
+fn a_value_that_no_engine_takes_is_told_at_its_place() {
+    let cases = [
+        (
+            "volumes: ['v:/v']",
+            "c.yaml:2:27: `v:/v` in service `a` is no absolute path: nothing can be mounted there (one letter before a \
+             colon is a Windows drive to Compose: give the volume a longer name)",
+        ),
+        (
+            "volumes: [{type: tmpfs, target: v}]",
+            "c.yaml:2:49: `v` in service `a` is no absolute path: nothing can be mounted there (give the path in the \
+             container from `/` on, as /data)",
+        ),
+        (
+            "tmpfs: [/../]",
+            "c.yaml:2:25: `/../` in service `a` is the container's root: nothing can be mounted there (mount at a \
+             directory below `/`)",
+        ),
+        (
+            "container_name: 'bad name!'",
+            "c.yaml:2:33: `bad name!` in `container_name` of service `a` is not a name for a container (use letters, \
+             digits, `_`, `.` and `-`, two or more, a letter or digit first)",
+        ),
+        (
+            "dns: [1.1.1.1, zz]",
+            "c.yaml:2:32: `zz` in `dns` of service `a` is not the IP address of a name server (give an IP address without \
+             a port, as 10.0.0.53)",
+        ),
+        (
+            "mac_address: zz",
+            "c.yaml:2:30: `zz` in `mac_address` of service `a` is not a MAC address (write two hexadecimal digits for each \
+             byte, as 02:42:ac:11:00:02)",
+        ),
+        (
+            "networks: {default: {mac_address: 'aa:bb'}}",
+            "c.yaml:2:51: `aa:bb` in `networks.default.mac_address` of service `a` is not a MAC address (write two \
+             hexadecimal digits for each byte, as 02:42:ac:11:00:02)",
+        ),
+        (
+            "ulimits: {nofil: 3}",
+            "c.yaml:2:27: `nofil` in `ulimits` of service `a` is not a limit (did you mean `nofile`?)",
+        ),
+        (
+            "stop_signal: SIGTRM",
+            "c.yaml:2:30: `SIGTRM` in `stop_signal` of service `a` is not a signal (did you mean `TERM`?)",
+        ),
+        (
+            "cap_add: [NET_ADMIN, FOO]",
+            "c.yaml:2:38: `FOO` in `cap_add` of service `a` is not a capability (use `ALL` or a name from \
+             capabilities(7), as NET_ADMIN)",
+        ),
+        (
+            "extra_hosts: ['a:zz', 'b:host-gateway']",
+            "c.yaml:2:31: `zz` in `extra_hosts` of service `a` is not an address for a host (give an IP address, or \
+             `host-gateway` for the engine's own host)",
+        ),
+    ];
+    let told: Vec<String> = cases.iter().map(|(body, _)| fault(body)).collect();
+    assert_eq!(told, cases.map(|(_, told)| told));
+}
+
+fn told_of(text: &str) -> Vec<String> {
+    let files = MemoryFiles::new().with("/w/c.yaml", text);
+    let options = LoadOptions {
+        files: vec![PathBuf::from("c.yaml")],
+        working_dir: PathBuf::from("/w"),
+        ..LoadOptions::default()
+    };
+    let loaded = stack::load(&options, &files);
+    loaded.faults.iter().map(|fault| fault.headline().replace("/w/", "")).collect()
+}
+
+#[test]
+fn an_image_has_a_name_that_registries_know() {
+    let image = |image: &str| told_of(&format!("services:\n  a: {{image: {image}}}\n"));
+    assert_eq!(image("X Y"), ["c.yaml:2:14: `X Y` in `image` of service `a` is not the name of an image"]);
+    assert_eq!(image("'r.example:5000/a/b:1'"), [""; 0]);
+    assert_eq!(
+        told_of("services:\n  API: {build: .}\n"),
+        ["c.yaml:2:16: `w-API`, as the image of service `API` is called, is not the name of an image"]
+    );
+}
+
+#[test]
+fn a_fixed_address_is_one_of_its_networks_subnets() {
+    let on = |address: &str, network: &str| {
+        told_of(&format!(
+            "services:\n  a: {{image: x, networks: {{n: {{{address}}}}}}}\nnetworks:\n  n: {{{network}}}\n"
+        ))
+    };
+    let pools = "ipam: {config: [{subnet: 10.9.0.0/24}, {subnet: 'fd00:9::/64'}]}";
+    assert_eq!(on("ipv4_address: 10.9.0.8, ipv6_address: 'fd00:9::8'", pools), [""; 0]);
+    assert_eq!(
+        on("ipv4_address: 10.9.0.8", "external: true"),
+        [""; 0],
+        "what others made only the engine knows"
+    );
+    assert_eq!(on("ipv4_address: 10.9.0.8", "ipam: {driver: theirs}"), [""; 0]);
+    assert_eq!(
+        on("ipv4_address: 10.9.1.8", pools),
+        ["c.yaml:2:46: network `n` has no subnet for the `ipv4_address` 10.9.1.8 of service `a`"]
+    );
+    assert_eq!(
+        on("ipv4_address: 10.9.1.8", ""),
+        ["c.yaml:2:46: network `n` has no subnet for the `ipv4_address` 10.9.1.8 of service `a`"]
+    );
+    assert_eq!(
+        on("ipv4_address: 1.2.3", pools),
+        ["c.yaml:2:46: `1.2.3` is not an address for `ipv4_address` of service `a`"]
+    );
+    assert_eq!(
+        on("ipv6_address: 10.9.0.8", pools),
+        ["c.yaml:2:46: `10.9.0.8` is not an address for `ipv6_address` of service `a`"]
+    );
+}
+
+#[test]
+fn a_network_has_addresses_of_its_own_subnets() {
+    let ipam = |pool: &str| {
+        told_of(&format!(
+            "services:\n  a: {{image: x, networks: [n]}}\nnetworks:\n  n: {{ipam: {{config: [{{{pool}}}]}}}}\n"
+        ))
+    };
+    assert_eq!(
+        ipam("subnet: 10.9.0.7/24, gateway: 10.9.0.1, ip_range: 10.9.0.128/25, aux_addresses: {h: 10.9.0.9}"),
+        [""; 0]
+    );
+    assert_eq!(
+        ipam("subnet: 10.0.0.0/99"),
+        ["c.yaml:4:32: `10.0.0.0/99` in `subnet` of network `n` is not a subnet"]
+    );
+    assert_eq!(
+        ipam("subnet: 10.9.0.0/24, gateway: 10.8.0.1"),
+        ["c.yaml:4:54: `10.8.0.1` in `gateway` of network `n` is not an address of 10.9.0.0/24"]
+    );
+    assert_eq!(
+        ipam("subnet: 10.9.0.0/24, aux_addresses: {h: zz}"),
+        ["c.yaml:4:64: `zz` in `aux_addresses.h` of network `n` is not an address of 10.9.0.0/24"]
+    );
+}
+
+#[test]
+fn two_services_do_not_share_a_port_of_one_address() {
+    let both =
+        |a: &str, b: &str| told_of(&format!("services:\n  a: {{image: x, {a}}}\n  b: {{image: x, {b}}}\n"));
+    assert_eq!(
+        both("ports: ['80:80']", "ports: ['0.0.0.0:80:81']"),
+        ["c.yaml:3:25: services `a` and `b` both publish a port as 80/tcp of the host's 0.0.0.0"]
+    );
+    assert_eq!(
+        both("ports: ['127.0.0.1:80:80', '127.0.0.1:80:81']", ""),
+        ["c.yaml:2:44: service `a` publishes two ports as 80/tcp of the host's 127.0.0.1"]
+    );
+    for (a, b) in [
+        ("ports: ['80:80']", "ports: ['80:80/udp']"),
+        ("ports: ['127.0.0.1:80:80']", "ports: ['127.0.0.2:80:80']"),
+        ("ports: ['80']", "ports: ['80']"),
+        ("ports: ['8000-8009:80']", "ports: ['8000-8009:80']"),
+        ("ports: ['80:80']", "ports: ['80:80'], scale: 0"),
+        ("ports: ['80:80']", "ports: ['80:80'], network_mode: host"),
+        (
+            "ports: ['80:80']",
+            "ports: ['80:80'], depends_on: {a: {condition: service_completed_successfully}}",
+        ),
+    ] {
+        assert_eq!(both(a, b), [""; 0], "{a} {b}");
+    }
 }

@@ -94,7 +94,7 @@ pub enum ConfigFormat {
 pub fn run(args: &ConfigArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     let project = load(args, cli)?;
     for warning in &project.warnings {
-        screen.warning(warning);
+        screen.warning(warning.headline());
     }
     let model = &project.model;
     if args.services {

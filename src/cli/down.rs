@@ -80,7 +80,7 @@ fn doomed(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Vec<Doomed>> {
         let desired = Desired::teardown(stack, Origin::default(), teardown);
         return Ok(vec![Doomed { desired, volumes: None, external: BTreeSet::new() }]);
     }
-    Ok(files::stacks(&cli.files, screen)?.into_iter().map(of_files).collect())
+    Ok(files::stacks_even_idle(&cli.files, screen)?.into_iter().map(of_files).collect())
 }
 
 fn of_files(stack: Stack) -> Doomed {

@@ -127,6 +127,10 @@ fn docker(args: &EngineArgs) -> anyhow::Result<(Docker, Rc<dyn Clock>, Drive)> {
         SystemClock::new()
     };
     let engine = Docker::find(args.host.as_deref(), environment)?;
+    if let Some(remark) = engine.remark() {
+        // Nobody is left to tell when stderr is gone.
+        let _ = writeln!(std::io::stderr(), "warning: {remark}; going on without it");
+    }
     Ok((engine, Rc::new(clock), Drive::Real(runtime)))
 }
 

@@ -79,7 +79,16 @@ pub fn load(args: &FileArgs) -> anyhow::Result<Loaded> {
 
 /// Loads the stacks, all of them sound, and tells their warnings.
 pub fn stacks(args: &FileArgs, screen: &mut Screen) -> anyhow::Result<Vec<Stack>> {
-    let stacks = load(args)?.all()?;
+    told(load(args)?, screen)
+}
+
+/// The same, with those that no profile selects a service of.
+pub fn stacks_even_idle(args: &FileArgs, screen: &mut Screen) -> anyhow::Result<Vec<Stack>> {
+    told(load(args)?.even_idle(), screen)
+}
+
+fn told(loaded: Loaded, screen: &mut Screen) -> anyhow::Result<Vec<Stack>> {
+    let stacks = loaded.all()?;
     for warning in stacks.iter().flat_map(|stack| &stack.warnings) {
         warn(warning, screen);
     }

@@ -41,7 +41,7 @@ struct Shown {
 /// Looks once, and shows.
 pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     let standings = Standings::new(standing::directory());
-    let loaded = files::load(&cli.files)?;
+    let loaded = files::load(&cli.files)?.even_idle();
     let mut shown = Vec::new();
     if loaded.faults.is_empty() {
         files::known_services(&loaded.stacks, &args.services)?;

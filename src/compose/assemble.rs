@@ -25,6 +25,18 @@ use super::yaml::{Mapping, Node, Source, Span};
 
 /// Loads a project.
 pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diagnostics> {
+    match load_what_is_sound(options, files)? {
+        (project, None) => Ok(project),
+        (_, Some(faults)) => Err(faults),
+    }
+}
+
+/// Loads a project; where no more than attributes of services are wrong, what is left without them, so that what else
+/// is wrong can be told as well.
+pub(crate) fn load_what_is_sound(
+    options: &LoadOptions,
+    files: &dyn FileView,
+) -> Result<(Project, Option<Diagnostics>), Diagnostics> {
     let home = options.environment.get("HOME").cloned();
     let mut loader = Loader::new(Recorder::new(files), home);
     let found = setup::find(options, &mut loader.files, &mut loader.interpolator, &mut loader.warnings);
@@ -114,6 +126,12 @@ fn project_name(loader: &mut Loader<'_>, options: &LoadOptions, setup: &Setup) -
 /// What a project is called while its name is at fault.
 const NAMELESS: &str = "project";
 
+/// Whether a fault is about an attribute of a service, and not about a service, or more, as a whole.
+fn is_of_an_attribute(fault: &Diagnostic) -> bool {
+    let mut steps = fault.subject().split('.');
+    steps.next() == Some("services") && steps.count() >= 2
+}
+
 /// From the normalised tree to the project.
 fn finish(
     mut loader: Loader<'_>,
@@ -121,7 +139,7 @@ fn finish(
     name: String,
     tree: Node,
     options: &LoadOptions,
-) -> Result<Project, Diagnostics> {
+) -> Result<(Project, Option<Diagnostics>), Diagnostics> {
     let mut model = match typed(&tree) {
         Ok(model) => model,
         Err(fault) => {
@@ -149,11 +167,16 @@ fn finish(
             resolve_env_files(&mut loader, service, node, &setup.environment);
         }
     }
-    loader.faults.told()?;
+    let faults = loader.faults.told().err();
+    if let Some(faults) =
+        faults.clone().filter(|found| incomplete || !found.faults.iter().all(is_of_an_attribute))
+    {
+        return Err(faults);
+    }
     profiles::prune(&mut model);
     let Loader { files, interpolator, warnings, .. } = loader;
     let (files_read, files_missing) = files.into_record();
-    Ok(Project {
+    let project = Project {
         name,
         working_dir: setup.directory,
         compose_files: setup.files,
@@ -168,12 +191,15 @@ fn finish(
         volume_hashes: model.volumes.iter().map(|(key, value)| (key.clone(), hash::volume(value))).collect(),
         model,
         disabled,
-        warnings: distinct(warnings.into_iter().chain(interpolator.warnings)),
+        warnings: distinct(
+            warnings.into_iter().chain(interpolator.warnings.into_iter().map(Diagnostic::new)),
+        ),
         files_read,
         files_missing,
         unresolved,
         tree,
-    })
+    };
+    Ok((project, faults))
 }
 
 /// The typed model of a tree.
@@ -238,7 +264,7 @@ fn as_printed(value: &Json) -> Json {
 }
 
 /// Each once, in order of appearance.
-fn distinct(warnings: impl Iterator<Item = String>) -> Vec<String> {
+fn distinct(warnings: impl Iterator<Item = Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = BTreeSet::new();
-    warnings.filter(|warning| seen.insert(warning.clone())).collect()
+    warnings.filter(|warning| seen.insert(warning.headline())).collect()
 }

@@ -54,7 +54,7 @@ impl Context<'_> {
             self.check_healthcheck(name, service, &mut all);
             self.check_dependencies(name, service, faults, &mut all);
             self.check_references(name, service, &names, faults, &mut all);
-            self.check_agreement(name, service, &mut all);
+            self.check_agreement(name, service, faults, &mut all);
             self.check_mounts(name, service, &mut all);
             self.check_watch(name, service, &mut all);
         }
@@ -152,7 +152,7 @@ impl Context<'_> {
     }
 
     /// Attributes that say the same have to agree.
-    fn check_agreement(&self, name: &str, service: &Service, faults: &mut Faults) {
+    fn check_agreement(&self, name: &str, service: &Service, earlier: &Faults, faults: &mut Faults) {
         let replicas = service.deploy.as_ref().and_then(|deploy| deploy.replicas);
         self.check_container_name(name, service, service.scale.or(replicas), faults);
         let Some(deploy) = &service.deploy else { return };
@@ -181,6 +181,10 @@ impl Context<'_> {
         }
         for (attribute, path, _) in distinct.into_iter().filter(|(.., differs)| *differs) {
             let other = format!("deploy.{}", path.join("."));
+            if earlier.any_about(&format!("services.{name}.{other}")) {
+                // What it says could not be read.
+                continue;
+            }
             let message =
                 format!("services.{name}: can't set distinct values on '{attribute}' and '{other}'");
             let path = [&["services", name, "deploy"], path].concat();

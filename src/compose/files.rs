@@ -63,6 +63,10 @@ impl FileError {
             Self::Missing => "make it, or correct the path",
             Self::NotAFile => "name a regular file: pipes, devices and directories are not read",
             Self::TooLarge => "split it",
+            // The system's words; Rust has no stable name for it.
+            Self::Unreadable(why) if why.contains("symbolic links") => {
+                "correct the link: following it leads back to itself"
+            }
             Self::Unreadable(_) => "make it readable for the user that runs the operator",
         }
     }

@@ -45,7 +45,8 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, scope: &Scope)
         let Some(entry) = loader.take_in(entry) else { continue };
         if entry.paths.is_empty() {
             // The reference takes it for an include of nothing.
-            loader.warnings.push(format!("{}: an entry of `include` has no `path`", entry.node.span));
+            let message = "an entry of `include` has no `path`";
+            loader.warnings.push(Diagnostic::at(&entry.node.span, message));
             check_env_files(loader, &entry, scope);
             continue;
         }

@@ -54,7 +54,7 @@ pub(crate) struct Loader<'a> {
     /// Expands variables.
     pub(crate) interpolator: Interpolator,
     /// What is dubious.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Diagnostic>,
     /// What is wrong.
     pub(crate) faults: Faults,
     /// True when a file or a part of one could not be taken in: what nobody defines may be in there.
@@ -176,7 +176,7 @@ impl<'a> Loader<'a> {
             None => *tree = Some(document),
         }
         if let Some(tree) = tree {
-            self.settle(tree, path);
+            self.settle(tree);
         }
     }
 
@@ -198,19 +198,18 @@ impl<'a> Loader<'a> {
     }
 
     /// What is done to the tree after a document was laid over it. What is wrong is taken out.
-    pub(crate) fn settle(&mut self, tree: &mut Node, path: &Path) {
+    pub(crate) fn settle(&mut self, tree: &mut Node) {
         self.faults.next_stage();
         unicity::enforce(tree);
         self.tell_of_extended(tree);
         let mut report = Report::new(&mut self.faults);
         check(tree, &Shape::Object(&PROJECT), &At::ROOT, &mut report);
         self.incomplete |= report.lost_section;
-        self.warnings.append(&mut report.warnings);
-        if tree.as_mapping_mut().is_some_and(|mapping| mapping.remove("version").is_some()) {
-            self.warnings.push(format!(
-                "{}: the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion",
-                self.files.display(path).display()
-            ));
+        self.warnings.extend(report.warnings.drain(..).map(Diagnostic::new));
+        let version = tree.as_mapping_mut().and_then(|mapping| mapping.entries.shift_remove("version"));
+        if let Some(version) = version {
+            let message = "the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion";
+            self.warnings.push(Diagnostic::at(&version.key_span, message));
         }
         self.faults.next_stage();
         canonical(tree, &mut self.faults);
@@ -244,7 +243,7 @@ impl<'a> Loader<'a> {
         let mut found = Faults::default();
         let mut report = Report::new(&mut found);
         check(&mut tree, &Shape::Object(&PROJECT), &At::ROOT, &mut report);
-        self.warnings.append(&mut report.warnings);
+        self.warnings.extend(report.warnings.drain(..).map(Diagnostic::new));
         if let Err(found) = found.gathered() {
             put_back(&mut tree, &written);
             let room = MAX_FAULTS.saturating_sub(self.extended_faults.len());

@@ -41,6 +41,7 @@ mod validate;
 pub mod yaml;
 
 pub use assemble::load;
+pub(crate) use assemble::load_what_is_sound;
 pub use errors::{Diagnostic, Diagnostics, MAX_FAULTS, MAX_SHOWN};
 pub use files::{DiskFiles, FileError, FileView, MAX_FILE_BYTES, MemoryFiles};
 pub(crate) use files::{clean, read_to_bound};

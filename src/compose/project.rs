@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value as Json;
 
 use super::assemble::canonical_json;
+use super::errors::Diagnostic;
 use super::hash;
 use super::model::{Model, Service};
 use super::printed;
@@ -32,7 +33,7 @@ pub struct Project {
     /// files are not read.
     pub disabled: BTreeMap<String, Service>,
     /// What is dubious without being wrong, each once, in order of appearance.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Diagnostic>,
     /// Every file that was read, sorted.
     pub files_read: Vec<PathBuf>,
     /// Every file that was looked for and was not there, sorted: making one changes the project.

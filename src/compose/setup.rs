@@ -40,7 +40,7 @@ pub(crate) fn find(
     options: &LoadOptions,
     files: &mut Recorder<'_>,
     interpolator: &mut Interpolator,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Diagnostic>,
 ) -> Result<Setup, Diagnostics> {
     let absolute = |path: &PathBuf| absolute(&options.working_dir, path);
     let mut environment = options.environment.clone();
@@ -193,7 +193,7 @@ fn from_variable(environment: &BTreeMap<String, String>, working_dir: &Path) -> 
 }
 
 /// Looks for the usual names in a directory and those above it.
-fn discover(start: &Path, files: &mut Recorder<'_>, warnings: &mut Vec<String>) -> Result<Vec<PathBuf>> {
+fn discover(start: &Path, files: &mut Recorder<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Vec<PathBuf>> {
     for directory in start.ancestors() {
         let found = existing(&FILE_NAMES, directory, files);
         let Some(base) = found.first() else { continue };
@@ -211,11 +211,12 @@ fn existing(names: &[&str], directory: &Path, files: &mut Recorder<'_>) -> Vec<P
     names.iter().map(|name| directory.join(name)).filter(|path| files.is_file(path)).collect()
 }
 
-fn warn_of_several(found: &[PathBuf], files: &Recorder<'_>, warnings: &mut Vec<String>) {
+fn warn_of_several(found: &[PathBuf], files: &Recorder<'_>, warnings: &mut Vec<Diagnostic>) {
     if let [first, _, ..] = found {
         let all: Vec<String> = found.iter().map(|path| files.display(path).display().to_string()).collect();
-        warnings.push(format!("Found multiple config files with supported names: {}", all.join(", ")));
-        warnings.push(format!("Using {}", files.display(first).display()));
+        let message = format!("Found multiple config files with supported names: {}", all.join(", "));
+        warnings.push(Diagnostic::new(message));
+        warnings.push(Diagnostic::new(format!("Using {}", files.display(first).display())));
     }
 }
 

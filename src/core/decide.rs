@@ -198,7 +198,9 @@ impl Planner<'_> {
     fn networks(&mut self) {
         for (key, network) in &self.desired.networks {
             if let Some(found) = self.observed.network(&network.name) {
-                if !network.external {
+                if !ownership::may_join(found, self.desired) {
+                    self.foreign_network(key, found);
+                } else if !network.external {
                     self.double_networks(found);
                 }
                 continue;
@@ -225,6 +227,23 @@ impl Planner<'_> {
             let call = Call::CreateNetwork { network: Box::new(network.clone()), labels };
             self.act(None, call, Cause::Missing, Precondition::None);
         }
+    }
+
+    /// Who is on it, and what else it is for, only those know who made it.
+    fn foreign_network(&mut self, key: &str, found: &Network) {
+        let label = found.labels.get(labels::NETWORK).map_or("", String::as_str);
+        let message = format!(
+            "network {name} is there, but not as this stack's `{key}`: its label {} is {label:?}; set `external: true` to \
+             use it as it is, or remove it with `docker network rm {name}`",
+            labels::NETWORK,
+            name = found.name
+        );
+        self.wait(None, &found.name, Reason::OwnershipMismatch, message, None);
+    }
+
+    /// Whether a network is there that the stack's containers may join.
+    fn has_network(&self, name: &str) -> bool {
+        self.observed.network(name).is_some_and(|network| ownership::may_join(network, self.desired))
     }
 
     /// Two operators at once can make one network twice: older engines allow it, and then know neither by its name.
@@ -278,7 +297,7 @@ impl Planner<'_> {
 
     /// Whether everything is there that a new container of this service is made from; starts what is missing.
     fn is_prepared(&mut self, name: &ServiceName, service: &Service) -> bool {
-        let network_missing = service.networks.keys().any(|network| self.observed.network(network).is_none());
+        let network_missing = service.networks.keys().any(|network| !self.has_network(network));
         let volume_missing = service.spec.mounts.values().any(|mount| {
             mount.kind == super::spec::MountKind::Volume
                 && self.desired.volumes.values().any(|volume| volume.name == mount.source)

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::desired::{Desired, Origin};
+use super::desired::{self, Desired, Origin};
 use super::labels;
-use super::observed::Container;
+use super::observed::{Container, Network};
 
 /// Whether a container is this stack's to change: made by the operator for it, or (adoption) by Compose
 /// from this stack's own files or in its own project directory. What is to go by its name alone has no files that
@@ -20,6 +20,16 @@ pub fn is_own(container: &Container, desired: &Desired) -> bool {
 pub fn is_ours(labels: &BTreeMap<String, String>, desired: &Desired) -> bool {
     has_project(labels, desired)
         && labels.get(labels::STACK).is_some_and(|stack| stack == desired.stack.as_str())
+}
+
+/// Whether a stack's containers may join a network: one that others made under the name of the stack's own they may not,
+/// unless it is declared external. As with Compose, the label with the network's key decides, and not the project's.
+pub fn may_join(network: &Network, desired: &Desired) -> bool {
+    let declared = || desired.networks.iter().filter(|(_, declared)| declared.name == network.name);
+    let fits = |(key, declared): (&String, &desired::Network)| {
+        declared.external || network.labels.get(labels::NETWORK) == Some(key)
+    };
+    declared().next().is_none() || declared().any(fits)
 }
 
 /// Whether it carries this stack's project label.

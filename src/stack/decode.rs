@@ -5,29 +5,39 @@
 
 use std::sync::LazyLock;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use serde_path_to_error::Segment;
 
 use super::faults::did_you_mean;
-use super::manifest::{self, Manifest};
+use super::manifest::{self, ApiVersion, ComposeFiles, Manifest};
 use crate::compose::errors::Diagnostic;
 use crate::compose::yaml::{Kind, Node};
 
 /// How many wrong values of one document are told at once: more than anybody mends in one go.
 const MOST_FAULTS: usize = 20;
 
+/// What is wrong with a manifest, and what is left of it.
+pub(super) struct Undecoded {
+    /// At least one.
+    pub(super) faults: Vec<Diagnostic>,
+    /// The manifest without its wrong values, to look for more; only where it is still about the same Compose files.
+    pub(super) rest: Option<Box<Manifest>>,
+}
+
 /// Reads one document.
-pub(super) fn decode(document: &Node) -> Result<Manifest, Vec<Diagnostic>> {
+pub(super) fn decode(document: &Node) -> Result<Manifest, Undecoded> {
     /// Made once: a directory has hundreds of manifests.
     static ROOT: LazyLock<Json> = LazyLock::new(manifest::schema);
     let schema = Schema { root: &ROOT };
     let mut faults = Vec::new();
     schema.check(document, schema.root, "the manifest", &mut faults);
     let mut json = without_nulls(document.to_json());
+    let same_files = names_its_files(&json);
     loop {
+        complete(&mut json);
         match serde_path_to_error::deserialize::<_, Manifest>(&json) {
             Ok(manifest) if faults.is_empty() => return Ok(manifest),
-            Ok(_) => return Err(faults),
+            Ok(manifest) => return Err(Undecoded { faults, rest: same_files.then(|| Box::new(manifest)) }),
             Err(error) => {
                 let (path, message) = (steps(error.path()), error.inner().to_string());
                 if !schema.has_told(document, &path, &message) {
@@ -35,11 +45,32 @@ pub(super) fn decode(document: &Node) -> Result<Manifest, Vec<Diagnostic>> {
                 }
                 // Without the wrong value the next one shows; where nothing can be taken out, this was all.
                 if faults.len() >= MOST_FAULTS || !remove(&mut json, &path) {
-                    return Err(faults);
+                    return Err(Undecoded { faults, rest: None });
                 }
             }
         }
     }
+}
+
+/// Whether it says soundly which Compose files it is about, and in no field that is unknown.
+fn names_its_files(json: &Json) -> bool {
+    let only = |json: &Json, known: &[&str]| {
+        json.as_object().is_some_and(|fields| fields.keys().all(|field| known.contains(&field.as_str())))
+    };
+    let sound = |compose: &Json| serde_json::from_value::<ComposeFiles>(compose.clone()).is_ok();
+    only(json, &["apiVersion", "kind", "metadata", "spec"])
+        && json.get("spec").is_none_or(|spec| {
+            only(spec, &["compose", "prune", "services"]) && spec.get("compose").is_none_or(sound)
+        })
+}
+
+/// Puts the fields in that can have one value only, where they are not there: that has been told.
+fn complete(json: &mut Json) {
+    let fields = json.as_object_mut().into_iter();
+    fields.for_each(|fields| {
+        fields.entry("apiVersion").or_insert_with(|| json!(ApiVersion::V1));
+        fields.entry("kind").or_insert_with(|| json!(manifest::Kind::Stack));
+    });
 }
 
 struct Schema {
@@ -138,8 +169,21 @@ impl Schema {
             return fault.help(did_you_mean(text, words.iter().map(String::as_str)));
         }
         let expected = expected(schema, message);
-        let fault = Diagnostic::at(&node.span, format!("{name} takes {expected}, not {}", described(node)));
-        fault.label(format!("expected {expected}"))
+        if let (Some(range), Kind::Int) = (schema.and_then(range), node.kind()) {
+            let fault = Diagnostic::at(
+                &node.span,
+                format!("{name} takes {expected} {range}, not {}", described(node)),
+            );
+            return fault.label(format!("expected {range}"));
+        }
+        let fault = |found: &str| {
+            let fault = Diagnostic::at(&node.span, format!("{name} takes {expected}, not {found}"));
+            fault.label(format!("expected {expected}"))
+        };
+        match node.as_text().filter(|text| is_quoted_value(text, schema)) {
+            Some(text) => fault(&format!("the text \"{text}\"")).help("take the quotes away"),
+            None => fault(&described(node)),
+        }
     }
 }
 
@@ -166,6 +210,10 @@ fn words(schema: &Json) -> Vec<String> {
     choices.chain(constant(schema)).chain(listed.filter_map(Json::as_str).map(str::to_owned)).collect()
 }
 
+/// What a field of this type takes, in words.
+const WHOLE_NUMBER: &str = "a whole number";
+const TRUTH: &str = "true or false";
+
 /// What a field takes, in words.
 fn expected(schema: Option<&Json>, message: &str) -> String {
     let kind = schema.and_then(|schema| schema.get("type")).map(|kind| match kind {
@@ -177,14 +225,33 @@ fn expected(schema: Option<&Json>, message: &str) -> String {
     });
     match kind {
         Some("string") => "a text".to_owned(),
-        Some("boolean") => "true or false".to_owned(),
-        Some("integer") => "a whole number".to_owned(),
+        Some("boolean") => TRUTH.to_owned(),
+        Some("integer") => WHOLE_NUMBER.to_owned(),
         Some("array") => "a list".to_owned(),
         Some("object") => "a mapping".to_owned(),
         _ => {
             let said = message.split_once("expected ").map_or("something else", |(_, said)| said);
             said.to_owned()
         }
+    }
+}
+
+/// The numbers that a field takes, in words.
+fn range(schema: &Json) -> Option<String> {
+    let bound = |name: &str| schema.get(name).and_then(Json::as_f64);
+    match (bound("minimum"), bound("maximum")) {
+        (Some(least), Some(most)) => Some(format!("from {least} to {most}")),
+        (Some(least), None) => Some(format!("from {least} up")),
+        _ => None,
+    }
+}
+
+/// Whether a text would be a value of the field without its quotes.
+fn is_quoted_value(text: &str, schema: Option<&Json>) -> bool {
+    match expected(schema, "").as_str() {
+        WHOLE_NUMBER => text.parse::<i128>().is_ok(),
+        TRUTH => matches!(text, "true" | "false"),
+        _ => false,
     }
 }
 
@@ -244,7 +311,7 @@ mod tests {
 
     fn faults(text: &str) -> Vec<String> {
         let documents = yaml::parse(Path::new("stack.yaml"), text.as_bytes()).unwrap();
-        let faults = decode(&documents[0]).unwrap_err();
+        let faults = decode(&documents[0]).err().unwrap().faults;
         faults
             .iter()
             .map(|fault| match &fault.help {
@@ -284,6 +351,26 @@ spec:
     }
 
     #[test]
+    fn numbers_are_told_with_their_range_and_without_their_quotes() {
+        let with = |fields: &str| {
+            faults(&format!(
+                "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {{name: x}}\nspec: {{{fields}}}\n"
+            ))
+        };
+        assert_eq!(
+            with(
+                "services: {a: {replicas: 99999999999}, b: {replicas: -1}, c: {replicas: '3'}}, prune: 'true'"
+            ),
+            [
+                "stack.yaml:4:33: `replicas` takes a whole number from 0 to 4294967295, not `99999999999`",
+                "stack.yaml:4:61: `replicas` takes a whole number from 0 to 4294967295, not `-1`",
+                "stack.yaml:4:80: `replicas` takes a whole number, not the text \"3\" (take the quotes away)",
+                "stack.yaml:4:94: `prune` takes true or false, not the text \"true\" (take the quotes away)",
+            ]
+        );
+    }
+
+    #[test]
     fn what_is_missing_is_named_with_what_to_write() {
         assert_eq!(
             faults("apiVersion: compose-operator/v1\nkind: Stack\nspec: {}\n"),
@@ -303,6 +390,6 @@ spec:
     fn an_empty_field_is_a_field_that_is_not_there() {
         let text = "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: x}\nspec:\n  services:\n    api:\n";
         let documents = yaml::parse(Path::new("stack.yaml"), text.as_bytes()).unwrap();
-        assert_eq!(decode(&documents[0]).unwrap().spec, manifest::Spec::default());
+        assert_eq!(decode(&documents[0]).ok().unwrap().spec, manifest::Spec::default());
     }
 }

@@ -65,11 +65,8 @@ pub fn has_files(options: &LoadOptions, view: &dyn FileView) -> bool {
 fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
     let (mut manifests, mut compose, mut first_manifest) = (Vec::new(), Vec::new(), None);
     for file in &options.files {
-        let path = clean(&options.working_dir.join(file));
-        if file.as_path() == Path::new("-") {
-            compose.push(file.clone());
-            continue;
-        }
+        let is_stdin = file.as_path() == Path::new("-");
+        let path = if is_stdin { file.clone() } else { clean(&options.working_dir.join(file)) };
         let found = if files.is_dir(&path) {
             let found = in_directory(&path, files)?;
             if found.is_empty() {
@@ -86,7 +83,9 @@ fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diag
         match found {
             Some(found) => {
                 first_manifest.get_or_insert_with(|| file.clone());
-                manifests.extend(found);
+                // A manifest from the standard input is one of the working directory.
+                let home = |path: PathBuf| if is_stdin { options.working_dir.join(path) } else { path };
+                manifests.extend(found.into_iter().map(|(path, document)| (home(path), document)));
             }
             None => compose.push(file.clone()),
         }
@@ -127,7 +126,10 @@ fn in_directory(directory: &Path, files: &Watched<'_>) -> Result<Vec<(PathBuf, N
 }
 
 /// The documents of a manifest file; `None` where the file is not one.
-fn in_file(path: &Path, files: &Watched<'_>) -> Result<Option<Vec<(PathBuf, Node)>>, Vec<Diagnostic>> {
+pub(super) fn in_file(
+    path: &Path,
+    files: &Watched<'_>,
+) -> Result<Option<Vec<(PathBuf, Node)>>, Vec<Diagnostic>> {
     let shown = files.display(path);
     let bytes = match files.read(path) {
         Ok(bytes) => bytes,

@@ -34,6 +34,15 @@ impl<'a> Places<'a> {
         self.in_compose(&[&["services", service], field].concat(), message)
     }
 
+    /// A finding about a key of a service in the Compose files.
+    pub(super) fn at_key(self, service: &str, field: &[&str], message: impl Into<String>) -> Diagnostic {
+        let path = [&["services", service], field].concat();
+        match self.project.tree.lookup_key(&path) {
+            Some(span) => Diagnostic::at(span, message),
+            None => self.in_compose(&path, message),
+        }
+    }
+
     /// A finding about a value of a service in the manifest, else in the Compose files.
     pub(super) fn in_overlay(self, service: &str, field: &[&str], message: impl Into<String>) -> Diagnostic {
         match self.overlay_span(service, field) {

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::compile::compile;
-use super::decode::decode;
+use super::decode::{Undecoded, decode};
 use super::discover::{Sources, discover};
 use super::faults::{Findings, Places, did_you_mean};
 use super::files::{Dependencies, Watched};
 use super::manifest::{Manifest, Spec};
+use super::named;
 use super::validate::validate;
 use crate::compose::FileView;
-use crate::compose::errors::{Diagnostic, Diagnostics};
+use crate::compose::errors::{Diagnostic, Diagnostics, Faults};
 use crate::compose::yaml::{Node, Span};
 use crate::compose::{self, LoadOptions, Project, clean};
 use crate::core::desired::Desired;
@@ -27,6 +28,8 @@ pub struct Stack {
     pub manifest: Option<PathBuf>,
     /// What is dubious without being wrong, with places where they are known.
     pub warnings: Vec<Diagnostic>,
+    /// The fault of a stack that is sound but for this: no profile is on that would select a service.
+    idle: Option<Diagnostic>,
 }
 
 /// What a load gave: the stacks that are sound, and what is wrong with the others.
@@ -38,6 +41,8 @@ pub struct Loaded {
     pub faults: Vec<Diagnostic>,
     /// What this depends on.
     pub dependencies: Dependencies,
+    /// Stacks without a service that a profile selects; each is among the faults.
+    idle: Vec<Stack>,
 }
 
 impl Loaded {
@@ -45,20 +50,41 @@ impl Loaded {
     pub fn all(self) -> Result<Vec<Stack>, Diagnostics> {
         if self.faults.is_empty() { Ok(self.stacks) } else { Err(Diagnostics { faults: self.faults }) }
     }
+
+    /// For whoever looks or removes: what no profile selects is no fault then.
+    #[must_use]
+    pub fn even_idle(mut self) -> Self {
+        self.faults.retain(|fault| !self.idle.iter().any(|stack| stack.idle.as_ref() == Some(fault)));
+        self.stacks.append(&mut self.idle);
+        self.stacks.sort_by(|a, b| a.desired.stack.cmp(&b.desired.stack));
+        self
+    }
 }
 
 /// Loads the stacks that the options name: Compose's own options, of which `files` may name manifests and
 /// directories of manifests as well, and `project_name` then picks one stack.
 pub fn load(options: &LoadOptions, view: &dyn FileView) -> Loaded {
     let files = Watched::new(view);
-    let (mut stacks, mut faults) = (Vec::new(), Vec::new());
+    let (mut stacks, mut idle, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let sources = discover(options, &files);
     each(options, &sources, &mut faults, |options, declared| {
-        stacks.push(load_stack(options, &files, declared)?);
-        Ok(())
+        let stack: Stack = load_stack(options, &files, declared)?;
+        if declared.is_some_and(|declared| !declared.faults.is_empty()) {
+            return stack.idle.map_or(Ok(()), |fault| Err(vec![fault]));
+        }
+        match stack.idle.clone() {
+            Some(fault) => {
+                idle.push(stack);
+                Err(vec![fault])
+            }
+            None => {
+                stacks.push(stack);
+                Ok(())
+            }
+        }
     });
     stacks.sort_by(|a, b| a.desired.stack.cmp(&b.desired.stack));
-    Loaded { stacks, faults, dependencies: files.into_dependencies() }
+    Loaded { stacks, faults, dependencies: files.into_dependencies(), idle }
 }
 
 /// Loads only the Compose projects of the stacks: what Compose itself would run, whether the operator can or not.
@@ -89,7 +115,8 @@ fn each(
         Ok(Sources::Manifests(documents)) => {
             for stack in declared(options, documents, faults) {
                 let options = options_of(options, &stack);
-                faults.extend(use_one(&options, Some(&stack)).err().into_iter().flatten());
+                let more = use_one(&options, Some(&stack)).err().into_iter().flatten();
+                faults.extend(in_order_of_place(stack.faults.iter().cloned().chain(more).collect()));
             }
         }
         Err(more) => faults.extend(more.iter().cloned()),
@@ -101,6 +128,8 @@ struct Declared<'a> {
     path: &'a Path,
     document: &'a Node,
     manifest: Manifest,
+    /// What is wrong with it; the manifest is what is left without.
+    faults: Vec<Diagnostic>,
 }
 
 /// Reads the manifests, and picks the one that `-p` names.
@@ -111,26 +140,38 @@ fn declared<'a>(
 ) -> Vec<Declared<'a>> {
     let (mut declared, mut names) = (Vec::new(), BTreeMap::<String, Span>::new());
     for (path, document) in documents {
-        match decode(document) {
-            Ok(manifest) => {
-                let place = document.lookup(&["metadata", "name"]).unwrap_or(document);
-                match claim(&manifest.metadata.name, &place.span, &mut names) {
-                    None => declared.push(Declared { path, document, manifest }),
-                    Some(fault) => faults.push(fault),
-                }
+        let (mut manifest, mut found) = match decode(document) {
+            Ok(manifest) => (manifest, Vec::new()),
+            Err(Undecoded { faults, rest: Some(manifest) }) => (*manifest, faults),
+            Err(Undecoded { faults: more, rest: None }) => {
+                faults.extend(in_order_of_place(more));
+                continue;
             }
-            Err(more) => faults.extend(in_order_of_place(more)),
+        };
+        let place = document.lookup(&["metadata", "name"]).unwrap_or(document);
+        if let Some(fault) = claim(&manifest.metadata.name, &place.span, &mut names) {
+            found.push(fault);
+            // Compose would have its own to say about the name.
+            NAMELESS.clone_into(&mut manifest.metadata.name);
         }
+        declared.push(Declared { path, document, manifest, faults: found });
     }
     if let Some(wanted) = &options.project_name {
-        if !names.contains_key(wanted) && faults.is_empty() {
+        let is_sound = faults.is_empty() && declared.iter().all(|stack| stack.faults.is_empty());
+        if !names.contains_key(wanted) && is_sound {
             let fault = Diagnostic::new(format!("no manifest declares the stack `{wanted}`"));
             faults.push(fault.help(did_you_mean(wanted, names.keys().map(String::as_str))));
         }
-        declared.retain(|stack| stack.manifest.metadata.name == *wanted);
+        let (picked, others): (Vec<_>, Vec<_>) =
+            declared.into_iter().partition(|stack| stack.manifest.metadata.name == *wanted);
+        faults.extend(others.into_iter().flat_map(|stack| in_order_of_place(stack.faults)));
+        declared = picked;
     }
     declared
 }
+
+/// What a stack is called while its name is at fault.
+const NAMELESS: &str = "stack";
 
 /// Takes a stack's name; what is wrong with it, where something is.
 fn claim(name: &str, place: &Span, names: &mut BTreeMap<String, Span>) -> Option<Diagnostic> {
@@ -194,43 +235,32 @@ fn load_stack(
     declared: Option<&Declared<'_>>,
 ) -> Result<Stack, Vec<Diagnostic>> {
     if let Some(stack) = declared {
-        named_files(options, files, stack)?;
+        named::check(options, files, stack.document, &stack.manifest.spec.compose)?;
     }
-    let project = compose::load(options, files).map_err(|found| found.faults)?;
+    let (project, broken) = compose::load_what_is_sound(options, files)
+        .map_err(|found| named::manifests_among(&options.files, files).unwrap_or(found.faults))?;
     let bare = Spec::default();
     let spec = declared.map_or(&bare, |stack| &stack.manifest.spec);
     let places = Places { project: &project, manifest: declared.map(|stack| stack.document) };
     let mut findings = Findings::default();
     let desired = compile(places, files, spec, &mut findings);
-    validate(places, spec, &desired, &mut findings);
+    validate(places, spec, &desired, broken.is_none(), &mut findings);
+    if let Some(Diagnostics { faults }) = broken {
+        let mut all = Faults::default();
+        all.extend(faults);
+        // What is found at the place of one that is known follows from that.
+        all.next_stage();
+        all.extend(findings.faults);
+        return Err(all.diagnostics().faults);
+    }
+    let is_idle = desired.services.is_empty() && !desired.inactive.is_empty() && findings.faults.len() == 1;
+    let idle = if is_idle { findings.faults.pop() } else { None };
     if !findings.faults.is_empty() {
         return Err(in_order_of_place(findings.faults));
     }
-    let mut warnings: Vec<Diagnostic> = project.warnings.iter().map(Diagnostic::new).collect();
+    let mut warnings = project.warnings.clone();
     warnings.extend(in_order_of_place(findings.warnings));
-    Ok(Stack { desired, project, manifest: declared.map(|stack| stack.path.to_owned()), warnings })
-}
-
-/// Files that the manifest names and that are not there, each where it is named.
-fn named_files(
-    options: &LoadOptions,
-    files: &Watched<'_>,
-    stack: &Declared<'_>,
-) -> Result<(), Vec<Diagnostic>> {
-    let missing = |index: usize, path: &PathBuf| {
-        let node = stack.document.lookup(&["spec", "compose", "files", &index.to_string()])?;
-        let fault =
-            Diagnostic::at(&node.span, format!("Compose file not found: {}", files.display(path).display()));
-        Some(fault.help("paths in a manifest are relative to the manifest's own directory"))
-    };
-    let faults: Vec<Diagnostic> = options
-        .files
-        .iter()
-        .enumerate()
-        .filter(|(_, path)| !files.is_file(path))
-        .filter_map(|(index, path)| missing(index, path))
-        .collect();
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    Ok(Stack { desired, project, manifest: declared.map(|stack| stack.path.to_owned()), warnings, idle })
 }
 
 /// As a person reads the files: from top to bottom, whichever check found what.

@@ -30,7 +30,7 @@ pub struct Manifest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum ApiVersion {
-    /// The first one.
+    /// The first version, and so far the only one.
     #[serde(rename = "compose-operator/v1")]
     V1,
 }

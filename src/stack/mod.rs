@@ -3,6 +3,7 @@
 //! [`load`] tells manifests from Compose files, `decode` reads a manifest with places, `compile`
 //! lays it over the Compose project, `validate` refuses what cannot work. Nothing here talks to an engine.
 
+mod addresses;
 mod compile;
 mod decode;
 mod discover;
@@ -10,6 +11,7 @@ mod faults;
 mod files;
 mod load;
 pub mod manifest;
+mod named;
 pub mod quantity;
 mod validate;
 

@@ -200,3 +200,34 @@ fn an_image_that_is_mounted_is_fetched_first() {
     assert!(at("pull image data:1") < at("create container shop-web-1"), "{calls:?}");
     assert!(at("pull image data:1").is_some(), "{calls:?}");
 }
+
+#[test]
+fn a_network_that_others_made_under_a_stacks_name_is_not_joined() {
+    let stage = Stage::with_world(|world| {
+        world.add_foreign_network("shop_default", &[("team", "other")]);
+    });
+    let mut desired = with(stack(), "api", service(1));
+    let (outcome, calls) = stage.apply(&desired);
+    let Outcome::Stuck(waiting) = outcome else { panic!("{outcome:?}") };
+    let told = waiting.iter().find(|it| it.subject == "shop_default").expect("told");
+    assert_eq!(told.reason, Reason::OwnershipMismatch);
+    assert!(
+        told.message.contains("external: true") && told.message.contains("docker network rm"),
+        "{told:?}"
+    );
+    assert!(!calls.iter().any(|call| call.contains("container")), "{calls:?}");
+
+    // Declared as theirs, it is used as it is.
+    desired.networks.get_mut("default").expect("it is there").external = true;
+    assert!(stage.converge(&desired).contains(&"start container shop-api-1".to_owned()));
+}
+
+#[test]
+fn a_network_of_another_project_with_the_right_key_is_used_as_with_compose() {
+    let labels = [("com.docker.compose.project", "old"), ("com.docker.compose.network", "default")];
+    let stage = Stage::with_world(|world| {
+        world.add_foreign_network("shop_default", &labels);
+    });
+    let desired = with(stack(), "api", service(1));
+    assert!(stage.converge(&desired).contains(&"start container shop-api-1".to_owned()));
+}

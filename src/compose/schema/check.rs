@@ -274,6 +274,7 @@ fn check_scalar(node: &mut Node, shape: &Shape, path: &At<'_>, report: &mut Repo
             let fault = Diagnostic::invalid(node, &path.to_string(), &reason);
             let label = match shape {
                 Shape::Matching(..) => "not one of these".to_owned(),
+                Shape::Int(..) | Shape::StrictInt(..) if is_whole(node) => "out of range".to_owned(),
                 shape => format!("expected {}", described(shape)),
             };
             let fault = fault.label(label);
@@ -302,8 +303,17 @@ fn way_out(node: &Node, shape: &Shape) -> String {
             "write a number with a unit, as 512k, 64m or 2g".to_owned()
         }
         Shape::Bool => "write true or false".to_owned(),
+        Shape::Int(least, most) | Shape::StrictInt(least, most) => match (*least, *most) {
+            (least, i64::MAX) => format!("write an integer, {least} or more"),
+            (i64::MIN, most) => format!("write an integer, {most} or less"),
+            (least, most) => format!("write an integer from {least} to {most}"),
+        },
         other => format!("write {}", described(other)),
     }
+}
+
+fn is_whole(node: &Node) -> bool {
+    node.scalar_text().is_some_and(|text| text.parse::<i128>().is_ok())
 }
 
 /// What a scalar of a fitting kind is read as; `None` when it stays as it is.

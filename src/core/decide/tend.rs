@@ -137,7 +137,7 @@ impl Planner<'_> {
             let call = match membership {
                 Membership::Absent => {
                     // It is made in this or a later decision.
-                    if self.observed.network(&network).is_none() {
+                    if !self.has_network(&network) {
                         continue;
                     }
                     let links = create::links(self.view, service, container.number());

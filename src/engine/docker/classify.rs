@@ -30,7 +30,7 @@ pub(super) fn failure(address: &Address, call: &str, error: &Error) -> Failure {
         | Error::CertParseError { .. }
         | Error::NoNativeCertsError { .. }
         | Error::LoadNativeCertsErrors { .. } => {
-            (FailureKind::Denied, format!("{error}; {}", address.hint_denied()))
+            (FailureKind::Denied, format!("{}: {error}", address.hint_certificates()))
         }
         // What cannot be parsed was cut off or comes from something that is not Docker: asking again is right.
         other => (FailureKind::Unavailable, other.to_string()),
@@ -347,5 +347,17 @@ mod tests {
         assert!(refused.message.contains("systemctl start docker"), "{}", refused.message);
         let broken = failure(&address, "call", &error(io::ErrorKind::ConnectionReset));
         assert_eq!(broken.kind, FailureKind::Unavailable);
+    }
+
+    #[test]
+    fn certificates_that_are_not_there_are_no_refusal() {
+        let pairs = [("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", "/certs")];
+        let environment = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let address = Address::find(Some("tcp://far:2376"), &environment).unwrap();
+        let told = failure(&address, "call", &Error::CertPathError { path: "/certs/ca.pem".into() }).message;
+        assert!(
+            told.contains("ca.pem, cert.pem and key.pem in /certs") && !told.contains("refuses"),
+            "{told}"
+        );
     }
 }

@@ -23,6 +23,8 @@ pub struct Address {
     pub(super) host: Host,
     /// What named it, for messages.
     source: Source,
+    /// A configuration that could not be read, and might have named another.
+    remark: Option<String>,
 }
 
 /// The ways to reach an engine.
@@ -81,11 +83,16 @@ impl Address {
             return Self::parse(host, certificates(environment), source);
         }
         let directory = configuration(environment);
-        let name = match variable("DOCKER_CONTEXT") {
-            Some(name) => Some(name.to_owned()),
-            None => directory.as_deref().map(context::current).transpose()?.flatten(),
+        // The Docker CLI goes on without a configuration that it cannot read, and says so.
+        let (name, remark) = match (variable("DOCKER_CONTEXT"), &directory) {
+            (Some(name), _) => (Some(name.to_owned()), None),
+            (None, None) => (None, None),
+            (None, Some(directory)) => match context::current(directory) {
+                Ok(name) => (name, None),
+                Err(why) => (None, Some(why)),
+            },
         };
-        match (name.filter(|name| name != "default"), directory) {
+        let address = match (name.filter(|name| name != "default"), directory) {
             (Some(name), Some(directory)) => {
                 let found = context::read(&directory, &name)?;
                 Self::parse(&found.host, found.certificates.map(Certificates), Source::Context(name))
@@ -94,7 +101,8 @@ impl Address {
                 "the Docker context {name:?} cannot be looked up: neither HOME nor DOCKER_CONFIG is set"
             ))),
             (None, _) => Self::parse(DEFAULT_SOCKET, None, Source::Default),
-        }
+        }?;
+        Ok(Self { remark, ..address })
     }
 
     fn parse(text: &str, tls: Option<Certificates>, source: Source) -> Result<Self, Failure> {
@@ -112,7 +120,7 @@ impl Address {
                 )));
             }
         };
-        Ok(Self { host, source })
+        Ok(Self { host, source, remark: None })
     }
 
     /// Whether containers' own addresses are likely to be reachable from here.
@@ -160,6 +168,24 @@ impl Address {
             ),
             _ => format!("{self} ({}) refuses us: check the certificates or the ssh key", self.source),
         }
+    }
+
+    /// What to do when there are no certificates to show at the address: nobody has been asked yet.
+    pub(super) fn hint_certificates(&self) -> String {
+        let place = match &self.host {
+            Host::Tcp { tls: Some(Certificates(directory)), .. } => format!(" in {}", directory.display()),
+            _ => String::new(),
+        };
+        format!(
+            "TLS with {self} ({}) needs ca.pem, cert.pem and key.pem{place}; name their directory with \
+             DOCKER_CERT_PATH, or unset DOCKER_TLS_VERIFY and DOCKER_TLS to go without",
+            self.source
+        )
+    }
+
+    /// What was passed over on the way to this address, for whoever expects another.
+    pub fn remark(&self) -> Option<&str> {
+        self.remark.as_deref()
     }
 }
 
@@ -256,6 +282,17 @@ mod tests {
         let verify = ("DOCKER_TLS_VERIFY", "1");
         assert_eq!(tls(&[verify, ("DOCKER_CERT_PATH", "/certs")]), Some(PathBuf::from("/certs")));
         assert_eq!(tls(&[verify, ("HOME", "/home/me")]), Some(PathBuf::from("/home/me/.docker")));
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_passed_over_with_a_word() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("config.json"), r#"{"auths": "canary"#).unwrap();
+        let address = Address::find(None, &environment(&[("DOCKER_CONFIG", home.path().to_str().unwrap())]));
+        let address = address.unwrap();
+        assert_eq!(address.to_string(), DEFAULT_SOCKET);
+        let remark = address.remark().unwrap();
+        assert!(remark.contains("config.json") && !remark.contains("canary"), "{remark}");
     }
 
     #[test]

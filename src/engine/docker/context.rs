@@ -40,16 +40,19 @@ struct Endpoint {
     host: String,
 }
 
-/// The name of the context in use; `None` where the file names none or is not there.
-pub(super) fn current(directory: &Path) -> Result<Option<String>, Failure> {
+/// The name of the context in use; `None` where the file names none or is not there. The error says why it cannot be read,
+/// without what is in it.
+pub(super) fn current(directory: &Path) -> Result<Option<String>, String> {
     let path = directory.join("config.json");
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(format!("{} cannot be read: {error}", path.display()))),
+        Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
     };
-    let configuration: Configuration = serde_json::from_str(&text)
-        .map_err(|error| unusable(format!("{} is not Docker's configuration: {error}", path.display())))?;
+    let configuration: Configuration = serde_json::from_str(&text).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        format!("{} is not Docker's configuration ({place})", path.display())
+    })?;
     Ok(Some(configuration.current_context).filter(|name| !name.is_empty()))
 }
 

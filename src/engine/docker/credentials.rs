@@ -174,7 +174,10 @@ impl Keeper {
 }
 
 fn unreadable(path: &std::path::Path, why: &str) -> Failure {
-    let message = format!("{} cannot be used: {why}", path.display());
+    let message = format!(
+        "{} cannot be used: {why}; correct it, or move it away and `docker login` again",
+        path.display()
+    );
     Failure::new(FailureKind::Invalid, "read the credentials for registries", message)
 }
 

@@ -74,6 +74,11 @@ impl Docker {
     pub fn find(host: Option<&str>, environment: BTreeMap<String, String>) -> Result<Self, Failure> {
         Ok(Self::new(Address::find(host, &environment)?, environment))
     }
+
+    /// What was passed over when it was looked for, for whoever expects another engine.
+    pub fn remark(&self) -> Option<&str> {
+        self.address.remark()
+    }
 }
 
 /// The environment stays out: it holds secrets.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::core::action::NewContainer;
 use crate::core::ids::{ContainerId, Replica, ServiceName};
 use crate::core::labels;
-use crate::core::observed::{Image, State};
+use crate::core::observed::{Image, Network, State};
 use crate::core::spec::{ContainerSpec, Port};
 
 use super::lifecycle::KILLED;
@@ -64,6 +64,17 @@ impl World {
             self.start_container(&id)?;
         }
         Ok(id)
+    }
+
+    /// `docker network create` by somebody else.
+    pub fn add_foreign_network(&mut self, name: &str, labels: &[(&str, &str)]) {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.add_network(Network {
+            id: String::new(),
+            name: name.to_owned(),
+            driver: "bridge".into(),
+            labels,
+        });
     }
 
     fn tag_if_missing(&mut self, reference: &str) {

@@ -23,7 +23,7 @@ pub(super) fn container(source: Source<'_>, findings: &mut Findings) -> Containe
         ports: ports(source, findings),
         expose: service.expose.iter().cloned().collect(),
         mounts: mounts::mounts(source, findings),
-        tmpfs: service.tmpfs.iter().map(|entry| mounts::tmpfs(entry)).collect(),
+        tmpfs: mounts::memory(source, findings),
         volumes_from: service.volumes_from.clone(),
         healthcheck: service.healthcheck.as_ref().map(healthcheck),
         user: said(&service.user),

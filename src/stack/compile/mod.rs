@@ -8,10 +8,12 @@ mod config_hash;
 mod container;
 mod devices;
 mod files;
+mod forms;
 mod hooks;
 mod mounts;
 mod networks;
 mod redis;
+mod reference;
 mod refused;
 mod resources;
 mod security;
@@ -77,6 +79,7 @@ fn origin(places: Places<'_>) -> Origin {
 
 fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
     refused::refuse(source, findings);
+    forms::check(source, findings);
     let service = source.service;
     let mut spec = container::container(source, findings);
     let (command, live) = redis::live(source, &mut spec, findings);

@@ -5,9 +5,10 @@
 //! image; of a tmpfs its `size` in bytes and its `mode` in octal; `consistency` of any.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::Source;
-use crate::compose::model;
+use crate::compose::{clean, model};
 use crate::core::desired::Volume;
 use crate::core::spec::{Mount, MountKind};
 use crate::stack::faults::{Findings, Places};
@@ -45,6 +46,10 @@ pub(super) fn mounts(source: Source<'_>, findings: &mut Findings) -> BTreeMap<St
     let mut mounts = BTreeMap::new();
     for (index, mount) in source.service.volumes.iter().enumerate() {
         if let Some(compiled) = volume(source, index, mount, findings) {
+            if !matches!(compiled.kind, MountKind::Npipe | MountKind::Cluster) {
+                let place = ["volumes", &index.to_string(), "target"];
+                require_target(source, &place, &mount.target, findings);
+            }
             mounts.insert(target(&mount.target), compiled);
         }
     }
@@ -60,6 +65,38 @@ pub(super) fn mounts(source: Source<'_>, findings: &mut Findings) -> BTreeMap<St
         }
     }
     mounts
+}
+
+/// Memory that is mounted, in its short form.
+pub(super) fn memory(source: Source<'_>, findings: &mut Findings) -> BTreeMap<String, String> {
+    let entries = source.service.tmpfs.iter().enumerate();
+    let entries = entries.map(|(index, entry)| {
+        let (path, words) = tmpfs(entry);
+        require_target(source, &["tmpfs", &index.to_string()], &path, findings);
+        (path, words)
+    });
+    entries.collect()
+}
+
+/// A path that something can be mounted at: absolute, and not all of the container. That of a Windows container, which
+/// has a backslash, is left to the engine.
+fn require_target(source: Source<'_>, place: &[&str], path: &str, findings: &mut Findings) {
+    let refuse = |what: &str, help: &str| {
+        let message =
+            format!("`{path}` in service `{}` is {what}: nothing can be mounted there", source.name);
+        source.places.in_service(source.name, place, message).help(help)
+    };
+    if clean(Path::new(path)) == Path::new("/") {
+        findings.faults.push(refuse("the container's root", "mount at a directory below `/`"));
+    } else if !path.starts_with('/') && !path.contains('\\') {
+        let drive = matches!(path.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic());
+        let help = if drive {
+            "one letter before a colon is a Windows drive to Compose: give the volume a longer name"
+        } else {
+            "give the path in the container from `/` on, as /data"
+        };
+        findings.faults.push(refuse("no absolute path", help));
+    }
 }
 
 fn volume(source: Source<'_>, index: usize, mount: &model::Mount, findings: &mut Findings) -> Option<Mount> {
@@ -123,7 +160,7 @@ fn options(mount: &model::Mount, kind: MountKind) -> BTreeMap<String, String> {
 }
 
 /// The path and the words of `/run:size=64m,noexec`.
-pub(super) fn tmpfs(entry: &str) -> (String, String) {
+fn tmpfs(entry: &str) -> (String, String) {
     let (path, words) = entry.split_once(':').unwrap_or((entry, ""));
     (path.to_owned(), words.to_owned())
 }

@@ -1,9 +1,9 @@
 //! What only one container can have, against several that want it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Judge, with_second};
-use crate::core::desired::Desired;
+use crate::core::desired::{Condition, Desired};
 use crate::core::ids::ServiceName;
 use crate::stack::faults::{Findings, Places};
 
@@ -28,18 +28,12 @@ impl Judge<'_> {
         if let Some(name) = &self.service.container_name {
             refuse(&["container_name"], format!("the fixed name `{name}`"), "remove `container_name`");
         }
-        let ports = self.places.project.model.services.get(self.name).map(|service| &service.ports);
-        for (index, port) in ports.into_iter().flatten().enumerate() {
-            if let Some((first, last)) = port.published_range()
-                && first == last
-                && first != 0
-            {
-                refuse(
-                    &["ports", &index.to_string()],
-                    format!("the fixed host port {first}"),
-                    "publish a range (8000-8009:80) or no host port, and put a proxy in front",
-                );
-            }
+        for (index, port) in fixed_ports(self.places, self.name) {
+            refuse(
+                &["ports", &index.to_string()],
+                format!("the fixed host port {}", port.number),
+                "publish a range (8000-8009:80) or no host port, and put a proxy in front",
+            );
         }
         for (network, endpoint) in &self.service.networks {
             let key = desired.networks.iter().find(|(_, known)| known.name == *network).map(|(key, _)| key);
@@ -67,6 +61,66 @@ pub(super) fn duplicate_names(places: Places<'_>, desired: &Desired, findings: &
             let fault = places.in_service(name.as_str(), &["container_name"], message);
             let second = places.in_service(first.as_str(), &["container_name"], String::new());
             findings.faults.push(with_second(fault, &second, "the other one").help("give each its own name"));
+        }
+    }
+}
+
+/// A port of the host that nobody else can have.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct HostPort<'a> {
+    number: u16,
+    protocol: &'a str,
+    address: &'a str,
+}
+
+/// The fixed host ports of a service, with their positions. In the name spaces of others, ports are not published.
+fn fixed_ports<'a>(places: Places<'a>, service: &str) -> Vec<(usize, HostPort<'a>)> {
+    let service = places.project.model.services.get(service);
+    let published = service.filter(|service| {
+        let mode = service.network_mode.as_str();
+        !matches!(mode, "host" | "none") && !mode.starts_with("service:") && !mode.starts_with("container:")
+    });
+    let ports = published.into_iter().flat_map(|service| service.ports.iter().enumerate());
+    let fixed = ports.filter_map(|(index, port)| {
+        let (first, last) = port.published_range()?;
+        let port = HostPort {
+            number: first,
+            protocol: if port.protocol.is_empty() { "tcp" } else { &port.protocol },
+            address: if port.host_ip.is_empty() { "0.0.0.0" } else { &port.host_ip },
+        };
+        (first == last && first != 0).then_some((index, port))
+    });
+    fixed.collect()
+}
+
+/// Two containers cannot have one port of one address. Of a job that ends before others start, the port is free again.
+pub(super) fn shared_ports(places: Places<'_>, desired: &Desired, findings: &mut Findings) {
+    let dependencies = desired.services.values().flat_map(|service| &service.depends_on);
+    let jobs: BTreeSet<&ServiceName> = dependencies
+        .filter(|(_, dependency)| dependency.condition == Condition::CompletedSuccessfully)
+        .map(|(name, _)| name)
+        .collect();
+    let mut taken = BTreeMap::new();
+    for (name, service) in &desired.services {
+        if service.replicas == 0 || jobs.contains(name) {
+            continue;
+        }
+        for (index, port) in fixed_ports(places, name.as_str()) {
+            let Some((first, at)) = taken.insert(port, (name, index)) else { continue };
+            let place = |name: &ServiceName, index: usize, message: String| {
+                places.in_service(name.as_str(), &["ports", &index.to_string()], message)
+            };
+            let who = if first == name {
+                format!("service `{name}` publishes two ports")
+            } else {
+                format!("services `{first}` and `{name}` both publish a port")
+            };
+            let message =
+                format!("{who} as {}/{} of the host's {}", port.number, port.protocol, port.address);
+            let fault =
+                with_second(place(name, index, message), &place(first, at, String::new()), "the other one");
+            let help = "give one of them another host port, or an address of the host each";
+            findings.faults.push(fault.help(help));
         }
     }
 }
