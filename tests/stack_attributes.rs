@@ -211,6 +211,20 @@ fn what_has_no_effect_is_a_warning() {
 }
 
 #[test]
+fn a_restart_with_a_dependency_is_a_warning() {
+    let dependent = "depends_on: {b: {condition: service_started, restart: true}}}\n  b: {image: x";
+    let warnings = &load(dependent).all().unwrap()[0].warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let headline = warnings[0].headline();
+    assert!(
+        headline.ends_with(
+            "`depends_on.b.restart` of service `a` has no effect: it keeps running when b is replaced"
+        ),
+        "{headline}"
+    );
+}
+
+#[test]
 fn processors_are_counted_as_compose_counts_them() {
     for (cpus, nano) in
         [("0.333", 333_000_000), ("0.1", 100_000_000), ("1.5", 1_500_000_000), ("2", 2_000_000_000)]

@@ -16,7 +16,7 @@ use crate::stack::{Loaded, Stack};
 /// What `operator validate --help` says.
 pub const LONG: &str = "Check the files without touching any engine.\n\n\
 Reads manifests and Compose files as apply would, and tells everything that is wrong with its place and the way \
-out. What depends on the engine's machine (its ports, its memory, its images) is told by diff.\n\n\
+out. What depends on the engine's machine (free ports, memory in use, images) shows when it is applied.\n\n\
 Exit code 0: sound; 2: not.";
 
 /// Examples for `operator validate --help`.

@@ -186,6 +186,14 @@ fn depends_on(source: Source<'_>, findings: &mut Findings) -> BTreeMap<ServiceNa
                 continue;
             }
         };
+        if dependency.restart {
+            let message = format!(
+                "`depends_on.{name}.restart` of service `{}` has no effect: it keeps running when {name} is replaced",
+                source.name
+            );
+            let place = ["depends_on", name.as_str(), "restart"];
+            findings.warnings.push(source.places.in_service(source.name, &place, message));
+        }
         let dependency =
             Dependency { condition, restart: dependency.restart, required: dependency.required.0 };
         dependencies.insert(ServiceName::from(name.as_str()), dependency);
