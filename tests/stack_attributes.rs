@@ -215,6 +215,10 @@ fn a_restart_with_a_dependency_is_a_warning() {
     let dependent = "depends_on: {b: {condition: service_started, restart: true}}}\n  b: {image: x";
     let warnings = &load(dependent).all().unwrap()[0].warnings;
     assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for implies in ["network_mode: 'service:b'", "links: [b]"] {
+        let loaded = load(&format!("{implies}}}\n  b: {{image: x"));
+        assert_eq!(loaded.all().unwrap()[0].warnings, [], "nobody wrote a dependency");
+    }
     let headline = warnings[0].headline();
     assert!(
         headline.ends_with(

@@ -186,7 +186,7 @@ fn depends_on(source: Source<'_>, findings: &mut Findings) -> BTreeMap<ServiceNa
                 continue;
             }
         };
-        if dependency.restart {
+        if dependency.restart && is_written(source, name) {
             let message = format!(
                 "`depends_on.{name}.restart` of service `{}` has no effect: it keeps running when {name} is replaced",
                 source.name
@@ -199,6 +199,15 @@ fn depends_on(source: Source<'_>, findings: &mut Findings) -> BTreeMap<ServiceNa
         dependencies.insert(ServiceName::from(name.as_str()), dependency);
     }
     dependencies
+}
+
+/// Whether `restart` was written, and is not implied by a link or a name space that is shared.
+fn is_written(source: Source<'_>, dependency: &str) -> bool {
+    let span = |rest: &[&str]| {
+        source.places.project.span(&[&["services", source.name, "depends_on", dependency], rest].concat())
+    };
+    // What is implied stands, all of it, where that stands.
+    span(&["restart"]) != span(&[])
 }
 
 #[cfg(test)]
