@@ -191,7 +191,10 @@ fn hashes(project: &Project, wanted: &str, cli: &Cli, screen: &mut Screen) -> an
             let found: BTreeMap<_, _> = found.into_iter().collect();
             serde_json::to_string_pretty(&found)? + "\n"
         }
-        Format::Text => found.into_iter().map(|(name, hash)| format!("{name} {hash}\n")).collect(),
+        Format::Text => {
+            let lines = found.iter().map(|(name, hash)| [*name, " ", hash, "\n"].concat());
+            lines.collect()
+        }
     };
     screen.bytes(text.as_bytes())?;
     Ok(Exit::Ok)

@@ -16,8 +16,8 @@ pub(crate) fn disable(model: &mut Model, enabled: &[String]) -> BTreeMap<String,
 }
 
 /// Puts back the services that are named, with all others of their profiles.
-pub(crate) fn enable(model: &mut Model, disabled: &mut BTreeMap<String, Service>, names: &[String]) {
-    let named = names.iter().filter_map(|name| disabled.get(name));
+pub(crate) fn enable(model: &mut Model, disabled: &mut BTreeMap<String, Service>, wanted: &[String]) {
+    let named = wanted.iter().filter_map(|name| disabled.get(name));
     let more: BTreeSet<String> = named.flat_map(|service| service.profiles.iter().cloned()).collect();
     let is_enabled = |service: &Service| service.profiles.iter().any(|profile| more.contains(profile));
     model.services.extend(disabled.extract_if(.., |_, service| is_enabled(service)));

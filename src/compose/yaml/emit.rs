@@ -29,7 +29,7 @@ fn mapping(out: &mut String, entries: &serde_json::Map<String, Json>, indent: us
             out.push_str(&text(key, indent + 2));
             '\n'
         } else {
-            out.push_str(&format!("? {}\n{}", text(key, indent + 2), " ".repeat(indent)));
+            out.extend(["? ", &text(key, indent + 2), "\n", &" ".repeat(indent)]);
             ' '
         };
         out.push(':');
