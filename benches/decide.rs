@@ -32,7 +32,7 @@ use compose_operator::rehearse::rehearse;
 use compose_operator::secret::Secret;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-/// DESIGN's bar for a decision over 10,000 containers with nothing to do.
+/// The bar for a decision over 10,000 containers with nothing to do.
 const BAR: Duration = Duration::from_millis(20);
 
 fn main() {

@@ -4,6 +4,9 @@
 
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::panic)]
 
+#[path = "engine/arguments.rs"]
+#[allow(dead_code, reason = "the other bench uses all of it")]
+mod arguments;
 #[path = "engine/process.rs"]
 #[allow(dead_code, reason = "the other bench uses all of it")]
 mod process;
@@ -17,6 +20,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use self::arguments::Arguments;
 use self::process::{peak_memory, time};
 use self::table::{Bar, Row};
 
@@ -26,19 +30,8 @@ const TENTH: Bar = Bar::Times(0.1);
 const INSTANT_MS: f64 = 50.0;
 
 fn main() {
-    let (mut rounds, mut json) = (11, false);
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            // Cargo's own.
-            "--bench" => {}
-            "--json" => json = true,
-            "--rounds" => {
-                rounds = arguments.next().and_then(|n| n.parse().ok()).expect("--rounds takes a number");
-            }
-            other => panic!("unknown argument {other:?}"),
-        }
-    }
+    let Arguments { rounds, json, .. } = Arguments::read(&[]);
+    let rounds = rounds.unwrap_or(11);
     let mut rows = Vec::new();
     for services in [1, 50, 1_000] {
         rows.extend(against_compose(services, rounds));

@@ -4,12 +4,14 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::expect_used, clippy::panic)]
 
+mod arguments;
 mod direct;
 mod process;
 mod stack;
 mod table;
 mod works;
 
+use arguments::Arguments;
 use direct::Engine;
 use table::Row;
 
@@ -24,24 +26,8 @@ const WORKS: &[Work] = &[
 ];
 
 fn main() {
-    let mut rounds = None;
-    let mut json = false;
-    let mut wanted: Vec<String> = Vec::new();
     let names: Vec<&str> = WORKS.iter().map(|(name, _)| *name).collect();
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            // Cargo's own.
-            "--bench" => {}
-            "--json" => json = true,
-            "--rounds" => {
-                rounds =
-                    Some(arguments.next().and_then(|n| n.parse().ok()).expect("--rounds takes a number"));
-            }
-            name if names.contains(&name) => wanted.push(argument),
-            other => panic!("unknown argument {other:?}; works: {names:?}"),
-        }
-    }
+    let Arguments { rounds, json, works: wanted } = Arguments::read(&names);
     let engine = Engine::connect();
     stack::sweep(&engine);
     let mut rows = Vec::new();

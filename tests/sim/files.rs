@@ -133,11 +133,6 @@ fn what_compose_filled_is_adopted_as_it_is() {
     let stage = Stage::new();
     let desired = web("one");
     stage.converge(&desired);
-    let id = stage.container(&desired, "shop-web-1").id;
-    stage.engine.act(|world| {
-        let labels = world.container(&id).expect("it is there").container.labels.clone();
-        let labels = labels.into_iter().filter(|(key, _)| !key.starts_with("compose-operator.")).collect();
-        world.forge_labels(&id, labels).expect("it is there");
-    });
+    stage.leave_to_compose(&desired, "shop-web-1");
     assert_eq!(stage.converge(&desired), Vec::<String>::new());
 }

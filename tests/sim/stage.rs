@@ -317,6 +317,13 @@ impl Stage {
         self.containers(desired).into_iter().map(|container| container.name).collect()
     }
 
+    /// Takes the operator's own labels off a container: now Compose made it.
+    pub(crate) fn leave_to_compose(&self, desired: &Desired, name: &str) {
+        let Container { id, mut labels, .. } = self.container(desired, name);
+        labels.retain(|key, _| !key.starts_with("compose-operator."));
+        self.engine.act(|world| world.forge_labels(&id, labels)).expect("it is there");
+    }
+
     pub(crate) fn container(&self, desired: &Desired, name: &str) -> Container {
         self.containers(desired).into_iter().find(|container| container.name == name).expect("it is there")
     }

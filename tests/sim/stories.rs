@@ -444,12 +444,7 @@ fn a_teardown_by_name_alone_takes_what_compose_started_too() {
     let stage = Stage::new();
     let desired = with(stack(), "web", service(1));
     stage.converge(&desired);
-    let id = stage.container(&desired, "shop-web-1").id;
-    stage.engine.act(|world| {
-        let labels = world.container(&id).expect("it is there").container.labels.clone();
-        let labels = labels.into_iter().filter(|(key, _)| !key.starts_with("compose-operator.")).collect();
-        world.forge_labels(&id, labels).expect("it is there");
-    });
+    stage.leave_to_compose(&desired, "shop-web-1");
     let gone = |by_name| {
         let teardown = Teardown { by_name, ..Teardown::default() };
         Desired::teardown(desired.stack.clone(), Origin::default(), teardown)
@@ -517,12 +512,7 @@ fn containers_of_another_checkout_with_the_same_name_are_never_touched() {
         theirs
     };
     stage.converge(&theirs);
-    let id = stage.container(&theirs, "shop-web-1").id;
-    stage.engine.act(|world| {
-        let labels = world.container(&id).expect("it is there").container.labels.clone();
-        let labels = labels.into_iter().filter(|(key, _)| !key.starts_with("compose-operator.")).collect();
-        world.forge_labels(&id, labels).expect("it is there");
-    });
+    stage.leave_to_compose(&theirs, "shop-web-1");
     let (outcome, calls) = stage.apply(&with(stack(), "web", service(1)));
     let Outcome::Stuck(waiting) = outcome else { panic!("{outcome:?}") };
     assert!(waiting.iter().any(|w| w.reason == Reason::OwnershipMismatch), "{waiting:?}");
