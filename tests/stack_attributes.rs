@@ -414,4 +414,33 @@ fn two_services_do_not_share_a_port_of_one_address() {
     ] {
         assert_eq!(both(a, b), [""; 0], "{a} {b}");
     }
+    // On such networks nothing is published: Docker starts both.
+    for network in ["internal: true", "driver: macvlan", "driver: ipvlan"] {
+        let text = |networks: &str| {
+            let service = "{image: x, ports: ['80:80'], networks: [NETWORKS]}".replace("NETWORKS", networks);
+            format!("services:\n  a: {service}\n  b: {service}\nnetworks:\n  cut: {{{network}}}\n  open:\n")
+        };
+        assert_eq!(told_of(&text("cut")), [""; 0], "{network}");
+        assert_eq!(told_of(&text("cut, open")).len(), 1, "{network}");
+    }
+}
+
+#[test]
+fn a_service_with_a_dot_in_its_name_is_told_of_as_a_service() {
+    assert_eq!(told_of("services: {my.app: 5}\n").len(), 1, "what follows from it is not told");
+}
+
+#[test]
+fn the_empty_device_is_nothing_to_watch() {
+    let text = "services: {a: {image: x, env_file: /dev/null}}\n";
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("compose.yaml"), text).unwrap();
+    let options = LoadOptions {
+        working_dir: place.path().to_owned(),
+        env_files: vec!["/dev/null".into()],
+        ..LoadOptions::default()
+    };
+    let loaded = stack::load(&options, &compose_operator::compose::DiskFiles);
+    assert_eq!(loaded.faults, []);
+    assert!(!loaded.dependencies.files.contains(std::path::Path::new("/dev/null")));
 }

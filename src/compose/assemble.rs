@@ -126,12 +126,6 @@ fn project_name(loader: &mut Loader<'_>, options: &LoadOptions, setup: &Setup) -
 /// What a project is called while its name is at fault.
 const NAMELESS: &str = "project";
 
-/// Whether a fault is about an attribute of a service, and not about a service, or more, as a whole.
-fn is_of_an_attribute(fault: &Diagnostic) -> bool {
-    let mut steps = fault.subject().split('.');
-    steps.next() == Some("services") && steps.count() >= 2
-}
-
 /// From the normalised tree to the project.
 fn finish(
     mut loader: Loader<'_>,
@@ -167,12 +161,18 @@ fn finish(
             resolve_env_files(&mut loader, service, node, &setup.environment);
         }
     }
-    let faults = loader.faults.told().err();
-    if let Some(faults) =
-        faults.clone().filter(|found| incomplete || !found.faults.iter().all(is_of_an_attribute))
-    {
-        return Err(faults);
-    }
+    // About an attribute of a service, and not about a service, or more, as a whole. Names may have dots.
+    let is_of_an_attribute = |fault: &Diagnostic| {
+        let mut names = model.services.keys().chain(disabled.keys());
+        let of_service = fault.subject().strip_prefix("services.");
+        of_service.is_some_and(|rest| {
+            names.any(|name| rest.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')))
+        })
+    };
+    let faults = match loader.faults.told() {
+        Err(found) if incomplete || !found.faults.iter().all(is_of_an_attribute) => return Err(found),
+        told => told.err(),
+    };
     profiles::prune(&mut model);
     let Loader { files, interpolator, warnings, .. } = loader;
     let (files_read, files_missing) = files.into_record();

@@ -12,7 +12,7 @@ use super::errors::{Diagnostic, Result};
 pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The one device that is read: what `${FILE:-/dev/null}` comes to.
-const NOTHING: &str = "/dev/null";
+pub(crate) const NOTHING: &str = "/dev/null";
 
 /// Where files come from. Paths are absolute and clean.
 pub trait FileView {

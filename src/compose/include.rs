@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::errors::{Diagnostic, Faults, Result};
-use super::files::{FileError, join, parent};
+use super::files::{FileError, NOTHING, join, parent};
 use super::loader::{Loader, MAX_INCLUDE_DEPTH, Scope};
 use super::setup::read_variables;
 use super::yaml::{Mapping, Node, Value};
@@ -16,9 +16,6 @@ pub const INCLUDED_VALUE: &str = "x-#value";
 
 /// The sections that are taken over.
 const SECTIONS: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
-
-/// An env file that stands for none.
-const NO_FILE: &str = "/dev/null";
 
 /// An entry of `include`.
 struct Entry {
@@ -111,7 +108,7 @@ fn parse(item: &Node) -> Result<Entry> {
 fn check_env_files(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) {
     for node in &entry.env_files {
         let path = join(&scope.directory, node.as_text().unwrap_or_default());
-        if path == Path::new(NO_FILE) {
+        if path == Path::new(NOTHING) {
             continue;
         }
         let read = loader.files.require(&path, "env file");
@@ -172,7 +169,7 @@ fn load(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Option<
         read_variables(&paths_of_env_files, &scope.environment, &mut loader.files, &mut loader.interpolator)
             .map_err(|mut found| {
                 // Told as one: without its variables, the file makes no sense.
-                let read = env_files.iter().find(|(path, _)| path != Path::new(NO_FILE));
+                let read = env_files.iter().find(|(path, _)| path != Path::new(NOTHING));
                 let place = read.map_or(&entry.node, |(_, node)| node);
                 let first = found.faults.remove(0).asked_for_at(&place.span);
                 loader.faults.extend(found.faults);

@@ -44,7 +44,7 @@ pub use assemble::load;
 pub(crate) use assemble::load_what_is_sound;
 pub use errors::{Diagnostic, Diagnostics, MAX_FAULTS, MAX_SHOWN};
 pub use files::{DiskFiles, FileError, FileView, MAX_FILE_BYTES, MemoryFiles};
-pub(crate) use files::{clean, read_to_bound};
+pub(crate) use files::{NOTHING, clean, read_to_bound};
 pub use include::INCLUDED_VALUE;
 pub use interpolate::MAX_EXPANDED_BYTES;
 pub use loader::{MAX_INCLUDE_DEPTH, MAX_LOADS, MAX_SERVICE_FILE_BYTES, MAX_VISITS};

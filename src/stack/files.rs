@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::compose::{FileError, FileView};
+use crate::compose::{FileError, FileView, NOTHING};
 
 /// Every path that a load depends on: when one of them changes, appears or goes, load again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,10 @@ impl<'a> Watched<'a> {
     }
 
     fn note(&self, path: &Path) {
+        // It never changes, and its directory has events all the time.
+        if path == Path::new(NOTHING) {
+            return;
+        }
         self.asked.borrow_mut().files.insert(path.to_owned());
     }
 }

@@ -7,7 +7,7 @@ use super::files::Watched;
 use super::manifest::ComposeFiles;
 use crate::compose::errors::Diagnostic;
 use crate::compose::yaml::Node;
-use crate::compose::{FileView as _, LoadOptions, clean};
+use crate::compose::{FileView as _, LoadOptions, NOTHING, clean};
 
 /// What to know about paths in a manifest.
 const RELATIVE: &str = "paths in a manifest are relative to the manifest's own directory";
@@ -34,7 +34,7 @@ pub(super) fn check(
     let path_of = |written: &str| clean(&options.working_dir.join(written));
     for (index, (path, written)) in options.env_files.iter().zip(&compose.env_files).enumerate() {
         // The one device that may be named: there are no variables then.
-        let is_off = path == Path::new("/dev/null");
+        let is_off = path == Path::new(NOTHING);
         if *path == path_of(written) && !is_off && !files.is_file(path) {
             tell(&["envFiles", &index.to_string()], no_file("env file", path, written, files));
         }

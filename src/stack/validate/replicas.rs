@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Judge, with_second};
+use crate::compose::model::Network;
 use crate::core::desired::{Condition, Desired};
 use crate::core::ids::ServiceName;
 use crate::stack::faults::{Findings, Places};
@@ -73,12 +74,16 @@ struct HostPort<'a> {
     address: &'a str,
 }
 
-/// The fixed host ports of a service, with their positions. In the name spaces of others, ports are not published.
+/// The fixed host ports of a service, with their positions. In the name spaces of others, ports are not published, nor
+/// where all of its networks have no way to the host's.
 fn fixed_ports<'a>(places: Places<'a>, service: &str) -> Vec<(usize, HostPort<'a>)> {
     let service = places.project.model.services.get(service);
     let published = service.filter(|service| {
         let mode = service.network_mode.as_str();
-        !matches!(mode, "host" | "none") && !mode.starts_with("service:") && !mode.starts_with("container:")
+        let lodges = mode.starts_with("service:") || mode.starts_with("container:");
+        let mut networks = service.networks.keys().filter_map(|key| places.project.model.networks.get(key));
+        let is_cut_off = !service.networks.is_empty() && networks.all(is_cut_off);
+        !matches!(mode, "host" | "none") && !lodges && !is_cut_off
     });
     let ports = published.into_iter().flat_map(|service| service.ports.iter().enumerate());
     let fixed = ports.filter_map(|(index, port)| {
@@ -91,6 +96,11 @@ fn fixed_ports<'a>(places: Places<'a>, service: &str) -> Vec<(usize, HostPort<'a
         (first == last && first != 0).then_some((index, port))
     });
     fixed.collect()
+}
+
+/// Whether what is on a network alone publishes nothing on the host. Of what others made this is not known.
+fn is_cut_off(network: &Network) -> bool {
+    !network.external && (network.internal || matches!(network.driver.as_str(), "macvlan" | "ipvlan"))
 }
 
 /// Two containers cannot have one port of one address. Of a job that ends before others start, the port is free again.
