@@ -62,18 +62,16 @@ pub fn main() -> ExitCode {
 fn tell(error: &anyhow::Error, cli: &Cli, screen: &mut Screen) -> io::Result<()> {
     // What `config` prints is Compose's shape, and that has none for faults.
     let for_programs = cli.output.format == Format::Json && !matches!(cli.command, Command::Config(_));
-    match error.downcast_ref::<Diagnostics>() {
-        Some(found) if for_programs => screen.line(format_args!("{:#}", validate::faults(&found.faults))),
-        // The screen strips the colours where they do not belong.
-        Some(found) => {
-            screen.note(found.frames(true));
-            Ok(())
-        }
-        None => {
-            screen.error(format_args!("{error:#}"));
-            Ok(())
-        }
+    let Some(found) = error.downcast_ref::<Diagnostics>() else {
+        screen.error(format_args!("{error:#}"));
+        return Ok(());
+    };
+    if for_programs {
+        return screen.line(format_args!("{:#}", validate::as_json(&[], &found.faults)));
     }
+    // The screen strips the colours where they do not belong.
+    screen.note(found.frames(true));
+    Ok(())
 }
 
 fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {

@@ -11,7 +11,7 @@ use super::files;
 use super::screen::Screen;
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::compose::yaml::Span;
-use crate::stack::{Loaded, Stack};
+use crate::stack::Stack;
 
 /// What `operator validate --help` says.
 pub const LONG: &str = "Check the files without touching any engine.\n\n\
@@ -43,7 +43,7 @@ pub fn run(args: &ValidateArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resul
     match cli.output.format {
         Format::Json => {
             let exit = if loaded.faults.is_empty() { Exit::Ok } else { Exit::Error };
-            screen.line(format_args!("{:#}", as_json(&loaded)))?;
+            screen.line(format_args!("{:#}", as_json(&loaded.stacks, &loaded.faults)))?;
             Ok(exit)
         }
         Format::Text => {
@@ -74,7 +74,8 @@ fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn as_json(loaded: &Loaded) -> Json {
+/// What loads, and what is wrong: also where another command could not go on.
+pub(super) fn as_json(stacks: &[Stack], faults: &[Diagnostic]) -> Json {
     let stack = |stack: &Stack| {
         json!({
             "name": stack.desired.stack,
@@ -84,15 +85,10 @@ fn as_json(loaded: &Loaded) -> Json {
         })
     };
     json!({
-        "valid": loaded.faults.is_empty(),
-        "stacks": loaded.stacks.iter().map(stack).collect::<Vec<_>>(),
-        "faults": loaded.faults.iter().map(finding).collect::<Vec<_>>(),
+        "valid": faults.is_empty(),
+        "stacks": stacks.iter().map(stack).collect::<Vec<_>>(),
+        "faults": faults.iter().map(finding).collect::<Vec<_>>(),
     })
-}
-
-/// Files that a command could not use, in the shape of [`run`]'s answer.
-pub(super) fn faults(faults: &[Diagnostic]) -> Json {
-    json!({ "valid": false, "stacks": [], "faults": faults.iter().map(finding).collect::<Vec<_>>() })
 }
 
 fn finding(finding: &Diagnostic) -> Json {

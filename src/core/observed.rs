@@ -212,6 +212,13 @@ pub struct Attachment {
     pub mac_address: String,
 }
 
+impl Attachment {
+    /// Whether this may be its MAC address: that of what does not run is not known.
+    pub fn may_have_mac(&self, mac: &str) -> bool {
+        self.mac_address.is_empty() || self.mac_address.eq_ignore_ascii_case(mac)
+    }
+}
+
 impl Container {
     /// One that was made and has done nothing yet, with nothing known of it but its id and name.
     pub fn created(id: ContainerId, name: impl Into<String>) -> Self {

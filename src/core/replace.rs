@@ -47,10 +47,10 @@ impl Strategy {
     /// The order for a service whose container `old` is to be replaced: stop-first where the two cannot live side by
     /// side, and where they would wait for each other, one for a port or name and the other for its dependency.
     pub fn of(name: &ServiceName, service: &Service, old: &Container, desired: &Desired) -> Self {
+        let held = old.host_ports();
         let claimed = order::transitive(name, desired).into_iter().find_map(|dependency| {
             let other = desired.services.get(&dependency)?;
-            let wanted = other.spec.ports.iter().filter_map(Port::fixed);
-            let port = wanted.into_iter().find(|port| old.host_ports().contains(port));
+            let port = other.spec.ports.iter().filter_map(Port::fixed).find(|port| held.contains(port));
             let what = port.map(|port| format!("host port {port}"));
             let what = what.or_else(|| other.container_name.clone().filter(|name| *name == old.name))?;
             Some(WhyStopFirst::HandsOver { what, to: dependency })
@@ -107,9 +107,6 @@ fn shared_port(service: &Service, old: &Container) -> Option<u16> {
 /// what does not run is not known.
 fn shared_address(service: &Service, old: &Container) -> Option<String> {
     let several = service.replicas > 1;
-    let has_mac = |mac: &String, found: &Attachment| {
-        found.mac_address.is_empty() || found.mac_address.eq_ignore_ascii_case(mac)
-    };
     let on_network = |(network, wanted): (&String, &Endpoint)| {
         let found = old.networks.get(network);
         let has = |is: &dyn Fn(&Attachment) -> bool| several || found.is_some_and(is);
@@ -120,7 +117,7 @@ fn shared_address(service: &Service, old: &Container) -> Option<String> {
             })
         };
         let ips = wanted.ipv4_address.iter().chain(&wanted.ipv6_address).find(|ip| of_ip(ip));
-        let mac = || wanted.mac_address.as_ref().filter(|mac| has(&|found| has_mac(mac, found)));
+        let mac = || wanted.mac_address.as_ref().filter(|mac| has(&|found| found.may_have_mac(mac)));
         let local = || {
             let taken = |ip: &&String| has(&|found| found.endpoint.link_local_ips.contains(*ip));
             wanted.link_local_ips.iter().find(taken)
@@ -128,7 +125,7 @@ fn shared_address(service: &Service, old: &Container) -> Option<String> {
         ips.or_else(mac).or_else(local).cloned()
     };
     let own_mac = service.spec.mac_address.as_ref();
-    let of_own = |mac: &&String| several || old.networks.values().any(|found| has_mac(mac, found));
+    let of_own = |mac: &&String| several || old.networks.values().any(|found| found.may_have_mac(mac));
     service.networks.iter().find_map(on_network).or_else(|| own_mac.filter(of_own).cloned())
 }
 

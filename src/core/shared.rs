@@ -2,11 +2,18 @@
 
 use super::spec::ContainerSpec;
 
+/// The fields that may name another's name space: Compose's name, what is shared, the value.
+fn modes(spec: &ContainerSpec) -> [(&'static str, &'static str, Option<&str>); 3] {
+    [
+        ("network_mode", "network", spec.network_mode.as_deref()),
+        ("ipc", "IPC name space", spec.ipc.as_deref()),
+        ("pid", "PID name space", spec.pid.as_deref()),
+    ]
+}
+
 /// The containers in whose name spaces one lives, each with what is shared, in words.
 pub fn owners(found: &ContainerSpec) -> impl Iterator<Item = (&'static str, &str)> {
-    let modes =
-        [("network", &found.network_mode), ("IPC name space", &found.ipc), ("PID name space", &found.pid)];
-    modes.into_iter().filter_map(|(what, mode)| Some((what, mode.as_deref()?.strip_prefix("container:")?)))
+    modes(found).into_iter().filter_map(|(_, what, mode)| Some((what, mode?.strip_prefix("container:")?)))
 }
 
 /// A name space of another service's container.
@@ -26,14 +33,8 @@ pub struct Shared<'s> {
 
 /// What a service asks for, with whose it is in a container of it.
 pub fn shared<'s>(wanted: &'s ContainerSpec, found: &'s ContainerSpec) -> impl Iterator<Item = Shared<'s>> {
-    let modes = [
-        ("network_mode", "network", &wanted.network_mode, &found.network_mode),
-        ("ipc", "IPC name space", &wanted.ipc, &found.ipc),
-        ("pid", "PID name space", &wanted.pid, &found.pid),
-    ];
-    modes.into_iter().filter_map(|(field, what, wanted, found)| {
-        let service = wanted.as_deref()?.strip_prefix("service:")?;
-        let found = found.as_deref();
+    modes(wanted).into_iter().zip(modes(found)).filter_map(|((field, what, wanted), (_, _, found))| {
+        let service = wanted?.strip_prefix("service:")?;
         let owner = found.and_then(|mode| mode.strip_prefix("container:"));
         Some(Shared { field, what, service, found, owner })
     })

@@ -27,38 +27,35 @@ pub(super) fn discover(options: &LoadOptions, files: &Watched<'_>) -> Result<Sou
     if options.files.is_empty() { search(options, files) } else { given(options, files) }
 }
 
-/// Walks up from the project directory, as Compose does, to the first directory that has either kind.
+/// Where nothing is given: what is near; where that is nothing, the loader of Compose files says so.
 fn search(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
-    if !names_files(options, files) {
-        for directory in start(options).ancestors() {
-            let manifests = in_directory(&directory.join(MANIFESTS), files)?;
-            if !manifests.is_empty() {
-                return Ok(Sources::Manifests(manifests));
-            }
-            if COMPOSE_NAMES.iter().any(|name| files.is_file(&directory.join(name))) {
-                break;
-            }
-        }
-    }
-    Ok(Sources::Compose(Vec::new()))
+    Ok(near(options, files)?.unwrap_or(Sources::Compose(Vec::new())))
 }
 
-/// Where the search begins.
-fn start(options: &LoadOptions) -> PathBuf {
-    match &options.project_directory {
+/// Walks up from the project directory, as Compose does, to the first directory that has either kind.
+fn near(options: &LoadOptions, files: &Watched<'_>) -> Result<Option<Sources>, Vec<Diagnostic>> {
+    if names_files(options, files) {
+        return Ok(Some(Sources::Compose(Vec::new())));
+    }
+    let start = match &options.project_directory {
         Some(directory) => options.working_dir.join(directory),
         None => options.working_dir.clone(),
+    };
+    for directory in start.ancestors() {
+        let manifests = in_directory(&directory.join(MANIFESTS), files)?;
+        if !manifests.is_empty() {
+            return Ok(Some(Sources::Manifests(manifests)));
+        }
+        if COMPOSE_NAMES.iter().any(|name| files.is_file(&directory.join(name))) {
+            return Ok(Some(Sources::Compose(Vec::new())));
+        }
     }
+    Ok(None)
 }
 
 /// Whether there is anything to load, sound or not: files that are named, or the nearest ones.
 pub fn has_files(options: &LoadOptions, view: &dyn FileView) -> bool {
-    let files = Watched::new(view);
-    let is_there = |directory: &Path| {
-        COMPOSE_NAMES.iter().any(|name| files.is_file(&directory.join(name)))
-            || in_directory(&directory.join(MANIFESTS), &files).map_or(true, |found| !found.is_empty())
-    };
-    !options.files.is_empty() || names_files(options, &files) || start(options).ancestors().any(is_there)
+    !options.files.is_empty() || near(options, &Watched::new(view)).map_or(true, |found| found.is_some())
 }
 
 /// Reads what `-f` names: all of it manifests and directories of them, or all of it Compose files.
@@ -67,7 +64,7 @@ fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diag
     for file in &options.files {
         let is_stdin = file.as_path() == Path::new("-");
         let path = if is_stdin { file.clone() } else { clean(&options.working_dir.join(file)) };
-        let found = if files.is_dir(&path) {
+        let found = if !is_stdin && files.is_dir(&path) {
             let found = in_directory(&path, files)?;
             if found.is_empty() {
                 return Err(vec![no_manifest_in(&files.display(&path))]);

@@ -68,20 +68,13 @@ pub fn load(options: &LoadOptions, view: &dyn FileView) -> Loaded {
     let (mut stacks, mut idle, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let sources = discover(options, &files);
     each(options, &sources, &mut faults, |options, declared| {
-        let stack: Stack = load_stack(options, &files, declared)?;
-        if declared.is_some_and(|declared| !declared.faults.is_empty()) {
-            return stack.idle.map_or(Ok(()), |fault| Err(vec![fault]));
+        let stack = load_stack(options, &files, declared)?;
+        let fault = stack.idle.clone();
+        if declared.is_none_or(|declared| declared.faults.is_empty()) {
+            let kind = if fault.is_some() { &mut idle } else { &mut stacks };
+            kind.push(stack);
         }
-        match stack.idle.clone() {
-            Some(fault) => {
-                idle.push(stack);
-                Err(vec![fault])
-            }
-            None => {
-                stacks.push(stack);
-                Ok(())
-            }
-        }
+        fault.map_or(Ok(()), |fault| Err(vec![fault]))
     });
     stacks.sort_by(|a, b| a.desired.stack.cmp(&b.desired.stack));
     Loaded { stacks, faults, dependencies: files.into_dependencies(), idle }

@@ -2,7 +2,7 @@
 //! waited for; name spaces are there while their owner runs.
 
 use super::super::action::Call;
-use super::super::ids::{ContainerId, ServiceName};
+use super::super::ids::ServiceName;
 use super::super::observed::{Container, State};
 use super::super::reason::Reason;
 use super::super::replace;
@@ -59,14 +59,12 @@ impl Planner<'_> {
         let stays = |owner: &Container| {
             matches!(owner.state, State::Running | State::Paused) && !self.is_stopping(owner)
         };
-        let why = |(what, id): (&str, &str)| {
-            let id = ContainerId::new(id);
-            match self.observed.containers.get(&id) {
-                Some(owner) => (!stays(owner))
-                    .then(|| format!("waits until {} runs: it lives in its {what}", owner.name)),
-                None => (!self.is_current(name, container) && !self.observed.foreign.contains_key(&id))
-                    .then(|| format!("the container is gone in whose {what} it lived: a new one comes")),
+        let why = |(what, id): (&str, &str)| match self.observed.containers.get(id) {
+            Some(owner) => {
+                (!stays(owner)).then(|| format!("waits until {} runs: it lives in its {what}", owner.name))
             }
+            None => (!self.is_current(name, container) && !self.observed.foreign.contains_key(id))
+                .then(|| format!("the container is gone in whose {what} it lived: a new one comes")),
         };
         let Some(message) = shared::owners(&container.spec).find_map(why) else { return false };
         self.wait(Some(name), &container.name, Reason::DependencyNotReady, message, None);

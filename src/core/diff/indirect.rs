@@ -24,25 +24,14 @@ pub(super) struct Hit<'a> {
 pub(super) fn going<'a>(view: &View<'a>) -> BTreeSet<&'a ContainerId> {
     let outdated = view.services().flat_map(|(_, _, replicas)| &replicas.outdated);
     let mut going: BTreeSet<&ContainerId> = outdated.map(|old| &old.container.id).collect();
-    let lodgers = || {
-        let lodges = |service: &'a Service| {
-            move |container: &&'a Container| shared(&service.spec, &container.spec).next().is_some()
-        };
-        view.services().flat_map(move |(_, service, replicas)| {
-            replicas
-                .current
-                .iter()
-                .copied()
-                .filter(lodges(service))
-                .map(move |container| (service, container))
-        })
-    };
     // Who lives with one that lives with another goes too.
     loop {
         let before = going.len();
-        for (service, container) in lodgers() {
-            if shared(&service.spec, &container.spec).any(|shared| owner(&shared, &going).is_some()) {
-                going.insert(&container.id);
+        for (_, service, replicas) in view.services() {
+            for container in &replicas.current {
+                if shared(&service.spec, &container.spec).any(|it| owner(view, &it, &going).is_some()) {
+                    going.insert(&container.id);
+                }
             }
         }
         if going.len() == before {
@@ -51,8 +40,8 @@ pub(super) fn going<'a>(view: &View<'a>) -> BTreeSet<&'a ContainerId> {
     }
 }
 
-fn owner<'a>(shared: &Shared<'_>, going: &BTreeSet<&'a ContainerId>) -> Option<&'a ContainerId> {
-    going.get(&ContainerId::new(shared.owner?)).copied()
+fn owner<'a>(view: &View<'a>, shared: &Shared<'_>, going: &BTreeSet<&ContainerId>) -> Option<&'a Container> {
+    view.observed.containers.get(shared.owner?).filter(|owner| going.contains(&owner.id))
 }
 
 /// What happens to the containers of a service since others go.
@@ -65,8 +54,9 @@ pub(super) fn hits<'a>(
     let mut hits = Vec::new();
     for container in replicas.all() {
         for shared in shared(&service.spec, &container.spec) {
-            let owner = owner(&shared, going).and_then(|id| view.observed.containers.get(id));
-            hits.extend(owner.map(|owner| replaced(&shared, owner, container, replicas)));
+            hits.extend(
+                owner(view, &shared, going).map(|owner| replaced(&shared, owner, container, replicas)),
+            );
         }
         if !going.contains(&container.id) && service.spec.network_mode.is_none() {
             hits.extend(reconnected(view, service, container, going));

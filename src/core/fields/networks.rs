@@ -74,12 +74,10 @@ pub fn network_changes(
 /// where none is asked for, and what does not run has none.
 fn another(wanted: &Endpoint, found: &Attachment) -> Option<&'static str> {
     let endpoint = &found.endpoint;
-    let other_mac =
-        |mac: &String| !found.mac_address.is_empty() && !mac.eq_ignore_ascii_case(&found.mac_address);
     // An engine may add options of its own.
     let lacks = |(name, value): (&String, &String)| endpoint.driver_opts.get(name) != Some(value);
     [
-        ("mac_address", wanted.mac_address.as_ref().is_some_and(other_mac)),
+        ("mac_address", wanted.mac_address.as_ref().is_some_and(|mac| !found.may_have_mac(mac))),
         ("gw_priority", wanted.gw_priority != endpoint.gw_priority),
         ("driver_opts", wanted.driver_opts.iter().any(lacks)),
         (

@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::{FieldChange, networks, words};
 use crate::core::desired::{Desired, Service};
 use crate::core::devices::is_cdi;
-use crate::core::ids::ContainerId;
 use crate::core::observed::{Container, EngineInfo, Image, Observed};
 use crate::core::shared::shared;
 use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Mount, MountKind};
@@ -55,7 +54,7 @@ pub fn reference_changes(
         .and_then(|_| networks::dead_link(service, &container.spec.links, desired, observed))
         .map(|link| FieldChange::new("links", Some(container.spec.links.join(", ")), Some(link.to_owned())));
     let lost = shared(&service.spec, &container.spec).filter_map(|shared| {
-        let owner = shared.owner.and_then(|id| observed.containers.get(&ContainerId::new(id)));
+        let owner = shared.owner.and_then(|id| observed.containers.get(id));
         let holds = owner.is_some_and(|owner| owner.service() == Some(shared.service));
         let found = match (shared.owner, owner) {
             (Some(_), None) => Some("of a container that is gone".to_owned()),

@@ -208,7 +208,7 @@ fn built_image(source: Source<'_>, findings: &mut Findings) {
 /// In capitals and without the prefix.
 fn bare(word: &str, prefix: &str) -> String {
     let word = word.to_ascii_uppercase();
-    word.strip_prefix(prefix).map_or(word.clone(), str::to_owned)
+    word.strip_prefix(prefix).unwrap_or(&word).to_owned()
 }
 
 fn one_of(word: &str, known: &[&str], otherwise: &str) -> String {
