@@ -170,7 +170,7 @@ fn shared_name_spaces_builds_and_named_networks_change_hands_both_ways_without_a
     project.assert_nothing_to_do("compose.yaml");
     let said = project.apply();
     assert!(said.steps().is_empty() && lives() == before, "{said}");
-    let removed = project.docker_compose(&["down", "-t", "0", "--rmi", "all"]);
+    let removed = project.docker_compose(&["down", "-t", "0", "--rmi", "local"]);
     assert_eq!(removed.code, 0, "{removed}");
 }
 
