@@ -94,8 +94,9 @@ async fn the_list_shows_what_changes() {
     assert_eq!(world.look(&container.id).await.health, Some(Health::Healthy));
     assert_eq!((&line.name, line.state, &line.labels), (&new.name, State::Running, &new.labels));
     assert_eq!(line.networks.get(&network), Some(&network_id));
-    assert_eq!(line.ports.len(), 1);
-    assert!(line.ports[0].ends_with("/tcp"), "{:?}", line.ports);
+    // An engine with IPv6 picks a free port for each family, and they are not always the same.
+    assert!((1..=2).contains(&line.ports.len()), "{:?}", line.ports);
+    assert!(line.ports.iter().all(|port| port.ends_with("/tcp")), "{:?}", line.ports);
 }
 
 fn port(target: u16) -> Port {
