@@ -16,6 +16,7 @@ use compose_operator::controller::execute::Allowed;
 use compose_operator::controller::observe::Observer;
 use compose_operator::controller::reconcile::{Outcome, Reconciler};
 use compose_operator::controller::report::Silent;
+use compose_operator::core::backoff::Policy;
 use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::decide::decide;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Network, Origin, Service};
@@ -117,6 +118,7 @@ fn stack(services: usize, replicas: u32) -> Desired {
         volumes: BTreeMap::new(),
         prune: true,
         images_first: false,
+        backoff: Policy::default(),
         teardown: None,
     }
 }

@@ -66,6 +66,9 @@ fn what_the_loader_takes_the_schema_takes() {
             "{compose: {files: , envFiles: , profiles: , projectDirectory: }}",
             "{compose: {files: [compose.yaml], envFiles: [], profiles: [a, b], projectDirectory: .}, prune: true}",
             "{compose: {files: [compose.yaml]}, services: {x.y_z-1: {replicas: 2}}}",
+            "{compose: {files: [compose.yaml]}, backoff: }",
+            "{compose: {files: [compose.yaml]}, backoff: {initial: 1s, max: 1h30m, resetAfter: 1w2d}}",
+            "{compose: {files: [compose.yaml]}, services: {api: {backoff: {initial: 05s, max: }}}}",
         ]
         .map(with_spec),
     );
@@ -155,6 +158,13 @@ fn what_the_loader_refuses_for_its_shape_the_schema_refuses() {
             "{compose: {projectDirectory: [a]}}",
             "{compose: {file: [compose.yaml]}}",
             "{services: [api]}",
+            "{compose: {files: [compose.yaml]}, backoff: 10s}",
+            "{compose: {files: [compose.yaml]}, backoff: {initial: 10}}",
+            "{compose: {files: [compose.yaml]}, backoff: {initial: 0s}}",
+            "{compose: {files: [compose.yaml]}, backoff: {initial: -1s}}",
+            "{compose: {files: [compose.yaml]}, backoff: {initial: 500ms}}",
+            "{compose: {files: [compose.yaml]}, backoff: {max: soon}}",
+            "{compose: {files: [compose.yaml]}, backoff: {cap: 5m}}",
             "{compose: {files: [compose.yaml]}, services: {a b: {}}}",
         ]
         .map(with_spec),

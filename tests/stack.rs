@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use compose_operator::compose::{LoadOptions, MemoryFiles};
+use compose_operator::core::backoff::Policy;
 use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::desired::{Condition, Desired, PullPolicy, Service};
 use compose_operator::core::redis;
@@ -241,6 +242,40 @@ mod overlay {
         assert_eq!(api.resources.memory_reservation, Some(256 << 20));
         assert_eq!(api.resources.pids_limit, Some(100));
         assert!(desired.prune);
+    }
+
+    #[test]
+    fn the_back_off_of_a_service_is_its_own_word_then_the_stacks_then_kubelets() {
+        let manifest = format!(
+            "{MANIFEST}  backoff: {{initial: 2s, max: 1m}}\n  services: {{api: {{backoff: {{max: 1h30m}}}}}}\n"
+        );
+        let desired = desired(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)]);
+        let seconds =
+            |policy: &Policy| (policy.initial.as_secs(), policy.cap.as_secs(), policy.reset_after.as_secs());
+        assert_eq!(seconds(&service(&desired, "api").backoff), (2, 5400, 600));
+        assert_eq!(seconds(&desired.backoff), (2, 60, 600));
+        assert_eq!(seconds(&compiled("services: {a: {image: x}}\n").backoff), (10, 300, 600));
+    }
+
+    #[test]
+    fn a_back_off_that_defeats_itself_is_refused_where_it_is_written() {
+        let refused = |spec: &str| {
+            let manifest = format!("{MANIFEST}{spec}");
+            faults(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)])
+        };
+        let line = MANIFEST.lines().count() + 1;
+        assert_eq!(
+            refused("  services: {api: {backoff: {initial: 10m}}}\n"),
+            [format!(
+                "m/shop.yaml:{line}:29: service `api` would wait 10m at first and never more than 5m (raise `backoff.max`, or lower `backoff.initial`)"
+            )]
+        );
+        assert_eq!(
+            refused("  backoff: {resetAfter: 5s}\n"),
+            [format!(
+                "m/shop.yaml:{line}:25: the stack would forget a crash after 5s, before the first wait of 10s is over (raise `backoff.resetAfter`: what crashes later than that is restarted at once)"
+            )]
+        );
     }
 
     #[test]

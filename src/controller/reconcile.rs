@@ -202,7 +202,7 @@ impl<'e> Loop<'e> {
                         return Some(Outcome::Failed(failure));
                     }
                     self.lost = self.lost.saturating_add(1);
-                    let retry = self.memory.policy.after_failure(failure.kind, self.lost, 0.5);
+                    let retry = self.desired.backoff.after_failure(failure.kind, self.lost, 0.5);
                     self.with.report.engine_lost(&failure, retry);
                     tokio::select! {
                         biased;
@@ -318,7 +318,7 @@ impl<'e> Loop<'e> {
             _ => {}
         }
         self.with.report.finished(&action, &result, took);
-        self.memory.end(&action, result, now);
+        self.memory.end(&self.desired, &action, result, now);
     }
 
     /// Takes in an event and all that came with it, then looks at what they were about.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::backoff::Policy;
 use super::builder::{Builder, Demand};
 use super::config_hash::ConfigHash;
 use super::files::Files;
@@ -31,6 +32,8 @@ pub struct Desired {
     pub volumes: BTreeMap<String, Volume>,
     /// Remove containers of services that the files no longer know.
     pub prune: bool,
+    /// How long to wait between attempts at what no service is asked about.
+    pub backoff: Policy,
     /// Nothing is changed before the engine can do all that is asked and every image that is needed is here: a
     /// person who says `apply` hears of what cannot be before anything has changed. The daemon does not wait: one
     /// service's trouble is no reason to leave another unhealed.
@@ -47,6 +50,12 @@ impl Desired {
         going.or(staying).map_or(&[], Vec::as_slice)
     }
 
+    /// How long to wait between attempts at what is done for a service, or for all of them.
+    pub fn backoff(&self, service: Option<&ServiceName>) -> &Policy {
+        let service = service.and_then(|name| self.services.get(name));
+        service.map_or(&self.backoff, |service| &service.backoff)
+    }
+
     /// The desired state of a stack that should be gone.
     pub fn teardown(stack: StackName, origin: Origin, teardown: Teardown) -> Self {
         Self {
@@ -57,6 +66,7 @@ impl Desired {
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
             prune: true,
+            backoff: Policy::default(),
             images_first: false,
             teardown: Some(teardown),
         }
@@ -119,6 +129,8 @@ pub struct Service {
     pub live: Option<LiveSettings>,
     /// What must be there before its containers start.
     pub depends_on: BTreeMap<ServiceName, Dependency>,
+    /// How long to wait between attempts.
+    pub backoff: Policy,
     /// Compose's hash of the service, as `docker compose up` writes it.
     pub config_hash: ConfigHash,
 }

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::{Action, ActionKey, Call};
-use super::backoff::{self, Policy};
-use super::desired::Service;
+use super::backoff;
+use super::desired::{Desired, Service};
 use super::failure::{Failure, FailureClass};
 use super::ids::{ContainerId, Replica, Revision, ServiceName};
 use super::limits;
@@ -18,8 +18,6 @@ use super::view::{Replicas, View, is_completed};
 /// The memory of one stack's loop.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// The back-off policy.
-    pub policy: Policy,
     in_flight: BTreeMap<ActionKey, Action>,
     failures: BTreeMap<ActionKey, Failed>,
     crashes: BTreeMap<Replica, Crashes>,
@@ -123,7 +121,7 @@ impl Memory {
     }
 
     /// An action ended.
-    pub fn end(&mut self, action: &Action, result: Result<(), Failure>, now: Timestamp) {
+    pub fn end(&mut self, desired: &Desired, action: &Action, result: Result<(), Failure>, now: Timestamp) {
         let key = action.call.key();
         self.in_flight.remove(&key);
         let Err(failure) = result else {
@@ -138,7 +136,7 @@ impl Memory {
         // The first surprise is no failure yet: the world moved, and the next decision sees how.
         let wait = match failure.kind.class() {
             FailureClass::Conflict if attempts == 1 => std::time::Duration::ZERO,
-            _ => self.policy.after_failure(failure.kind, attempts, draw),
+            _ => desired.backoff(action.service.as_ref()).after_failure(failure.kind, attempts, draw),
         };
         let failed = Failed { service: action.service.clone(), attempts, failure, next_try: now.after(wait) };
         self.failures.insert(key, failed);
@@ -178,7 +176,7 @@ impl Memory {
     fn note_crash(&mut self, service: &Service, revision: &Revision, container: &Container, now: Timestamp) {
         let Some(replica) = container.replica() else { return };
         if container.state == State::Running {
-            let calm = container.started_at.is_some_and(|at| now.since(at) >= self.policy.reset_after);
+            let calm = container.started_at.is_some_and(|at| now.since(at) >= service.backoff.reset_after);
             if let Some(crashes) = self.crashes.get_mut(&replica).filter(|_| calm) {
                 crashes.streak = 0;
             }
@@ -195,7 +193,8 @@ impl Memory {
         if same.is_some_and(|crashes| crashes.last_end >= end) {
             return;
         }
-        let ran_well = container.started_at.is_some_and(|start| end.since(start) >= self.policy.reset_after);
+        let ran_well =
+            container.started_at.is_some_and(|start| end.since(start) >= service.backoff.reset_after);
         let streak = if ran_well { 1 } else { same.map_or(0, |crashes| crashes.streak).saturating_add(1) };
         let draw = backoff::draw(&replica.to_string(), streak);
         let crashes = Crashes {
@@ -203,7 +202,7 @@ impl Memory {
             total: before.map_or(0, |crashes| crashes.total).saturating_add(1),
             exit_code: container.exit_code,
             oom_killed: container.oom_killed,
-            next_try: end.after(self.policy.after_crash(streak, draw)),
+            next_try: end.after(service.backoff.after_crash(streak, draw)),
             last_end: end,
             revision,
         };

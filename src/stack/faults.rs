@@ -45,10 +45,18 @@ impl<'a> Places<'a> {
 
     /// A finding about a value of a service in the manifest, else in the Compose files.
     pub(super) fn in_overlay(self, service: &str, field: &[&str], message: impl Into<String>) -> Diagnostic {
-        match self.overlay_span(service, field) {
+        let nearest = (1..=field.len()).rev().find_map(|len| self.overlay_span(service, field.get(..len)?));
+        match nearest {
             Some(span) => Diagnostic::at(span, message),
             None => self.in_service(service, &[], message),
         }
+    }
+
+    /// A finding about a value of the whole stack in the manifest, at the nearest place that is known.
+    pub(super) fn in_spec(self, field: &[&str], message: impl Into<String>) -> Diagnostic {
+        let path = [&["spec"], field].concat();
+        let lookup = |len: usize| Some(&self.manifest?.lookup(path.get(..len)?)?.span);
+        at((1..=path.len()).rev().find_map(lookup), message)
     }
 
     /// Where the manifest has a field of a service.

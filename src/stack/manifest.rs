@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::period::Period;
 use super::quantity::{ByteSize, Cpus, Scalar};
 use crate::core::redis;
 
@@ -61,6 +62,8 @@ pub struct Spec {
     pub compose: ComposeFiles,
     /// Remove containers of services that the files no longer have. Volumes are never removed by this.
     pub prune: bool,
+    /// How long to wait between attempts at what crashes or fails.
+    pub backoff: Backoff,
     /// What Compose cannot say about its services, by service name.
     #[schemars(extend("propertyNames" = {"pattern": "^[a-zA-Z0-9._-]+$"}))]
     pub services: BTreeMap<String, ServiceOverlay>,
@@ -97,6 +100,21 @@ pub struct ServiceOverlay {
     pub resources: ResourcesOverlay,
     /// Settings of a Redis (or Valkey) server. They change without a restart and without losing a key.
     pub redis: Option<RedisOverlay>,
+    /// How long to wait between attempts, where this service differs from the stack.
+    pub backoff: Backoff,
+}
+
+/// How long to wait between attempts at what crashes or fails. The first restart after a crash is at once; each further
+/// wait is twice the last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Backoff {
+    /// Wait before the second restart. 10s where nothing is said.
+    pub initial: Option<Period>,
+    /// The longest wait. 5m where nothing is said.
+    pub max: Option<Period>,
+    /// After this long without trouble the waits start over. 10m where nothing is said.
+    pub reset_after: Option<Period>,
 }
 
 /// Limits and reservations. Each one wins over the same one in the Compose files.

@@ -12,6 +12,7 @@ mod files;
 mod load;
 pub mod manifest;
 mod named;
+pub mod period;
 pub mod quantity;
 mod validate;
 

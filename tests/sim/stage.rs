@@ -9,6 +9,7 @@ use compose_operator::controller::execute::Allowed;
 use compose_operator::controller::observe::Observer;
 use compose_operator::controller::reconcile::{Outcome, Reconciler};
 use compose_operator::controller::report::{Report, Silent};
+use compose_operator::core::backoff::Policy;
 use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Network, Origin, Service, Volume};
 use compose_operator::core::files::{File, Files};
@@ -40,6 +41,7 @@ pub(crate) fn stack() -> Desired {
         volumes: BTreeMap::new(),
         prune: true,
         images_first: false,
+        backoff: Policy::default(),
         teardown: None,
     }
 }

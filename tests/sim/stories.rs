@@ -320,6 +320,39 @@ fn a_crash_loop_backs_off_as_kubelet_does() {
 }
 
 #[test]
+fn how_long_a_crash_loop_waits_is_the_stacks_or_the_services_word() {
+    let starts_within_ten_minutes = |change: fn(&mut Desired)| {
+        let stage = Stage::with_world(|world| {
+            world.behaviours().set(
+                &Subject::Service("web".into()),
+                compose_operator::engine::sim::Counting::Together,
+                vec![Behaviour::exits(3, Duration::from_secs(1))],
+            );
+        });
+        let mut desired = with(stack(), "web", service(1).once());
+        change(&mut desired);
+        let calls = stage.run_for(&desired, Duration::from_mins(10));
+        calls.iter().filter(|call| call.starts_with("start")).count()
+    };
+    // At 0, at once, after 10, 20, 40, 80, 160 s, with jitter and the second that it runs.
+    let usual = starts_within_ten_minutes(|_| {});
+    assert!((7..=8).contains(&usual), "{usual}");
+    // Every 20 s from then on: what the stack says is for what no service is asked about.
+    let often = starts_within_ten_minutes(|desired| {
+        desired.services.values_mut().for_each(|service| service.backoff.cap = Duration::from_secs(20));
+    });
+    assert!((25..=32).contains(&often), "{often}");
+    // A second of work counts as health: each crash is the first.
+    let forgiving = starts_within_ten_minutes(|desired| {
+        desired.services.values_mut().for_each(|service| {
+            service.backoff.initial = Duration::from_secs(1);
+            service.backoff.reset_after = Duration::from_secs(1);
+        });
+    });
+    assert!(forgiving > 400, "{forgiving}");
+}
+
+#[test]
 fn the_engines_own_restarts_are_left_to_it() {
     let stage = Stage::with_world(|world| {
         world.behaviours().set(

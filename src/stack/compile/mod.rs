@@ -3,6 +3,7 @@
 //!
 //! Whatever the operator cannot carry over yet is a fault at its place (see `refused`), never dropped in silence.
 
+mod backoff;
 mod build;
 mod config_hash;
 mod container;
@@ -20,10 +21,10 @@ mod security;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use super::faults::{Findings, Places};
 use super::manifest::{ServiceOverlay, Spec};
+use super::period;
 use crate::compose::FileView;
 use crate::compose::model;
 use crate::core::desired::{Condition, Dependency, Desired, ImageSource, Origin, PullPolicy, Service};
@@ -36,6 +37,7 @@ struct Source<'a> {
     files: &'a dyn FileView,
     name: &'a str,
     service: &'a model::Service,
+    spec: &'a Spec,
     overlay: &'a ServiceOverlay,
 }
 
@@ -52,7 +54,7 @@ pub(super) fn compile(
     let mut services = BTreeMap::new();
     for (name, service) in &project.model.services {
         let overlay = spec.services.get(name).unwrap_or(&no_overlay);
-        let source = Source { places, files, name, service, overlay };
+        let source = Source { places, files, name, service, spec, overlay };
         services.insert(ServiceName::from(name.as_str()), compile_service(source, findings));
     }
     Desired {
@@ -63,6 +65,7 @@ pub(super) fn compile(
         networks: networks::networks(places, findings),
         volumes: mounts::volumes(places),
         prune: spec.prune,
+        backoff: backoff::of_stack(places, spec, findings),
         images_first: false,
         teardown: None,
     }
@@ -99,6 +102,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         networks: networks::endpoints(source, findings),
         live,
         depends_on: depends_on(source, findings),
+        backoff: backoff::of_service(source, findings),
         config_hash: config_hash::config_hash(source),
     }
 }
@@ -128,9 +132,9 @@ fn pull_policy(source: Source<'_>, findings: &mut Findings) -> PullPolicy {
         "never" => PullPolicy::Never,
         "always" => PullPolicy::Always,
         "build" => PullPolicy::Build,
-        "daily" => PullPolicy::Every(DAY),
-        "weekly" => PullPolicy::Every(DAY * 7),
-        other => match other.strip_prefix("every_").map(age) {
+        "daily" => PullPolicy::Every(period::DAY),
+        "weekly" => PullPolicy::Every(period::DAY * 7),
+        other => match other.strip_prefix("every_").map(period::parse) {
             Some(Some(age)) => PullPolicy::Every(age),
             Some(None) => {
                 let message = format!("the pull policy `{other}` has no duration that can be read");
@@ -142,31 +146,6 @@ fn pull_policy(source: Source<'_>, findings: &mut Findings) -> PullPolicy {
             None => PullPolicy::Missing,
         },
     }
-}
-
-const DAY: Duration = Duration::from_hours(24);
-
-/// An age such as `1w2d12h`.
-fn age(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut sum = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, after) = rest.split_at(digits);
-        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let (unit, next) = after.split_at(letters);
-        let unit = match unit {
-            "w" => DAY * 7,
-            "d" => DAY,
-            "h" => Duration::from_hours(1),
-            "m" => Duration::from_mins(1),
-            "s" => Duration::from_secs(1),
-            _ => return None,
-        };
-        sum = sum.checked_add(unit.checked_mul(number.parse().ok()?)?)?;
-        rest = next;
-    }
-    (!text.is_empty()).then_some(sum)
 }
 
 fn depends_on(source: Source<'_>, findings: &mut Findings) -> BTreeMap<ServiceName, Dependency> {
@@ -208,19 +187,4 @@ fn is_written(source: Source<'_>, dependency: &str) -> bool {
     };
     // What is implied stands, all of it, where that stands.
     span(&["restart"]) != span(&[])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_the_sum_of_its_parts() {
-        assert_eq!(age("12h"), Some(DAY / 2));
-        assert_eq!(age("1w2d"), Some(DAY * 9));
-        assert_eq!(age("90m30s"), Some(Duration::from_secs(90 * 60 + 30)));
-        for wrong in ["", "h", "12", "1x", "1d h", "99999999999999999999d", "99999999999w"] {
-            assert_eq!(age(wrong), None, "{wrong}");
-        }
-    }
 }
