@@ -223,16 +223,15 @@ fn expected(schema: Option<&Json>, message: &str) -> String {
         }
         other => other.as_str().unwrap_or_default(),
     });
+    let said = message.split_once("expected ").map(|(_, said)| said);
     match kind {
-        Some("string") => "a text".to_owned(),
+        // What is written as text may be more than that: a span of time.
+        Some("string") => said.filter(|said| *said != "a string").unwrap_or("a text").to_owned(),
         Some("boolean") => TRUTH.to_owned(),
         Some("integer") => WHOLE_NUMBER.to_owned(),
         Some("array") => "a list".to_owned(),
         Some("object") => "a mapping".to_owned(),
-        _ => {
-            let said = message.split_once("expected ").map_or("something else", |(_, said)| said);
-            said.to_owned()
-        }
+        _ => said.unwrap_or("something else").to_owned(),
     }
 }
 
@@ -336,6 +335,7 @@ spec:
       resources: {limits: {memory: 12 parsecs, cpus: [1]}}
     redis:
       redis: {maxmemoryPolicy: allkeys-lur}
+      backoff: {initial: soon, max: 10}
 ";
         assert_eq!(
             faults(text),
@@ -346,6 +346,8 @@ spec:
                 "stack.yaml:10:36: `memory` takes an amount of memory such as 512m, 2G or a number of bytes, not `12 parsecs`",
                 "stack.yaml:10:54: `cpus` takes a number of processors such as \"0.5\" or 2, not a list",
                 "stack.yaml:12:32: `allkeys-lur` is not a value of `maxmemoryPolicy` (did you mean `allkeys-lru`?)",
+                "stack.yaml:13:26: `initial` takes a span of time such as 10s, 5m or 1h30m, not `soon`",
+                "stack.yaml:13:37: `max` takes a span of time such as 10s, 5m or 1h30m, not `10`",
             ]
         );
     }

@@ -79,7 +79,7 @@ impl Visitor<'_> for PeriodVisitor {
     type Value = Period;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a span of time such as 10s, 5m or 1h30m, more than nothing and at most a year")
+        f.write_str("a span of time such as 10s, 5m or 1h30m")
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Period, E> {
