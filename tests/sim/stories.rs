@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use compose_operator::controller::reconcile::Outcome;
-use compose_operator::core::desired::{Condition, Desired, Origin, Teardown};
+use compose_operator::core::desired::{Condition, Desired, Origin, Service, Teardown};
 use compose_operator::core::observed::State;
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::RestartPolicy;
@@ -303,8 +303,8 @@ fn killing_by_hand_again_and_again_is_healed_at_once_each_time() {
     assert!(stage.containers(&desired)[0].is_ready());
 }
 
-#[test]
-fn a_crash_loop_backs_off_as_kubelet_does() {
+/// The starts of a service that the engine does not restart, and of which every run fails after a second.
+fn starts_of_a_crash_loop(within: Duration, change: impl FnOnce(&mut Service)) -> usize {
     let stage = Stage::with_world(|world| {
         world.behaviours().set(
             &Subject::Service("web".into()),
@@ -312,42 +312,30 @@ fn a_crash_loop_backs_off_as_kubelet_does() {
             vec![Behaviour::exits(3, Duration::from_secs(1))],
         );
     });
-    let desired = with(stack(), "web", service(1).once());
-    let calls = stage.run_for(&desired, Duration::from_mins(20));
-    let starts = calls.iter().filter(|call| call.starts_with("start")).count();
-    // At 0, at once, after 10, 20, 40, 80, 160, 300, 300 s, with jitter and the second that it runs.
-    assert!((8..=10).contains(&starts), "{starts} starts\n{}", calls.join("\n"));
+    let calls = stage.run_for(&with(stack(), "web", service(1).once().but(change)), within);
+    calls.iter().filter(|call| call.starts_with("start")).count()
 }
 
 #[test]
-fn how_long_a_crash_loop_waits_is_the_stacks_or_the_services_word() {
-    let starts_within_ten_minutes = |change: fn(&mut Desired)| {
-        let stage = Stage::with_world(|world| {
-            world.behaviours().set(
-                &Subject::Service("web".into()),
-                compose_operator::engine::sim::Counting::Together,
-                vec![Behaviour::exits(3, Duration::from_secs(1))],
-            );
-        });
-        let mut desired = with(stack(), "web", service(1).once());
-        change(&mut desired);
-        let calls = stage.run_for(&desired, Duration::from_mins(10));
-        calls.iter().filter(|call| call.starts_with("start")).count()
-    };
+fn a_crash_loop_backs_off_as_kubelet_does() {
+    let starts = starts_of_a_crash_loop(Duration::from_mins(20), |_| {});
+    // At 0, at once, after 10, 20, 40, 80, 160, 300, 300 s, with jitter and the second that it runs.
+    assert!((8..=10).contains(&starts), "{starts} starts");
+}
+
+#[test]
+fn how_long_a_crash_loop_waits_is_the_services_word() {
+    let starts = |change: fn(&mut Service)| starts_of_a_crash_loop(Duration::from_mins(10), change);
     // At 0, at once, after 10, 20, 40, 80, 160 s, with jitter and the second that it runs.
-    let usual = starts_within_ten_minutes(|_| {});
+    let usual = starts(|_| {});
     assert!((7..=8).contains(&usual), "{usual}");
-    // Every 20 s from then on: what the stack says is for what no service is asked about.
-    let often = starts_within_ten_minutes(|desired| {
-        desired.services.values_mut().for_each(|service| service.backoff.cap = Duration::from_secs(20));
-    });
+    // Every 20 s once that is reached.
+    let often = starts(|service| service.backoff.cap = Duration::from_secs(20));
     assert!((25..=32).contains(&often), "{often}");
     // A second of work counts as health: each crash is the first.
-    let forgiving = starts_within_ten_minutes(|desired| {
-        desired.services.values_mut().for_each(|service| {
-            service.backoff.initial = Duration::from_secs(1);
-            service.backoff.reset_after = Duration::from_secs(1);
-        });
+    let forgiving = starts(|service| {
+        service.backoff.initial = Duration::from_secs(1);
+        service.backoff.reset_after = Duration::from_secs(1);
     });
     assert!(forgiving > 400, "{forgiving}");
 }
