@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::core::action::Action;
+use crate::core::event::Event;
 use crate::core::failure::Failure;
 use crate::core::status::StackStatus;
 
@@ -39,6 +40,11 @@ pub trait Report {
     /// The guard refused an action.
     fn refused(&self, sentence: &str) {
         let _ = sentence;
+    }
+
+    /// Something happened that is worth keeping: what the journal holds and notifications are made of.
+    fn happened(&self, event: &Event) {
+        let _ = event;
     }
 }
 
@@ -80,6 +86,11 @@ impl<A: Report, B: Report> Report for Both<A, B> {
     fn refused(&self, sentence: &str) {
         self.0.refused(sentence);
         self.1.refused(sentence);
+    }
+
+    fn happened(&self, event: &Event) {
+        self.0.happened(event);
+        self.1.happened(event);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod decide;
 pub mod desired;
 pub mod devices;
 pub mod diff;
+pub mod event;
 pub mod failure;
 pub mod fields;
 pub mod files;

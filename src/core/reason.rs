@@ -69,6 +69,14 @@ pub enum Reason {
     EngineError,
     /// The guard refused an action.
     Refused,
+    /// Somebody paused it.
+    Paused,
+    /// Somebody changed it by hand, and it is left so for a while.
+    Held,
+    /// Healing did harm and was stopped until somebody says `resume` or changes the files.
+    Stalled,
+    /// It is restarted: for its memory, its age, or a probe that fails.
+    Restarting,
 }
 
 impl Reason {
