@@ -21,6 +21,7 @@ use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::decide::decide;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Network, Origin, Service};
 use compose_operator::core::diff::diff;
+use compose_operator::core::heal::Breaker;
 use compose_operator::core::ids::{ContainerId, ServiceName, StackName};
 use compose_operator::core::labels;
 use compose_operator::core::memory::Memory;
@@ -119,6 +120,7 @@ fn stack(services: usize, replicas: u32) -> Desired {
         prune: true,
         images_first: false,
         backoff: Policy::default(),
+        breaker: Breaker::default(),
         teardown: None,
     }
 }

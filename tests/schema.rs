@@ -69,12 +69,24 @@ fn what_the_loader_takes_the_schema_takes() {
             "{compose: {files: [compose.yaml]}, backoff: }",
             "{compose: {files: [compose.yaml]}, backoff: {initial: 1s, max: 1h30m, resetAfter: 1w2d}}",
             "{compose: {files: [compose.yaml]}, services: {api: {backoff: {initial: 05s, max: }}}}",
+            "{compose: {files: [compose.yaml]}, breaker: {disruptions: 1, window: 30m}}",
+            "{compose: {files: [compose.yaml]}, onManualChange: hold, holdFor: 2h}",
         ]
         .map(with_spec),
     );
     cases.extend(
-        ["", "{}", "{replicas: 0}", "{replicas: 4294967295}", "{replicas: , resources: , redis: }"]
-            .map(with_api),
+        [
+            "",
+            "{}",
+            "{replicas: 0}",
+            "{replicas: 4294967295}",
+            "{replicas: , resources: , redis: }",
+            "{heal: {memoryAbove: 1G, for: 5m, unhealthyFor: never, restartEvery: 1d}}",
+            "{heal: {memoryAbove: 0.5 gb, unhealthyFor: 90s}}",
+            "{resources: {limits: {memory: 1G}}, heal: {memoryAbove: 100%}}",
+            "{onManualChange: hold, holdFor: 10m}",
+        ]
+        .map(with_api),
     );
     cases.extend(
         [
@@ -165,6 +177,9 @@ fn what_the_loader_refuses_for_its_shape_the_schema_refuses() {
             "{compose: {files: [compose.yaml]}, backoff: {initial: 500ms}}",
             "{compose: {files: [compose.yaml]}, backoff: {max: soon}}",
             "{compose: {files: [compose.yaml]}, backoff: {cap: 5m}}",
+            "{compose: {files: [compose.yaml]}, breaker: {disruptions: 0}}",
+            "{compose: {files: [compose.yaml]}, breaker: {disruptions: -1}}",
+            "{compose: {files: [compose.yaml]}, onManualChange: ignore}",
             "{compose: {files: [compose.yaml]}, services: {a b: {}}}",
         ]
         .map(with_spec),
@@ -180,6 +195,12 @@ fn what_the_loader_refuses_for_its_shape_the_schema_refuses() {
             "{resources: 64m}",
             "{resources: {limit: {}}}",
             "{redis: true}",
+            "{heal: {memoryAbove: 0%}}",
+            "{heal: {memoryAbove: 101%}}",
+            "{heal: {memoryAbove: 0}}",
+            "{heal: {memoryAbove: much}}",
+            "{heal: {unhealthyFor: always}}",
+            "{heal: {restartEvery: never}}",
         ]
         .map(with_api),
     );

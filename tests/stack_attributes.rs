@@ -211,21 +211,15 @@ fn what_has_no_effect_is_a_warning() {
 }
 
 #[test]
-fn a_restart_with_a_dependency_is_a_warning() {
-    let dependent = "depends_on: {b: {condition: service_started, restart: true}}}\n  b: {image: x";
-    let warnings = &load(dependent).all().unwrap()[0].warnings;
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    for implies in ["network_mode: 'service:b'", "links: [b]"] {
-        let loaded = load(&format!("{implies}}}\n  b: {{image: x"));
-        assert_eq!(loaded.all().unwrap()[0].warnings, [], "nobody wrote a dependency");
-    }
-    let headline = warnings[0].headline();
-    assert!(
-        headline.ends_with(
-            "`depends_on.b.restart` of service `a` has no effect: it keeps running when b is replaced"
-        ),
-        "{headline}"
-    );
+fn a_dependency_says_whether_its_dependent_restarts_with_it() {
+    let restarts = |body: &str| {
+        let stacks = load(&format!("{body}}}\n  b: {{image: x")).all().unwrap();
+        assert_eq!(stacks[0].warnings, [], "{body}");
+        stacks[0].desired.services["a"].depends_on["b"].restart
+    };
+    assert!(restarts("depends_on: {b: {condition: service_started, restart: true}}"));
+    assert!(!restarts("depends_on: {b: {condition: service_started}}"));
+    assert!(restarts("links: [b]"), "as with Compose");
 }
 
 #[test]

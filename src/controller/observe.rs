@@ -155,6 +155,7 @@ impl<'e> Observer<'e> {
                 {
                     container.live = before.live.clone();
                 }
+                container.memory_used = same_run.and_then(|before| before.memory_used);
                 container.stopped_by_hand =
                     self.signalled.get(&id).is_some_and(|at| ended_by_signal(&container, *at));
                 self.observed.containers.insert(id, container);
@@ -199,6 +200,24 @@ impl<'e> Observer<'e> {
         for (id, state) in join_all(reads).await {
             if let Some(container) = self.observed.containers.get_mut(&id) {
                 container.live = state;
+            }
+        }
+    }
+
+    /// Asks how much memory those containers use that may use so much only. What does not answer is not known.
+    pub async fn read_memory(&mut self, desired: &Desired) {
+        let engine = self.engine;
+        let bounded = self.observed.containers.values().filter(|container| {
+            let service = container.service().and_then(|name| desired.services.get(name));
+            container.state == State::Running && service.is_some_and(|service| service.heal.memory.is_some())
+        });
+        let reads: Vec<_> = bounded
+            .map(|container| async { (container.id.clone(), engine.memory_usage(&container.id).await) })
+            .collect();
+        let reads: Vec<_> = stream::iter(reads).buffer_unordered(PARALLEL_INSPECTS).collect().await;
+        for (id, used) in reads {
+            if let Some(container) = self.observed.containers.get_mut(&id) {
+                container.memory_used = used.ok();
             }
         }
     }

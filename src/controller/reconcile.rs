@@ -23,7 +23,7 @@ use crate::core::failure::{Failure, FailureClass};
 use crate::core::guard;
 use crate::core::ids::ContainerId;
 use crate::core::limits;
-use crate::core::memory::Memory;
+use crate::core::memory::{Durable, Memory};
 use crate::core::reason::Reason;
 use crate::core::status::{StackStatus, status};
 use crate::core::time::Timestamp;
@@ -88,6 +88,7 @@ enum Wake {
     Update(Box<Desired>),
     Timer,
     Live,
+    Memory,
     TimeIsUp,
 }
 
@@ -104,9 +105,19 @@ impl<'e> Reconciler<'e> {
         Loop::new(self, desired, updates, Goal::Converge { deadline }).work(stop).await
     }
 
-    /// Works until `stop` is ready, taking on every new desired state.
-    pub async fn run(&self, desired: Desired, updates: Updates<'e>, stop: impl Future<Output = ()>) {
-        Loop::new(self, desired, updates, Goal::Forever).work(stop).await;
+    /// Works until `stop` is ready, taking on every new desired state. Goes on from what an earlier loop of this
+    /// stack remembered.
+    pub async fn run(
+        &self,
+        desired: Desired,
+        remembered: Durable,
+        updates: Updates<'e>,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mut work = Loop::new(self, desired, updates, Goal::Forever);
+        work.memory = Memory::restored(remembered.clone());
+        work.remembered = remembered;
+        work.work(stop).await;
     }
 }
 
@@ -122,6 +133,8 @@ struct Loop<'e> {
     updates: Updates<'e>,
     goal: Goal,
     memory: Memory,
+    /// What of the memory was last told to be kept.
+    remembered: Durable,
     observer: Observer<'e>,
     running: FuturesUnordered<LocalBoxFuture<'e, Done>>,
     events: LocalBoxStream<'e, Result<EngineEvent, Failure>>,
@@ -130,6 +143,7 @@ struct Loop<'e> {
     lost: u32,
     resync_at: Timestamp,
     live_at: Timestamp,
+    memory_at: Timestamp,
 }
 
 impl<'e> Loop<'e> {
@@ -138,6 +152,7 @@ impl<'e> Loop<'e> {
             with: *with,
             observer: Observer::new(with.engine),
             memory: Memory::default(),
+            remembered: Durable::default(),
             running: FuturesUnordered::new(),
             // Listening starts before the first look, so that nothing falls between them.
             events: with.engine.events(&desired.stack),
@@ -146,6 +161,7 @@ impl<'e> Loop<'e> {
             lost: 0,
             resync_at: with.clock.now().after(with.resync),
             live_at: with.clock.now().after(limits::LIVE_EVERY),
+            memory_at: with.clock.now().after(limits::MEMORY_EVERY),
             desired: Rc::new(desired),
             // A source that ends says no more; it is not asked again.
             updates: updates.chain(futures_util::stream::pending()).boxed_local(),
@@ -174,6 +190,7 @@ impl<'e> Loop<'e> {
                 Wake::Update(desired) => self.update(*desired),
                 Wake::Timer => self.look_again = true,
                 Wake::Live => self.look_live().await,
+                Wake::Memory => self.look_at_memory().await,
             }
         }
     }
@@ -219,6 +236,7 @@ impl<'e> Loop<'e> {
         let view = View::new(&self.desired, self.observer.observed());
         self.memory.observe(&view, now);
         let mut decision = decide(&view, &self.memory, now);
+        self.memory.decided(&view, &decision, now);
         let free = self.with.parallel.max(1).saturating_sub(self.running.len());
         let judged = guard::judge(std::mem::take(&mut decision.actions), &view, free);
         for violation in judged.violations {
@@ -231,11 +249,21 @@ impl<'e> Loop<'e> {
         decision.actions.extend(judged.unjudged);
         self.with.report.decided(&status(&view, &self.memory, &decision));
         for action in decision.actions.iter().take(start) {
-            self.memory.begin(action);
+            self.memory.begin(action, now);
             self.with.report.started(action);
             self.running.push(carry_out(self.with, Rc::clone(&self.desired), action.clone()));
         }
+        self.remember();
         decision
+    }
+
+    /// Has what must outlive this loop kept, before the calls that were just begun are made.
+    fn remember(&mut self) {
+        let durable = self.memory.durable();
+        if durable != self.remembered {
+            self.with.report.remembers(&durable);
+            self.remembered = durable;
+        }
     }
 
     /// Whether the goal is reached, or cannot be.
@@ -288,6 +316,7 @@ impl<'e> Loop<'e> {
             () = time_is_up => Wake::TimeIsUp,
             () = clock.sleep_until(wake_at) => Wake::Timer,
             () = clock.sleep_until(self.live_at), if self.has_live() => Wake::Live,
+            () = clock.sleep_until(self.memory_at), if self.bounds_memory() => Wake::Memory,
         }
     }
 
@@ -300,6 +329,17 @@ impl<'e> Loop<'e> {
     async fn look_live(&mut self) {
         self.observer.read_live(&self.desired).await;
         self.live_at = self.with.clock.now().after(limits::LIVE_EVERY);
+    }
+
+    /// Whether any container may use so much memory only.
+    fn bounds_memory(&self) -> bool {
+        self.desired.services.values().any(|service| service.heal.memory.is_some())
+    }
+
+    /// Asks how much memory is used, where it is bounded.
+    async fn look_at_memory(&mut self) {
+        self.observer.read_memory(&self.desired).await;
+        self.memory_at = self.with.clock.now().after(limits::MEMORY_EVERY);
     }
 
     fn done(&mut self, (action, result, seen, took): Done) {
@@ -373,7 +413,7 @@ impl<'e> Loop<'e> {
             return;
         }
         self.desired = Rc::new(desired);
-        self.memory.desired_changed();
+        self.memory.desired_changed(self.with.clock.now());
         self.look_again = true;
     }
 

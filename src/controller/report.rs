@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::core::action::Action;
 use crate::core::event::Event;
 use crate::core::failure::Failure;
+use crate::core::memory::Durable;
 use crate::core::status::StackStatus;
 
 /// Told of everything as it happens, in order.
@@ -40,6 +41,12 @@ pub trait Report {
     /// The guard refused an action.
     fn refused(&self, sentence: &str) {
         let _ = sentence;
+    }
+
+    /// What the loop knows has changed: what a later one of this stack should go on from. Told before anything that
+    /// rests on it begins.
+    fn remembers(&self, durable: &Durable) {
+        let _ = durable;
     }
 
     /// Something happened that is worth keeping: what the journal holds and notifications are made of.
@@ -86,6 +93,11 @@ impl<A: Report, B: Report> Report for Both<A, B> {
     fn refused(&self, sentence: &str) {
         self.0.refused(sentence);
         self.1.refused(sentence);
+    }
+
+    fn remembers(&self, durable: &Durable) {
+        self.0.remembers(durable);
+        self.1.remembers(durable);
     }
 
     fn happened(&self, event: &Event) {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::desired::{Build, Network, Volume};
 use super::files::Files;
+use super::heal::WhyRestart;
 use super::hooks::Hook;
 use super::ids::{ContainerId, Replica, ServiceName};
 use super::live::LiveSettings;
@@ -193,7 +194,7 @@ pub enum Precondition {
 }
 
 /// Why an action is taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "reason")]
 pub enum Cause {
     /// It should be there and is not.
@@ -237,7 +238,13 @@ pub enum Cause {
     Changed {
         /// Fields that differ.
         fields: Vec<String>,
+        /// They did not a moment ago, and neither the files nor we changed them.
+        by_hand: bool,
     },
+    /// Somebody removed it.
+    RemovedByHand,
+    /// It runs, and should run anew.
+    Restart(WhyRestart),
     /// Its service is gone from the files.
     Orphan,
     /// The stack is to go.
@@ -252,6 +259,24 @@ pub enum Cause {
 /// How many fields a cause names: they are told in full where the change is.
 const MOST_FIELDS: usize = 3;
 
+/// The first of some fields.
+struct Few<'a>(&'a [String]);
+
+impl fmt::Display for Few<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, rest) = self.0.split_at(self.0.len().min(MOST_FIELDS));
+        f.write_str(&first.join(", "))?;
+        if rest.is_empty() { Ok(()) } else { write!(f, " and {} more", rest.len()) }
+    }
+}
+
+impl Cause {
+    /// Whether what runs is stopped for it to heal or to replace it: not for it to go for good.
+    pub fn is_disruption(&self) -> bool {
+        !matches!(self, Self::Teardown | Self::Orphan | Self::ScaleDown { .. })
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -263,11 +288,12 @@ impl fmt::Display for Cause {
             Self::Exited { code, .. } => write!(f, "exited with code {code}"),
             Self::StoppedByHand => f.write_str("stopped by hand"),
             Self::Outdated { fields } if fields.is_empty() => f.write_str("made from another revision"),
-            Self::Outdated { fields } | Self::Changed { fields } => {
-                let (first, rest) = fields.split_at(fields.len().min(MOST_FIELDS));
-                write!(f, "changed: {}", first.join(", "))?;
-                if rest.is_empty() { Ok(()) } else { write!(f, " and {} more", rest.len()) }
+            Self::Outdated { fields } | Self::Changed { fields, by_hand: false } => {
+                write!(f, "changed: {}", Few(fields))
             }
+            Self::Changed { fields, by_hand: true } => write!(f, "changed by hand: {}", Few(fields)),
+            Self::RemovedByHand => f.write_str("removed by hand"),
+            Self::Restart(why) => write!(f, "restart: {why}"),
             Self::RolledBack { why } => write!(f, "rolled back: {why}"),
             Self::Orphan => f.write_str("its service is gone from the files"),
             Self::Teardown => f.write_str("the stack is to go"),
@@ -376,7 +402,8 @@ mod tests {
     #[test]
     fn a_cause_names_a_few_of_many_fields() {
         let changed = |fields: &[&str]| {
-            Cause::Changed { fields: fields.iter().map(|field| (*field).to_owned()).collect() }.to_string()
+            let fields = fields.iter().map(|field| (*field).to_owned()).collect();
+            Cause::Changed { fields, by_hand: false }.to_string()
         };
         assert_eq!(changed(&["a", "b", "c"]), "changed: a, b, c");
         assert_eq!(changed(&["a", "b", "c", "d", "e"]), "changed: a, b, c and 2 more");

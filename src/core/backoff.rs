@@ -57,6 +57,11 @@ impl Policy {
         self.curve(initial, attempts, draw)
     }
 
+    /// The longest wait that there is, jitter included.
+    pub fn longest(&self) -> Duration {
+        self.cap.mul_f64(1.0 + JITTER)
+    }
+
     fn curve(&self, initial: Duration, attempt: u32, draw: f64) -> Duration {
         let mut delays = ExponentialBuilder::new()
             .with_min_delay(initial)

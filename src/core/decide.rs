@@ -23,6 +23,7 @@ mod hooks;
 mod images;
 mod leave;
 mod prepare;
+mod restart;
 mod service;
 mod tend;
 
@@ -37,6 +38,8 @@ pub struct Decision {
     pub waiting: Vec<Waiting>,
     /// Decide again at this moment at the latest, whatever happens. `None`: an event will tell.
     pub wake_at: Option<Timestamp>,
+    /// Containers whose limits, networks, live settings or name are not as they should be, or not known.
+    pub unsettled: BTreeSet<ContainerId>,
 }
 
 impl Decision {
@@ -129,6 +132,7 @@ impl Planner<'_> {
                 | Reason::RolloutFailed
                 | Reason::VolumeDiffers
                 | Reason::OwnershipMismatch
+                | Reason::Stalled
                 | Reason::Unsupported
         );
         let waiting = Waiting { service: service.cloned(), subject, reason, message, until, stuck };

@@ -9,6 +9,7 @@ use super::backoff::Policy;
 use super::builder::{Builder, Demand};
 use super::config_hash::ConfigHash;
 use super::files::Files;
+use super::heal::{Breaker, ByHand, Heal};
 use super::hooks::{Hook, Hooks};
 use super::ids::{ServiceName, StackName};
 use super::live::LiveSettings;
@@ -34,6 +35,8 @@ pub struct Desired {
     pub prune: bool,
     /// How long to wait between attempts at what no service is asked about.
     pub backoff: Policy,
+    /// How often we may stop or replace what runs.
+    pub breaker: Breaker,
     /// Nothing is changed before the engine can do all that is asked and every image that is needed is here: a
     /// person who says `apply` hears of what cannot be before anything has changed. The daemon does not wait: one
     /// service's trouble is no reason to leave another unhealed.
@@ -56,6 +59,12 @@ impl Desired {
         service.map_or(&self.backoff, |service| &service.backoff)
     }
 
+    /// How often what runs may be stopped or replaced within the breaker's window.
+    pub fn disruptions_allowed(&self) -> usize {
+        let replicas = self.services.values().map(|service| service.replicas);
+        self.breaker.budget(replicas.fold(0, u32::saturating_add))
+    }
+
     /// The desired state of a stack that should be gone.
     pub fn teardown(stack: StackName, origin: Origin, teardown: Teardown) -> Self {
         Self {
@@ -67,6 +76,7 @@ impl Desired {
             volumes: BTreeMap::new(),
             prune: true,
             backoff: Policy::default(),
+            breaker: Breaker::default(),
             images_first: false,
             teardown: Some(teardown),
         }
@@ -131,6 +141,10 @@ pub struct Service {
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// How long to wait between attempts.
     pub backoff: Policy,
+    /// When a container that runs is restarted.
+    pub heal: Heal,
+    /// What becomes of what somebody changed by hand.
+    pub by_hand: ByHand,
     /// Compose's hash of the service, as `docker compose up` writes it.
     pub config_hash: ConfigHash,
 }

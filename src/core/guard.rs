@@ -104,7 +104,7 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
             Call::StopContainer { .. } if stops_unheard(container, &action.cause, desired) => {
                 Some(Promise::HooksFirst)
             }
-            Call::StopContainer { .. } => stops_too_many(container, others, view),
+            Call::StopContainer { .. } => stops_too_many(container, action, others, view),
             Call::StartContainer(_) if writes_beside_another(container, view) => Some(Promise::SingleWriter),
             Call::StartContainer(_) => starts_unfilled(container, view),
             Call::RemoveContainer(_) => removes_too_early(container, view),
@@ -144,8 +144,14 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
     }
 }
 
-/// Whether stopping this container leaves fewer ready ones than there should be.
-fn stops_too_many(container: &Container, others: &[Action], view: &View<'_>) -> Option<Promise> {
+/// Whether stopping this container leaves fewer ready ones than there should be. One that is to run anew may be away
+/// for as long as it takes, as the only one, and what fails does not serve.
+fn stops_too_many(
+    container: &Container,
+    action: &Action,
+    others: &[Action],
+    view: &View<'_>,
+) -> Option<Promise> {
     let service = view.desired.services.get(container.service()?)?;
     let replicas = view.replicas(container.service()?)?;
     if replicas.strategy != Strategy::StartFirst || !container.is_ready() {
@@ -157,7 +163,13 @@ fn stops_too_many(container: &Container, others: &[Action], view: &View<'_>) -> 
             .any(|other| matches!(&other.call, Call::StopContainer { target, .. } if target.id == c.id))
     };
     let left = replicas.all().filter(|c| c.is_ready() && c.id != container.id && !stopping(c)).count();
-    (left < usize::try_from(service.replicas).unwrap_or(usize::MAX)).then_some(Promise::Availability)
+    let away = match &action.cause {
+        Cause::Restart(why) if why.is_failure() => return None,
+        Cause::Restart(_) => 1,
+        _ => 0,
+    };
+    let wanted = usize::try_from(service.replicas).unwrap_or(usize::MAX);
+    (left + away < wanted).then_some(Promise::Availability)
 }
 
 /// Whether hooks are to run before this container stops. What is given up has none.

@@ -29,3 +29,22 @@ pub const HOOK_LINES: usize = 5;
 
 /// How long an engine may take to tell of an end that it shows already.
 pub const WORD_OF_AN_END: Duration = Duration::from_millis(100);
+
+/// How long a health check may fail before the container is restarted, where nobody says otherwise. The check itself has
+/// failed several times by then: this is for what a moment of load or a slow neighbour does.
+pub const UNHEALTHY_FOR: Duration = Duration::from_mins(1);
+
+/// How long what failed beside a dependency that was down has to come to itself, once that is back.
+pub const AFTER_DEPENDENCY: Duration = Duration::from_secs(30);
+
+/// How often the use of memory is asked for, where it is bounded: a leak takes minutes, and each look costs a call.
+pub const MEMORY_EVERY: Duration = Duration::from_secs(30);
+
+/// Disruptions of a stack within the breaker's window, whatever its size: a few rollouts and mishaps.
+pub const DISRUPTIONS: u32 = 10;
+
+/// Further ones for each replica: a rollout, its way back, and some restarts with the back-off that they go through.
+pub const DISRUPTIONS_EACH: u32 = 5;
+
+/// Replicas of one service restart by their age this much of it apart at most: never all at one moment.
+pub const AGE_SPREAD: f64 = 0.1;

@@ -1,19 +1,33 @@
-//! What one decision passes on to the next: what is under way, what failed, what crashed.
+//! What one decision passes on to the next: what is under way, what failed, what crashed, what people changed.
 //!
 //! Nothing here is truth: losing it costs patience (a back-off starts over), never correctness.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::action::{Action, ActionKey, Call};
+use super::action::{Action, ActionKey, Call, Cause};
 use super::backoff;
-use super::desired::{Desired, Service};
+use super::decide::Decision;
+use super::desired::Desired;
 use super::failure::{Failure, FailureClass};
-use super::ids::{ContainerId, Replica, Revision, ServiceName};
-use super::limits;
-use super::observed::{Container, Health, State};
-use super::replace::Strategy;
+use super::ids::{ContainerId, Replica, ServiceName};
+use super::observed::{Container, State};
 use super::time::Timestamp;
-use super::view::{Replicas, View, is_completed};
+use super::view::View;
+
+mod by_hand;
+mod crash;
+mod disruption;
+mod durable;
+mod rollout;
+mod trouble;
+
+pub use crash::Crashes;
+pub use durable::Durable;
+
+use by_hand::ByHand;
+use disruption::Disruptions;
+use rollout::Rollout;
+use trouble::Troubles;
 
 /// The memory of one stack's loop.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +36,12 @@ pub struct Memory {
     failures: BTreeMap<ActionKey, Failed>,
     crashes: BTreeMap<Replica, Crashes>,
     rollouts: BTreeMap<ServiceName, Rollout>,
-    stopped_by_us: BTreeSet<ContainerId>,
+    /// What we stopped, and why.
+    stopped: BTreeMap<ContainerId, Cause>,
     prepared: BTreeSet<String>,
+    troubles: Troubles,
+    by_hand: ByHand,
+    disruptions: Disruptions,
 }
 
 /// An action that failed and will be tried again.
@@ -37,33 +55,6 @@ pub struct Failed {
     pub failure: Failure,
     /// Not before this.
     pub next_try: Timestamp,
-}
-
-/// The crashes of one replica.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Crashes {
-    revision: Revision,
-    /// Crashes in a row, without ten good minutes between.
-    pub streak: u32,
-    /// All crashes seen; never reset.
-    pub total: u32,
-    /// Exit code of the last.
-    pub exit_code: i64,
-    /// Killed for its memory.
-    pub oom_killed: bool,
-    /// Not before this.
-    pub next_try: Timestamp,
-    last_end: Timestamp,
-}
-
-/// A replacement of a service's containers by another revision, under way or failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rollout {
-    revision: Revision,
-    ready: usize,
-    progressed_at: Timestamp,
-    /// Why it was given up; the desired state must change before it is tried again.
-    pub failed: Option<String>,
 }
 
 impl Memory {
@@ -82,9 +73,14 @@ impl Memory {
         self.in_flight.values().any(|action| action.call.container().is_some_and(|target| target.id == *id))
     }
 
+    /// Why we stopped this container, where it was us.
+    pub fn stopped_for(&self, id: &ContainerId) -> Option<&Cause> {
+        self.stopped.get(id)
+    }
+
     /// Whether it was us who stopped this container.
     pub fn stopped_by_us(&self, id: &ContainerId) -> bool {
-        self.stopped_by_us.contains(id)
+        self.stopped.contains_key(id)
     }
 
     /// How an action failed before, where it did.
@@ -97,25 +93,20 @@ impl Memory {
         self.failures.iter()
     }
 
-    /// The crashes of a replica.
-    pub fn crashes(&self, replica: &Replica) -> Option<&Crashes> {
-        self.crashes.get(replica)
-    }
-
     /// Whether an image was pulled or built for the present desired state.
     pub fn is_prepared(&self, reference: &str) -> bool {
         self.prepared.contains(reference)
     }
 
-    /// Why the rollout of this service was given up, where it was.
-    pub fn rollout_failed(&self, service: &ServiceName) -> Option<&str> {
-        self.rollouts.get(service).and_then(|rollout| rollout.failed.as_deref())
-    }
-
     /// An action starts.
-    pub fn begin(&mut self, action: &Action) {
-        if let Call::StopContainer { target, .. } = &action.call {
-            self.stopped_by_us.insert(target.id.clone());
+    pub fn begin(&mut self, action: &Action, now: Timestamp) {
+        match &action.call {
+            Call::StopContainer { target, .. } => {
+                self.stopped.insert(target.id.clone(), action.cause.clone());
+                self.disruptions.note(&action.cause, now);
+            }
+            Call::RemoveContainer(target) => self.by_hand.removing(&target.id),
+            _ => {}
         }
         self.in_flight.insert(action.call.key(), action.clone());
     }
@@ -143,14 +134,16 @@ impl Memory {
     }
 
     /// The desired state is another one: what failed for the old one says nothing about the new.
-    pub fn desired_changed(&mut self) {
+    ///
+    /// What people changed is not held any longer: the newest word is that of the files.
+    pub fn desired_changed(&mut self, now: Timestamp) {
         self.failures.clear();
         self.rollouts.clear();
         self.prepared.clear();
-        for crashes in self.crashes.values_mut() {
-            crashes.streak = 0;
-            crashes.next_try = crashes.last_end;
-        }
+        self.crashes.values_mut().for_each(Crashes::forgive);
+        self.troubles = Troubles::default();
+        self.by_hand = ByHand::until(now);
+        self.disruptions = Disruptions::default();
     }
 
     /// Takes in what is observed, before a decision on it: counts crashes, watches rollouts, forgets
@@ -160,103 +153,83 @@ impl Memory {
         if !observed.complete {
             return;
         }
-        self.stopped_by_us.retain(|id| {
-            observed.containers.get(id).is_some_and(|container| container.state != State::Running)
+        let stopping =
+            self.in_flight.values().filter(|action| matches!(action.call, Call::StopContainer { .. }));
+        let stopping: BTreeSet<&ContainerId> =
+            stopping.filter_map(|action| action.call.container()).map(|target| &target.id).collect();
+        self.stopped.retain(|id, _| {
+            let container = observed.containers.get(id);
+            container.is_some_and(|it| it.state != State::Running || stopping.contains(id))
         });
         for (name, service, replicas) in view.services() {
             for container in replicas.all() {
                 self.note_crash(service, &replicas.revision, container, now);
+                self.troubles.observe(service, container, now);
             }
             self.note_rollout(name, replicas, now);
         }
         self.rollouts.retain(|name, _| desired.services.contains_key(name));
         self.crashes.retain(|replica, _| desired.services.contains_key(&replica.service));
+        self.troubles.observe_dependencies(view, now);
+        self.by_hand.observe(view, now);
+        self.disruptions.observe(desired, now);
     }
 
-    fn note_crash(&mut self, service: &Service, revision: &Revision, container: &Container, now: Timestamp) {
-        let Some(replica) = container.replica() else { return };
-        if container.state == State::Running {
-            let calm = container.started_at.is_some_and(|at| now.since(at) >= service.backoff.reset_after);
-            if let Some(crashes) = self.crashes.get_mut(&replica).filter(|_| calm) {
-                crashes.streak = 0;
-            }
-            return;
+    /// Takes in what was decided on what was observed: which containers are not as they should be.
+    pub fn decided(&mut self, view: &View<'_>, decision: &Decision, now: Timestamp) {
+        if view.observed.complete {
+            self.by_hand.decided(view, &decision.unsettled, now);
         }
-        let Some(end) = container.finished_at.filter(|_| container.state == State::Exited) else { return };
-        let by_hand = container.stopped_by_hand || self.stopped_by_us.contains(&container.id);
-        if by_hand || is_completed(container, service) {
-            return;
-        }
-        let revision = container.revision().unwrap_or_else(|| revision.clone());
-        let before = self.crashes.get(&replica);
-        let same = before.filter(|crashes| crashes.revision == revision);
-        if same.is_some_and(|crashes| crashes.last_end >= end) {
-            return;
-        }
-        let ran_well =
-            container.started_at.is_some_and(|start| end.since(start) >= service.backoff.reset_after);
-        let streak = if ran_well { 1 } else { same.map_or(0, |crashes| crashes.streak).saturating_add(1) };
-        let draw = backoff::draw(&replica.to_string(), streak);
-        let crashes = Crashes {
-            streak,
-            total: before.map_or(0, |crashes| crashes.total).saturating_add(1),
-            exit_code: container.exit_code,
-            oom_killed: container.oom_killed,
-            next_try: end.after(service.backoff.after_crash(streak, draw)),
-            last_end: end,
-            revision,
-        };
-        self.crashes.insert(replica, crashes);
     }
 
-    fn note_rollout(&mut self, name: &ServiceName, replicas: &Replicas<'_>, now: Timestamp) {
-        if replicas.outdated.is_empty() {
-            self.rollouts.remove(name);
-            return;
-        }
-        let revision = replicas.revision.clone();
-        let ready = replicas.current.iter().filter(|container| container.is_ready()).count();
-        let known = self.rollouts.remove(name).filter(|rollout| rollout.revision == revision);
-        let mut rollout = known.unwrap_or(Rollout { revision, ready, progressed_at: now, failed: None });
-        if ready > rollout.ready {
-            rollout.progressed_at = now;
-        }
-        rollout.ready = ready;
-        if rollout.failed.is_none() && !replicas.current.is_empty() {
-            rollout.failed = self.rollout_failure(replicas).or_else(|| {
-                (now.since(rollout.progressed_at) >= limits::PROGRESS_DEADLINE)
-                    .then(|| format!("no progress for {} s", limits::PROGRESS_DEADLINE.as_secs()))
-            });
-        }
-        self.rollouts.insert(name.clone(), rollout);
+    /// Since when this container's health check has failed.
+    pub fn unhealthy_since(&self, container: &Container) -> Option<Timestamp> {
+        self.troubles.unhealthy.get(&container.id).copied()
     }
 
-    /// Why a stop-first replacement must be given up now: nothing serves while it tries. A start-first one
-    /// hurts nobody, and has until its deadline.
-    fn rollout_failure(&self, replicas: &Replicas<'_>) -> Option<String> {
-        if replicas.strategy == Strategy::StartFirst {
-            return None;
-        }
-        replicas.current.iter().find_map(|container| {
-            if container.health == Some(Health::Unhealthy) {
-                return Some(format!("{} is unhealthy", container.name));
-            }
-            let crashes = container.replica().and_then(|replica| self.crashes.get(&replica));
-            // The first restart is at once and may help; the second crash decides.
-            if let Some(crashes) = crashes.filter(|crashes| {
-                crashes.streak >= 2
-                    && container.state != State::Running
-                    && crashes.revision == replicas.revision
-            }) {
-                return Some(format!("{} exited with code {} again", container.name, crashes.exit_code));
-            }
-            let start = format!("start container {}", container.name);
-            let hook = format!("run hook {} post_start", container.name);
-            self.failures.iter().find_map(|(key, failed)| {
-                let key = key.to_string();
-                ((key == start || key.starts_with(&hook)) && failed.attempts >= 2)
-                    .then(|| failed.failure.to_string())
-            })
-        })
+    /// Since when this container has used more memory than it may.
+    pub fn heavy_since(&self, container: &Container) -> Option<Timestamp> {
+        self.troubles.heavy.get(&container.id).copied()
+    }
+
+    /// When something that this service depends on was last seen not to be ready.
+    pub fn dependency_down_at(&self, service: &ServiceName) -> Option<Timestamp> {
+        self.troubles.down.get(service).copied()
+    }
+
+    /// Since when this container has been as somebody left it by hand.
+    pub fn by_hand_since(&self, container: &Container) -> Option<Timestamp> {
+        self.by_hand.since(&container.id)
+    }
+
+    /// Whether what somebody did to this container by hand may stay: not what the files have had a word on since.
+    pub fn may_hold(&self, container: &Container) -> bool {
+        self.by_hand_since(container).is_none_or(|since| since > self.by_hand.over)
+    }
+
+    /// Whether somebody stopped this container by hand.
+    pub fn is_by_hand(&self, container: &Container) -> bool {
+        let since = self.by_hand.since(&container.id);
+        container.stopped_by_hand || since.is_some() && since == container.finished_at
+    }
+
+    /// Whether this container was as it should be when it was last looked at, in its present run.
+    pub fn was_settled(&self, container: &Container) -> bool {
+        self.by_hand.was_settled(container)
+    }
+
+    /// When somebody removed the container of this replica by hand, which has none since.
+    pub fn removed_by_hand(&self, replica: &Replica) -> Option<Timestamp> {
+        self.by_hand.removed(replica)
+    }
+
+    /// Since when healing has been held back, because it did harm.
+    pub fn stalled_since(&self) -> Option<Timestamp> {
+        self.disruptions.stalled_since
+    }
+
+    /// How often we disrupted the stack within the breaker's window.
+    pub fn disruptions(&self) -> usize {
+        self.disruptions.count()
     }
 }

@@ -17,6 +17,7 @@ pub mod failure;
 pub mod fields;
 pub mod files;
 pub mod guard;
+pub mod heal;
 pub mod hooks;
 pub mod ids;
 pub mod labels;

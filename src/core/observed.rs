@@ -116,6 +116,9 @@ pub struct Container {
     pub networks: BTreeMap<String, Attachment>,
     /// Live settings as the software inside reports them.
     pub live: LiveState,
+    /// Memory in use, in bytes, where it is bounded and was asked for.
+    #[serde(default)]
+    pub memory_used: Option<i64>,
     /// Somebody else stopped or killed it through the engine since it last started.
     pub stopped_by_hand: bool,
     /// The names of the volumes that nobody named, by their path in it.
@@ -240,6 +243,7 @@ impl Container {
             resources: Resources::default(),
             networks: BTreeMap::new(),
             live: LiveState::Unread,
+            memory_used: None,
             stopped_by_hand: false,
             anonymous: BTreeMap::new(),
             starting: false,

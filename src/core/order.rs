@@ -6,7 +6,7 @@ use super::desired::{Condition, Dependency, Desired, Service};
 use super::ids::ServiceName;
 use super::labels;
 use super::observed::{Container, State};
-use super::view::View;
+use super::view::{View, serves};
 
 /// What a container waits for before it starts: the first dependency that does not hold.
 ///
@@ -69,6 +69,30 @@ fn dependencies_of(container: &Container) -> impl Iterator<Item = &str> {
         .flat_map(|list| list.split(','))
         .filter_map(|entry| entry.split(':').next())
         .filter(|name| !name.is_empty())
+}
+
+/// Something that this service waits for, directly or through others, and that does not do what it is there for.
+pub fn down<'a>(name: &ServiceName, view: &View<'a>) -> Option<&'a ServiceName> {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![name];
+    while let Some(name) = open.pop() {
+        let service = view.desired.services.get(name);
+        let dependencies = service.into_iter().flat_map(|service| &service.depends_on);
+        for (dependency, _) in dependencies.filter(|(_, entry)| entry.required) {
+            let Some(target) = view.desired.services.get(dependency).filter(|target| target.replicas > 0)
+            else {
+                continue;
+            };
+            let replicas = view.replicas(dependency.as_str());
+            if !replicas.is_some_and(|replicas| replicas.all().any(|container| serves(container, target))) {
+                return Some(dependency);
+            }
+            if seen.insert(dependency) {
+                open.push(dependency);
+            }
+        }
+    }
+    None
 }
 
 /// All services that this one waits for, directly or through others.

@@ -7,9 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+pub use heal::{BreakerOverlay, HealOverlay, MemoryAbove, OnManualChange, PeriodOrNever};
+
 use super::period::Period;
 use super::quantity::{ByteSize, Cpus, Scalar};
 use crate::core::redis;
+
+mod heal;
 
 /// One stack: a Compose project in the operator's care.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +68,14 @@ pub struct Spec {
     pub prune: bool,
     /// How long to wait between attempts at what crashes or fails.
     pub backoff: Backoff,
+    /// How often running containers may be stopped or replaced before that is taken for harm, and stops until `operator
+    /// resume` or a change of the files.
+    pub breaker: BreakerOverlay,
+    /// What becomes of what somebody changes by hand (stops, updates, disconnects, removes, sets). `heal` where nothing
+    /// is said.
+    pub on_manual_change: Option<OnManualChange>,
+    /// How long `onManualChange: hold` leaves it. 30m where nothing is said.
+    pub hold_for: Option<Period>,
     /// What Compose cannot say about its services, by service name.
     #[schemars(extend("propertyNames" = {"pattern": "^[a-zA-Z0-9._-]+$"}))]
     pub services: BTreeMap<String, ServiceOverlay>,
@@ -102,6 +114,12 @@ pub struct ServiceOverlay {
     pub redis: Option<RedisOverlay>,
     /// How long to wait between attempts, where this service differs from the stack.
     pub backoff: Backoff,
+    /// When a container that runs is restarted.
+    pub heal: HealOverlay,
+    /// What becomes of what somebody changes by hand, where this service differs from the stack.
+    pub on_manual_change: Option<OnManualChange>,
+    /// How long `onManualChange: hold` leaves it, where this service differs from the stack.
+    pub hold_for: Option<Period>,
 }
 
 /// How long to wait between attempts at what crashes or fails. The first restart after a crash is at once; each further

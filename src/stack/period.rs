@@ -27,6 +27,11 @@ const UNITS: [(&str, Duration); 5] = [
 ];
 
 impl Period {
+    /// Reads one; `None` where it is none, is nothing, or is longer than anybody means.
+    pub fn read(text: &str) -> Option<Self> {
+        parse(text).filter(|span| !span.is_zero() && *span <= LONGEST).map(Self)
+    }
+
     /// The span.
     pub const fn duration(self) -> Duration {
         self.0
@@ -83,8 +88,7 @@ impl Visitor<'_> for PeriodVisitor {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Period, E> {
-        let span = parse(value).filter(|span| !span.is_zero() && *span <= LONGEST);
-        span.map(Period).ok_or_else(|| E::invalid_value(de::Unexpected::Str(value), &self))
+        Period::read(value).ok_or_else(|| E::invalid_value(de::Unexpected::Str(value), &self))
     }
 }
 

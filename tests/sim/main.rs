@@ -4,6 +4,7 @@
 
 mod attributes;
 mod files;
+mod healing;
 mod hooks;
 mod images;
 mod preview;

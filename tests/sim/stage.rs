@@ -13,9 +13,11 @@ use compose_operator::core::backoff::Policy;
 use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Network, Origin, Service, Volume};
 use compose_operator::core::files::{File, Files};
+use compose_operator::core::heal::Breaker;
 use compose_operator::core::hooks::{Hook, Moment};
 use compose_operator::core::ids::{ServiceName, StackName};
 use compose_operator::core::live::{LiveSettings, Software};
+use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::{Container, Image, Observed, State};
 use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
@@ -42,6 +44,7 @@ pub(crate) fn stack() -> Desired {
         prune: true,
         images_first: false,
         backoff: Policy::default(),
+        breaker: Breaker::default(),
         teardown: None,
     }
 }
@@ -281,7 +284,9 @@ impl Stage {
         let before = self.engine.mutations().len();
         let stop = compose_operator::clock::Clock::sleep(&self.clock, duration);
         let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
-        self.clock.run(self.reconciler(&Silent).run(desired.clone(), updates, stop)).expect("it ends");
+        self.clock
+            .run(self.reconciler(&Silent).run(desired.clone(), Durable::default(), updates, stop))
+            .expect("it ends");
         self.engine.mutations().split_off(before)
     }
 
@@ -297,7 +302,7 @@ impl Stage {
         let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
         let report = Silent;
         let reconciler = self.reconciler(&report);
-        let run = reconciler.run(desired.clone(), updates, stop);
+        let run = reconciler.run(desired.clone(), Durable::default(), updates, stop);
         self.clock.run(async { futures_util::future::join(run, beside).await }).expect("it ends");
         self.engine.mutations().split_off(before)
     }

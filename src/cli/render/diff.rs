@@ -285,7 +285,7 @@ mod tests {
             step(
                 "update container",
                 "shop-api-1",
-                Cause::Changed { fields: vec!["resources.limits.memory".to_owned()] },
+                Cause::Changed { fields: vec!["resources.limits.memory".to_owned()], by_hand: false },
             ),
         ]
     }

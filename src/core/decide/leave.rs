@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::action::{Call, Cause, Precondition};
+use super::super::action::{Action, Call, Cause, Precondition};
 use super::super::desired::DEFAULT_STOP_GRACE;
 use super::super::ids::ServiceName;
 use super::super::observed::{Container, State};
@@ -45,12 +45,31 @@ impl Planner<'_> {
     }
 
     pub(super) fn stop(&mut self, service: Option<&ServiceName>, container: &Container, cause: Cause) {
-        if self.pre_stop(service, container, &cause) {
+        if self.is_stalled(service, container, &cause) || self.pre_stop(service, container, &cause) {
             return;
         }
         let grace = container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
         let call = Call::StopContainer { target: target(container), grace: Some(grace) };
         self.act_on(service, container, call, cause);
+    }
+
+    /// Whether what runs is left alone, since stopping and replacing it has not helped. What was begun is undone all
+    /// the same.
+    fn is_stalled(&mut self, service: Option<&ServiceName>, container: &Container, cause: &Cause) -> bool {
+        let stops = |action: &Action| matches!(action.call, Call::StopContainer { .. });
+        let now = self.decision.actions.iter().filter(|action| stops(action)).count();
+        let budget = self.desired.disruptions_allowed();
+        let spent = self.memory.stalled_since().is_some() || self.memory.disruptions() + now >= budget;
+        if !spent || !matches!(cause, Cause::Restart(_) | Cause::Outdated { .. }) {
+            return false;
+        }
+        let message = format!(
+            "{cause}; but {budget} times within {} min something was stopped or replaced, which does not help: nothing \
+             more is, until `operator resume` or a change of the files",
+            self.desired.breaker.window.as_secs() / 60
+        );
+        self.wait(service, &container.name, Reason::Stalled, message, None);
+        true
     }
 
     /// Containers that the files have no place for, dependents first; then, in a teardown, the rest.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::action::{Call, Cause, NewContainer, Precondition};
 use super::super::create;
 use super::super::desired::Service;
+use super::super::heal::ByHand;
 use super::super::ids::{Replica, ServiceName};
 use super::super::limits;
 use super::super::observed::{Container, State};
@@ -85,7 +86,7 @@ impl Planner<'_> {
         for container in kept {
             self.tend(name, service, container);
         }
-        let mut missing = wanted.saturating_sub(have + self.coming(name));
+        let mut missing = wanted.saturating_sub(have + self.coming(name) + self.held(name, service));
         // A revision is not scaled past its first failing replica.
         if missing > 0 && have > 0 && self.is_failing(replicas) {
             missing = 0;
@@ -96,6 +97,24 @@ impl Planner<'_> {
                 break;
             }
         }
+    }
+
+    /// Replicas whose container somebody removed by hand, and that stay away for a while.
+    fn held(&mut self, name: &ServiceName, service: &Service) -> usize {
+        let ByHand::Hold(span) = service.by_hand else { return 0 };
+        let held: Vec<(Replica, Timestamp)> = (1..=service.replicas)
+            .map(|number| Replica { service: name.clone(), number })
+            .filter_map(|replica| {
+                let until = self.memory.removed_by_hand(&replica)?.after(span);
+                (until > self.now).then_some((replica, until))
+            })
+            .collect();
+        for (replica, until) in &held {
+            let subject = create::name(self.desired, service, replica);
+            let message = "removed by hand, and left so for a while; `operator resume` brings it back now";
+            self.wait(Some(name), subject, Reason::Held, message, Some(*until));
+        }
+        held.len()
     }
 
     /// Containers that are being made and that the engine does not show yet.
@@ -140,6 +159,11 @@ impl Planner<'_> {
         let temporary = holder.map(|holder| format!("{}_{name_at_rest}", holder.id.short()));
         match create::container(self.view, &replica, service, &replicas.revision, temporary, heritage) {
             Ok(new) => {
+                let is_gone = matches!(cause, Cause::Missing | Cause::ScaleUp { .. });
+                let cause = match self.memory.removed_by_hand(&replica) {
+                    Some(_) if is_gone => Cause::RemovedByHand,
+                    _ => cause,
+                };
                 self.act(Some(name), Call::CreateContainer(Box::new(new)), cause, Precondition::None);
                 true
             }
@@ -274,13 +298,20 @@ impl Planner<'_> {
             let Some(replica) = container.replica() else { continue };
             let expected = create::name(self.desired, service, &replica);
             // Names are looked for among all containers: only where one is missing, which is rare.
-            if container.name == expected || self.keeps_mark(service, container) || self.has_holder(&expected)
-            {
+            if container.name == expected {
                 continue;
             }
-            let what = format!("the name {}", container.name);
+            let Some(by_hand) = self.corrects(name, service, container, "renamed") else { continue };
+            if self.keeps_mark(service, container) || self.has_holder(&expected) {
+                continue;
+            }
+            let cause = if by_hand {
+                Cause::Changed { fields: vec!["name".to_owned()], by_hand }
+            } else {
+                Cause::Residue { what: format!("the name {}", container.name) }
+            };
             let call = Call::RenameContainer { target: target(container), name: expected };
-            self.act_on(Some(name), container, call, Cause::Residue { what });
+            self.act_on(Some(name), container, call, cause);
         }
     }
 

@@ -4,6 +4,7 @@ use super::super::action::{Call, Cause};
 use super::super::create;
 use super::super::desired::Service;
 use super::super::fields::{self, Membership};
+use super::super::heal::ByHand;
 use super::super::ids::ServiceName;
 use super::super::limits;
 use super::super::observed::{Container, Health, LiveState, State};
@@ -17,6 +18,7 @@ impl Planner<'_> {
     /// Heals it and changes what changes in place.
     pub(super) fn tend(&mut self, name: &ServiceName, service: &Service, container: &Container) {
         if self.memory.is_busy(&container.id) {
+            self.unsettled(container);
             return;
         }
         self.connect(name, service, container);
@@ -29,15 +31,10 @@ impl Planner<'_> {
     pub(super) fn heal(&mut self, name: &ServiceName, service: &Service, container: &Container) {
         match container.state {
             State::Created => self.start(name, service, container, Cause::NotStarted),
-            State::Exited if is_completed(container, service) => {}
-            State::Exited if self.memory.stopped_by_us(&container.id) => {
-                let what = "stopped before it was wanted again".to_owned();
-                self.start(name, service, container, Cause::Residue { what });
-            }
-            State::Exited if container.stopped_by_hand => {
-                self.start(name, service, container, Cause::StoppedByHand);
-            }
-            State::Exited => self.restart(name, service, container),
+            State::Exited
+                if is_completed(container, service) && !self.memory.stopped_by_us(&container.id) => {}
+            State::Exited => self.revive(name, service, container),
+            State::Paused if self.holds(name, service, container, "paused") => {}
             State::Paused => {
                 let call = Call::UnpauseContainer(target(container));
                 self.act_on(Some(name), container, call, Cause::StoppedByHand);
@@ -57,14 +54,13 @@ impl Planner<'_> {
                 self.look_again(name, container, Reason::InProgress, "it is being removed".to_owned());
             }
             State::Running if container.starting => self.post_start(name, service, container),
+            State::Running if self.restarts(name, service, container) => {}
             State::Running => match container.health {
                 Some(Health::Starting) => {
                     let message = "its health check has not passed yet".to_owned();
                     self.look_again(name, container, Reason::NotReady, message);
                 }
-                Some(Health::Unhealthy) => {
-                    self.look_again(name, container, Reason::Unhealthy, "its health check fails".to_owned());
-                }
+                Some(Health::Unhealthy) => self.unhealthy(name, service, container),
                 Some(Health::Healthy) | None => {}
             },
         }
@@ -76,10 +72,70 @@ impl Planner<'_> {
         self.wait(Some(name), &container.name, reason, message, None);
     }
 
+    /// Says that its health check fails, and when that will have lasted long enough.
+    fn unhealthy(&mut self, name: &ServiceName, service: &Service, container: &Container) {
+        self.wake_at(self.now.after(limits::LOOK_AGAIN));
+        let since = self.memory.unhealthy_since(container);
+        let until = since.zip(service.heal.unhealthy_for).map(|(since, bound)| since.after(bound));
+        let message = match until {
+            Some(_) => "its health check fails; if it goes on failing, it is restarted",
+            None => "its health check fails",
+        };
+        self.wait(Some(name), &container.name, Reason::Unhealthy, message, until);
+    }
+
+    /// Starts what has ended: at once where we or somebody else stopped it, with back-off where it failed.
+    fn revive(&mut self, name: &ServiceName, service: &Service, container: &Container) {
+        match self.memory.stopped_for(&container.id).cloned() {
+            Some(Cause::Restart(why)) if why.is_failure() => self.restart(name, service, container),
+            Some(cause @ Cause::Restart(_)) => self.start(name, service, container, cause),
+            Some(_) => {
+                let what = "stopped before it was wanted again".to_owned();
+                self.start(name, service, container, Cause::Residue { what });
+            }
+            None if !self.memory.is_by_hand(container) => self.restart(name, service, container),
+            None if self.holds(name, service, container, "stopped") => {}
+            None => self.start(name, service, container, Cause::StoppedByHand),
+        }
+    }
+
+    /// Whether somebody left it so by hand, and it is to stay so for a while.
+    fn holds(&mut self, name: &ServiceName, service: &Service, container: &Container, what: &str) -> bool {
+        let ByHand::Hold(span) = service.by_hand else { return false };
+        let until = self.memory.by_hand_since(container).unwrap_or(self.now).after(span);
+        if until <= self.now || !self.memory.may_hold(container) {
+            return false;
+        }
+        let message = format!("{what} by hand, and left so for a while; `operator resume` puts it right now");
+        self.wait(Some(name), &container.name, Reason::Held, message, Some(until));
+        true
+    }
+
+    /// It is not as it should be, or that is not known.
+    fn unsettled(&mut self, container: &Container) {
+        self.decision.unsettled.insert(container.id.clone());
+    }
+
+    /// Whether fields that differ are to be put right, and if so, whether somebody changed them by hand.
+    pub(super) fn corrects(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        container: &Container,
+        what: &str,
+    ) -> Option<bool> {
+        self.unsettled(container);
+        let by_hand = self.memory.was_settled(container) || self.memory.by_hand_since(container).is_some();
+        (!by_hand || !self.holds(name, service, container, what)).then_some(by_hand)
+    }
+
     /// Starts what ended by itself, with back-off.
     fn restart(&mut self, name: &ServiceName, service: &Service, container: &Container) {
         let crashes = container.replica().and_then(|replica| self.memory.crashes(&replica));
-        let cause = Cause::Exited { code: container.exit_code, oom_killed: container.oom_killed };
+        let cause = match self.memory.stopped_for(&container.id) {
+            Some(cause @ Cause::Restart(_)) => cause.clone(),
+            _ => Cause::Exited { code: container.exit_code, oom_killed: container.oom_killed },
+        };
         match crashes.filter(|crashes| crashes.next_try > self.now) {
             Some(crashes) => {
                 let next: Timestamp = crashes.next_try;
@@ -131,9 +187,14 @@ impl Planner<'_> {
     /// Puts it on its networks and takes it off others; whether anything had to be done.
     pub(super) fn connect(&mut self, name: &ServiceName, service: &Service, container: &Container) -> bool {
         let changes = fields::network_changes(service, container, self.desired, self.observed);
-        let any = !changes.is_empty();
+        if changes.is_empty() {
+            return false;
+        }
+        let Some(by_hand) = self.corrects(name, service, container, "connected or disconnected") else {
+            return false;
+        };
         for (network, membership, change) in changes {
-            let cause = Cause::Changed { fields: vec![change.field] };
+            let cause = Cause::Changed { fields: vec![change.field], by_hand };
             let call = match membership {
                 Membership::Absent => {
                     // It is made in this or a later decision.
@@ -152,7 +213,7 @@ impl Planner<'_> {
             };
             self.act_on(Some(name), container, call, cause);
         }
-        any
+        true
     }
 
     fn limit(&mut self, name: &ServiceName, service: &Service, container: &Container) {
@@ -163,7 +224,9 @@ impl Planner<'_> {
         if delta.changes.is_empty() {
             return;
         }
-        let cause = Cause::Changed { fields: delta.changes.into_iter().map(|change| change.field).collect() };
+        let Some(by_hand) = self.corrects(name, service, container, "limits changed") else { return };
+        let fields = delta.changes.into_iter().map(|change| change.field).collect();
+        let cause = Cause::Changed { fields, by_hand };
         let call = Call::UpdateContainer { target: target(container), resources: Box::new(delta.update) };
         self.act_on(Some(name), container, call, cause);
     }
@@ -174,11 +237,13 @@ impl Planner<'_> {
             return;
         }
         if let LiveState::Failed(message) = &container.live {
+            self.unsettled(container);
             let message = format!("its settings cannot be read: {message}");
             self.look_again(name, container, Reason::LiveUnreadable, message);
             return;
         }
         if container.live == LiveState::Unread {
+            self.unsettled(container);
             self.look_again(
                 name,
                 container,
@@ -187,8 +252,13 @@ impl Planner<'_> {
             );
             return;
         }
-        for (key, value, change) in fields::live_changes(service, container) {
-            let cause = Cause::Changed { fields: vec![change.field] };
+        let changes = fields::live_changes(service, container);
+        if changes.is_empty() {
+            return;
+        }
+        let Some(by_hand) = self.corrects(name, service, container, "settings changed") else { return };
+        for (key, value, change) in changes {
+            let cause = Cause::Changed { fields: vec![change.field], by_hand };
             let call = Call::SetLive { target: target(container), live: Box::new(live.clone()), key, value };
             self.act_on(Some(name), container, call, cause);
         }

@@ -10,6 +10,7 @@ mod container;
 mod devices;
 mod files;
 mod forms;
+mod heal;
 mod hooks;
 mod mounts;
 mod networks;
@@ -66,6 +67,7 @@ pub(super) fn compile(
         volumes: mounts::volumes(places),
         prune: spec.prune,
         backoff: backoff::of_stack(places, spec, findings),
+        breaker: heal::breaker(spec),
         images_first: false,
         teardown: None,
     }
@@ -86,6 +88,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
     let service = source.service;
     let mut spec = container::container(source, findings);
     let (command, live) = redis::live(source, &mut spec, findings);
+    let resources = resources::resources(source, findings);
     Service {
         replicas: replicas(source, findings),
         container_name: container::said(&service.container_name),
@@ -98,7 +101,9 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         command,
         files: files::files(source, findings),
         hooks: hooks::hooks(source, findings),
-        resources: resources::resources(source, findings),
+        heal: heal::heal(source, &resources, findings),
+        by_hand: heal::by_hand(source, findings),
+        resources,
         networks: networks::endpoints(source, findings),
         live,
         depends_on: depends_on(source, findings),
@@ -165,26 +170,9 @@ fn depends_on(source: Source<'_>, findings: &mut Findings) -> BTreeMap<ServiceNa
                 continue;
             }
         };
-        if dependency.restart && is_written(source, name) {
-            let message = format!(
-                "`depends_on.{name}.restart` of service `{}` has no effect: it keeps running when {name} is replaced",
-                source.name
-            );
-            let place = ["depends_on", name.as_str(), "restart"];
-            findings.warnings.push(source.places.in_service(source.name, &place, message));
-        }
         let dependency =
             Dependency { condition, restart: dependency.restart, required: dependency.required.0 };
         dependencies.insert(ServiceName::from(name.as_str()), dependency);
     }
     dependencies
-}
-
-/// Whether `restart` was written, and is not implied by a link or a name space that is shared.
-fn is_written(source: Source<'_>, dependency: &str) -> bool {
-    let span = |rest: &[&str]| {
-        source.places.project.span(&[&["services", source.name, "depends_on", dependency], rest].concat())
-    };
-    // What is implied stands, all of it, where that stands.
-    span(&["restart"]) != span(&[])
 }

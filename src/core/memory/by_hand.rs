@@ -1,0 +1,103 @@
+//! What people changed by hand. No event is needed to tell: what was as it should be, and is not any more though
+//! neither the files nor we changed anything, somebody else changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::ids::{ContainerId, Replica};
+use super::super::observed::{Container, State};
+use super::super::time::Timestamp;
+use super::super::view::View;
+
+/// What was as it should be, and what somebody has changed since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ByHand {
+    /// Containers that were as they should be, with the start of the run in which they were.
+    settled: BTreeMap<ContainerId, Option<Timestamp>>,
+    /// Containers that somebody changed or stopped, since when.
+    pub(super) changed: BTreeMap<ContainerId, Timestamp>,
+    /// The replica that each container stands for.
+    present: BTreeMap<ContainerId, Replica>,
+    /// What was done before this is not held.
+    pub(super) over: Timestamp,
+    /// Containers that we remove.
+    removing: BTreeSet<ContainerId>,
+    /// Replicas whose container somebody removed, since when.
+    pub(super) removed: BTreeMap<Replica, Timestamp>,
+}
+
+impl ByHand {
+    /// Nothing is known, and nothing that was done up to now is held.
+    pub(super) fn until(now: Timestamp) -> Self {
+        Self { over: now, ..Self::default() }
+    }
+
+    /// What was kept.
+    pub(super) fn restored(
+        changed: BTreeMap<ContainerId, Timestamp>,
+        removed: BTreeMap<Replica, Timestamp>,
+    ) -> Self {
+        Self { changed, removed, ..Self::default() }
+    }
+
+    pub(super) fn since(&self, id: &ContainerId) -> Option<Timestamp> {
+        self.changed.get(id).copied()
+    }
+
+    pub(super) fn was_settled(&self, container: &Container) -> bool {
+        self.settled.get(&container.id).is_some_and(|start| *start == container.started_at)
+    }
+
+    pub(super) fn removed(&self, replica: &Replica) -> Option<Timestamp> {
+        self.removed.get(replica).copied()
+    }
+
+    /// We remove it ourselves.
+    pub(super) fn removing(&mut self, id: &ContainerId) {
+        self.removing.insert(id.clone());
+    }
+
+    /// Notes what was stopped, frozen or removed by somebody.
+    pub(super) fn observe(&mut self, view: &View<'_>, now: Timestamp) {
+        let containers = &view.observed.containers;
+        self.changed.retain(|id, _| containers.contains_key(id));
+        self.settled.retain(|id, _| containers.contains_key(id));
+        for container in view.services().flat_map(|(_, _, replicas)| replicas.all()) {
+            if let Some(replica) = container.replica().filter(|_| !self.present.contains_key(&container.id)) {
+                self.removed.remove(&replica);
+                self.present.insert(container.id.clone(), replica);
+            }
+            let since = match container.state {
+                State::Exited if container.stopped_by_hand => container.finished_at.unwrap_or(now),
+                // We never freeze anything.
+                State::Paused => now,
+                _ => continue,
+            };
+            self.changed.entry(container.id.clone()).or_insert(since);
+        }
+        let (removed, removing) = (&mut self.removed, &mut self.removing);
+        self.present.retain(|id, replica| {
+            let stays = containers.contains_key(id);
+            if !stays && !removing.remove(id) {
+                removed.insert(replica.clone(), now);
+            }
+            stays
+        });
+        self.removing.retain(|id| containers.contains_key(id));
+    }
+
+    /// Takes in which containers were found not to be as they should be. One of another revision is not looked at.
+    pub(super) fn decided(&mut self, view: &View<'_>, unsettled: &BTreeSet<ContainerId>, now: Timestamp) {
+        for container in view.services().flat_map(|(_, _, replicas)| &replicas.current) {
+            let id = &container.id;
+            if unsettled.contains(id) {
+                if self.was_settled(container) {
+                    self.changed.entry(id.clone()).or_insert(now);
+                }
+                self.settled.remove(id);
+            } else if container.state == State::Running && !self.was_settled(container) {
+                self.settled.insert(id.clone(), container.started_at);
+                self.changed.remove(id);
+            }
+        }
+    }
+}

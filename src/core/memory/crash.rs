@@ -1,0 +1,120 @@
+//! Crashes, replica by replica: how many in a row, and when to try again.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::action::Cause;
+use super::super::backoff::{self, Policy};
+use super::super::desired::Service;
+use super::super::ids::{Replica, Revision};
+use super::super::observed::{Container, State};
+use super::super::time::Timestamp;
+use super::super::view::is_completed;
+use super::Memory;
+
+/// The crashes of one replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Crashes {
+    pub(super) revision: Revision,
+    /// Crashes in a row, without ten good minutes between.
+    pub streak: u32,
+    /// All crashes seen; never reset.
+    pub total: u32,
+    /// Those of them in which the kernel killed it for its memory; never reset.
+    pub oom_kills: u32,
+    /// Exit code of the last.
+    pub exit_code: i64,
+    /// Killed for its memory.
+    pub oom_killed: bool,
+    /// Not before this.
+    pub next_try: Timestamp,
+    last_end: Timestamp,
+}
+
+impl Crashes {
+    /// What crashed of another desired state is tried at once. What was counted stays.
+    pub(super) fn forgive(&mut self) {
+        self.streak = 0;
+        self.next_try = self.last_end;
+    }
+
+    /// The wait is no longer than the policy's longest, whatever was kept and whatever the clock has done since.
+    fn bound(&mut self, policy: &Policy, now: Timestamp) {
+        self.next_try = self.next_try.min(now.after(policy.longest()));
+    }
+}
+
+impl Memory {
+    /// The crashes of a replica.
+    pub fn crashes(&self, replica: &Replica) -> Option<&Crashes> {
+        self.crashes.get(replica)
+    }
+
+    pub(super) fn note_crash(
+        &mut self,
+        service: &Service,
+        revision: &Revision,
+        container: &Container,
+        now: Timestamp,
+    ) {
+        let Some(replica) = container.replica() else { return };
+        if let Some(crashes) = self.crashes.get_mut(&replica) {
+            crashes.bound(&service.backoff, now);
+        }
+        if container.state == State::Running {
+            let calm = container.started_at.is_some_and(|at| now.since(at) >= service.backoff.reset_after);
+            if let Some(crashes) = self.crashes.get_mut(&replica).filter(|_| calm) {
+                crashes.streak = 0;
+            }
+            return;
+        }
+        let Some(end) = container.finished_at.filter(|_| container.state == State::Exited) else { return };
+        let counts = match self.stopped.get(&container.id) {
+            // What we stopped because it failed has failed; everything else that we stop has not.
+            Some(cause) => cause.is_failure(),
+            None => !self.is_by_hand(container) && !is_completed(container, service),
+        };
+        if counts {
+            let revision = container.revision().unwrap_or_else(|| revision.clone());
+            self.count_crash(service, revision, replica, container, end);
+        }
+    }
+
+    fn count_crash(
+        &mut self,
+        service: &Service,
+        revision: Revision,
+        replica: Replica,
+        container: &Container,
+        end: Timestamp,
+    ) {
+        let before = self.crashes.get(&replica);
+        let same = before.filter(|crashes| crashes.revision == revision);
+        if same.is_some_and(|crashes| crashes.last_end >= end) {
+            return;
+        }
+        let ran_well =
+            container.started_at.is_some_and(|start| end.since(start) >= service.backoff.reset_after);
+        let streak = if ran_well { 1 } else { same.map_or(0, |crashes| crashes.streak).saturating_add(1) };
+        let draw = backoff::draw(&replica.to_string(), streak);
+        let all = |count: fn(&Crashes) -> u32| before.map_or(0, count);
+        let crashes = Crashes {
+            streak,
+            total: all(|it| it.total).saturating_add(1),
+            oom_kills: all(|it| it.oom_kills).saturating_add(container.oom_killed.into()),
+            exit_code: container.exit_code,
+            oom_killed: container.oom_killed,
+            next_try: end.after(service.backoff.after_crash(streak, draw)),
+            last_end: end,
+            revision,
+        };
+        self.crashes.insert(replica, crashes);
+    }
+}
+
+impl Cause {
+    /// Whether what is stopped for it has failed, and goes through the back-off.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::Restart(why) if why.is_failure())
+    }
+}

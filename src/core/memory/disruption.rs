@@ -1,0 +1,37 @@
+//! How often we stopped what ran: the breaker's count.
+
+use std::collections::VecDeque;
+
+use super::super::action::Cause;
+use super::super::desired::Desired;
+use super::super::time::Timestamp;
+
+/// The disruptions within the window, and whether they were too many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Disruptions {
+    pub(super) at: VecDeque<Timestamp>,
+    pub(super) stalled_since: Option<Timestamp>,
+}
+
+impl Disruptions {
+    pub(super) fn count(&self) -> usize {
+        self.at.len()
+    }
+
+    /// A container is stopped. What goes because the files no longer want it goes once, and is no healing.
+    pub(super) fn note(&mut self, cause: &Cause, now: Timestamp) {
+        if cause.is_disruption() {
+            self.at.push_back(now);
+        }
+    }
+
+    /// Forgets what is older than the window. Too many are too many until the desired state changes.
+    pub(super) fn observe(&mut self, desired: &Desired, now: Timestamp) {
+        while self.at.front().is_some_and(|at| now.since(*at) > desired.breaker.window) {
+            self.at.pop_front();
+        }
+        if self.stalled_since.is_none() && self.at.len() >= desired.disruptions_allowed() {
+            self.stalled_since = Some(now);
+        }
+    }
+}

@@ -1,0 +1,486 @@
+//! What is healed beyond what ends by itself, what people change by hand, and where healing stops.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use compose_operator::clock::Clock;
+use compose_operator::controller::report::Report;
+use compose_operator::core::action::Action;
+use compose_operator::core::desired::{Condition, Dependency, Desired, Service};
+use compose_operator::core::heal::{Above, Breaker, ByHand, MemoryBound};
+use compose_operator::core::ids::{ContainerId, ServiceName};
+use compose_operator::core::memory::Durable;
+use compose_operator::core::observed::State;
+use compose_operator::core::reason::Reason;
+use compose_operator::core::spec::{Resources, RestartPolicy};
+use compose_operator::core::status::StackStatus;
+use compose_operator::engine::sim::{Behaviour, Counting, Subject};
+use futures_util::StreamExt;
+
+use crate::stage::{START, Stage, Words, service, stack, with};
+
+const MB: i64 = 1 << 20;
+
+/// Keeps what a loop told.
+struct Log<'s> {
+    stage: &'s Stage,
+    /// Second, call and cause.
+    actions: RefCell<Vec<(u64, String, String)>>,
+    status: RefCell<Option<StackStatus>>,
+    durable: RefCell<Durable>,
+}
+
+impl<'s> Log<'s> {
+    fn new(stage: &'s Stage) -> Self {
+        let (actions, status, durable) = Default::default();
+        Self { stage, actions, status, durable }
+    }
+
+    /// A daemon that goes on from what the last one left, for so long.
+    fn run(&self, desired: &Desired, duration: Duration) {
+        self.run_beside(desired, duration, std::future::pending());
+    }
+
+    /// The same, while something else happens.
+    fn run_beside(&self, desired: &Desired, duration: Duration, beside: impl Future<Output = ()>) {
+        let stop = self.stage.clock.sleep(duration);
+        let updates = futures_util::stream::pending().boxed_local();
+        let remembered = self.durable.borrow().clone();
+        let reconciler = self.stage.reconciler(self);
+        let run = reconciler.run(desired.clone(), remembered, updates, stop);
+        let both = async {
+            tokio::select! {
+                biased;
+                () = self.stage.engine.crashed() => {}
+                () = run => {}
+                () = async { beside.await; std::future::pending().await } => {}
+            }
+        };
+        self.stage.clock.run(both).expect("it ends");
+        assert_eq!(self.stage.engine.violations(), Vec::<String>::new());
+    }
+
+    /// The calls on a container since the start, with their second.
+    fn calls(&self, verb: &str) -> Vec<(u64, String)> {
+        let actions = self.actions.borrow();
+        let those = actions.iter().filter(|(_, call, _)| call.starts_with(verb));
+        those.map(|(second, call, _)| (*second, call.clone())).collect()
+    }
+
+    fn causes(&self, call: &str) -> Vec<String> {
+        let actions = self.actions.borrow();
+        actions.iter().filter(|(_, it, _)| it == call).map(|(_, _, cause)| cause.clone()).collect()
+    }
+
+    fn reason(&self, container: &str) -> Option<Reason> {
+        let status = self.status.borrow();
+        let services = status.iter().flat_map(|status| &status.services);
+        let mut containers = services.clone().flat_map(|service| &service.containers);
+        let waiting =
+            services.flat_map(|service| &service.waiting).find(|waiting| waiting.subject == container);
+        containers.find(|it| it.name == container).map_or(waiting.map(|it| it.reason), |it| it.reason)
+    }
+
+    fn restarts(&self, container: &str) -> u32 {
+        let status = self.status.borrow();
+        let mut containers = status.iter().flat_map(|status| &status.services).flat_map(|it| &it.containers);
+        containers.find(|it| it.name == container).map_or(0, |it| it.restarts)
+    }
+}
+
+impl Report for Log<'_> {
+    fn started(&self, action: &Action) {
+        let second = self.stage.clock.now().since(START).as_secs();
+        self.actions.borrow_mut().push((second, action.call.to_string(), action.cause.to_string()));
+    }
+
+    fn decided(&self, status: &StackStatus) {
+        self.status.replace(Some(status.clone()));
+    }
+
+    fn remembers(&self, durable: &Durable) {
+        // As it comes back from a disk.
+        let written = serde_json::to_string(durable).expect("it can be written");
+        self.durable.replace(serde_json::from_str(&written).expect("it can be read"));
+    }
+}
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_mins(minutes)
+}
+
+fn behaving(stage: &Stage, service: &str, runs: Vec<Behaviour>) {
+    stage
+        .engine
+        .act(|world| world.behaviours().set(&Subject::Service(service.into()), Counting::PerContainer, runs));
+}
+
+fn heavy_above(percent: u8) -> impl Fn(Service) -> Service {
+    move |service| {
+        let bound = MemoryBound { above: Above::Percent(percent), lasting: minutes(5) };
+        service.memory(100 * MB).but(|service| service.heal.memory = Some(bound))
+    }
+}
+
+fn holding(service: Service) -> Service {
+    service.but(|service| service.by_hand = ByHand::Hold(minutes(30)))
+}
+
+fn restarting_with(service: Service, dependency: &str) -> Service {
+    service.but(|service| {
+        let dependency = (
+            ServiceName::from(dependency),
+            Dependency { condition: Condition::Started, restart: true, required: true },
+        );
+        service.depends_on.extend([dependency]);
+    })
+}
+
+/// What `docker update` sets.
+fn limited(memory: i64) -> Resources {
+    Resources { memory: Some(memory), restart: RestartPolicy::UnlessStopped, ..Resources::default() }
+}
+
+fn id(stage: &Stage, name: &str) -> ContainerId {
+    stage.engine.look(|world| world.named(name).expect("it is there").container.id.clone())
+}
+
+#[test]
+fn what_stays_unhealthy_is_restarted_through_the_back_off() {
+    let stage = Stage::new();
+    behaving(&stage, "web", vec![Behaviour::never_healthy()]);
+    let log = Log::new(&stage);
+    log.run(&with(stack(), "web", service(1).checked()), minutes(20));
+    let stops = log.calls("stop");
+    let starts = log.calls("start");
+    assert!(stops.len() >= 6, "{stops:?}");
+    let waits: Vec<u64> =
+        stops.iter().zip(&starts[1..]).map(|((stop, _), (start, _))| start - stop).collect();
+    for (wait, least) in waits.iter().zip([0, 10, 20, 40, 80, 160]) {
+        assert!((least..=least + least / 10 + 2).contains(wait), "{waits:?}");
+    }
+    assert!(
+        log.causes("stop container shop-web-1")[0].contains("health check has failed for more than 60 s")
+    );
+    assert_eq!(log.restarts("shop-web-1") as usize, stops.len());
+}
+
+#[test]
+fn what_may_be_unhealthy_for_ever_is_left_alone() {
+    let stage = Stage::new();
+    behaving(&stage, "web", vec![Behaviour::never_healthy()]);
+    let log = Log::new(&stage);
+    log.run(&with(stack(), "web", service(1).checked().but(|it| it.heal.unhealthy_for = None)), minutes(60));
+    assert_eq!(log.calls("stop"), []);
+    assert_eq!(log.reason("shop-web-1"), Some(Reason::Unhealthy));
+}
+
+#[test]
+fn an_outage_of_a_dependency_is_no_storm_of_restarts() {
+    let stage = Stage::new();
+    let second = || Behaviour::exits(1, Duration::from_secs(1));
+    let crashes = std::iter::repeat_with(second).take(4);
+    let once = std::iter::once(Behaviour::exits(1, Duration::from_secs(100)));
+    behaving(&stage, "redis", once.chain(crashes).chain([Behaviour::runs()]).collect());
+    // It fails from shortly after redis does until some time after redis is back.
+    let fails = Behaviour::flaps(Duration::from_secs(110), Duration::from_secs(200));
+    behaving(&stage, "api", vec![fails.clone()]);
+    behaving(&stage, "lonely", vec![fails]);
+    let desired = with(stack(), "redis", service(1).checked().once());
+    let desired = with(desired, "api", service(3).checked().needs("redis", Condition::Healthy));
+    let desired = with(desired, "lonely", service(1).checked());
+    let log = Log::new(&stage);
+    log.run(&desired, Duration::from_secs(320));
+    assert!(log.calls("start container shop-redis").len() >= 5, "{:?}", log.actions);
+    assert_eq!(log.calls("stop container shop-api"), [], "{:?}", log.actions);
+    assert!(!log.calls("stop container shop-lonely").is_empty(), "what depends on nothing is restarted");
+}
+
+#[test]
+fn what_fails_though_its_dependency_is_back_is_restarted_in_the_end() {
+    let stage = Stage::new();
+    behaving(&stage, "redis", vec![Behaviour::exits(1, Duration::from_secs(100)), Behaviour::runs()]);
+    behaving(&stage, "api", vec![Behaviour::flaps(Duration::from_secs(100), minutes(60)), Behaviour::runs()]);
+    let desired = with(stack(), "redis", service(1).checked().once());
+    let desired = with(desired, "api", service(1).checked().needs("redis", Condition::Healthy));
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(10));
+    assert_eq!(log.calls("stop container shop-api").len(), 1, "{:?}", log.actions);
+}
+
+#[test]
+fn heavy_replicas_are_restarted_one_at_a_time_while_the_others_serve() {
+    let stage = Stage::new();
+    behaving(&stage, "worker", vec![Behaviour::runs().using_memory(95 * MB), Behaviour::runs()]);
+    let desired = with(stack(), "worker", heavy_above(90)(service(3).checked()));
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(4));
+    assert_eq!(log.calls("stop"), [], "not before it has lasted");
+    log.run(&desired, minutes(20));
+    let actions = log.actions.borrow();
+    let of_running: Vec<&str> = actions
+        .iter()
+        .skip_while(|(_, call, _)| !call.starts_with("stop"))
+        .map(|(_, call, _)| call.as_str())
+        .collect();
+    let turns: Vec<&[&str]> = of_running.chunks(2).collect();
+    assert_eq!(turns.len(), 3, "{actions:?}");
+    for turn in turns {
+        let [stop, start] = turn else { panic!("{actions:?}") };
+        assert_eq!(stop.strip_prefix("stop "), start.strip_prefix("start "), "{actions:?}");
+    }
+    let cause = &actions.iter().find(|(_, call, _)| call.starts_with("stop")).expect("there is one").2;
+    assert_eq!(cause, "restart: it uses 95 MiB of memory, more than 90 MiB");
+    assert_eq!(log.restarts("shop-worker-1"), 0, "it did not crash");
+}
+
+#[test]
+fn a_heavy_replica_stays_while_another_does_not_serve() {
+    let stage = Stage::new();
+    let heavy = Behaviour::runs().using_memory(95 * MB);
+    stage.engine.act(|world| {
+        let heavy_one = Subject::Container("shop-worker-1".into());
+        world.behaviours().set(&heavy_one, Counting::PerContainer, vec![heavy]);
+        let sick = Subject::Container("shop-worker-2".into());
+        world.behaviours().set(&sick, Counting::PerContainer, vec![Behaviour::never_healthy()]);
+    });
+    let sick = |it: &mut Service| it.heal.unhealthy_for = None;
+    let desired = with(stack(), "worker", heavy_above(90)(service(2).checked().but(sick)));
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(30));
+    assert_eq!(log.calls("stop"), []);
+}
+
+#[test]
+fn what_has_run_long_enough_is_restarted_and_never_all_at_once() {
+    let stage = Stage::new();
+    let desired = with(
+        stack(),
+        "worker",
+        service(3).checked().but(|it| it.heal.restart_every = Some(Duration::from_hours(1))),
+    );
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(59));
+    assert_eq!(log.calls("stop"), []);
+    log.run(&desired, minutes(8));
+    let stops = log.calls("stop");
+    assert_eq!(stops.len(), 3, "{stops:?}");
+    assert!(stops.windows(2).all(|pair| pair[0].0 < pair[1].0), "{stops:?}");
+    assert_eq!(log.causes("start container shop-worker-1")[1], "restart: it has run for 3600 s");
+}
+
+#[test]
+fn a_dependent_restarts_with_its_dependency_only_where_it_says_so() {
+    let stage = Stage::new();
+    let at = |image: &str, replicas| {
+        let desired = with(stack(), "db", service(replicas).image(image));
+        let desired = with(desired, "api", restarting_with(service(2).checked(), "db"));
+        with(desired, "web", service(1).needs("db", Condition::Started))
+    };
+    let log = Log::new(&stage);
+    log.run(&at("app:1", 1), minutes(5));
+    stage
+        .engine
+        .act(|world| world.crash(&world.named("shop-db-1").expect("it runs").container.id.clone(), 1))
+        .expect("it runs");
+    log.run(&at("app:1", 1), minutes(5));
+    log.run(&at("app:1", 2), minutes(5));
+    log.run(&at("app:1", 1), minutes(5));
+    assert_eq!(log.calls("stop container shop-api"), [], "neither a crash nor scaling is a new dependency");
+    log.run(&at("app:2", 1), minutes(5));
+    let stops = log.calls("stop container shop-api");
+    assert_eq!(stops.len(), 2, "{:?}", log.actions);
+    assert_eq!(log.calls("stop container shop-web"), []);
+    assert_eq!(
+        log.causes("stop container shop-api-1"),
+        ["restart: db, which it restarts with, is a new one"]
+    );
+}
+
+#[test]
+fn what_compose_made_anew_restarts_nobody_when_it_is_adopted() {
+    let stage = Stage::new();
+    let desired = with(stack(), "db", service(1));
+    let desired = with(desired, "api", restarting_with(service(1), "db"));
+    stage.converge(&desired);
+    let db = id(&stage, "shop-db-1");
+    stage.engine.act(|world| world.remove_by_force(&db)).expect("it is there");
+    stage.converge(&with(stack(), "db", service(1)));
+    stage.leave_to_compose(&desired, "shop-db-1");
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(5));
+    assert_eq!(log.calls("stop container shop-api"), []);
+}
+
+#[test]
+fn healing_that_does_not_help_stops_and_says_so_until_the_files_change() {
+    let stage = Stage::new();
+    behaving(&stage, "web", vec![Behaviour::never_healthy()]);
+    let mut desired = with(stack(), "web", service(1).checked());
+    desired.breaker = Breaker { disruptions: Some(3), ..Breaker::default() };
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(50));
+    assert_eq!(log.calls("stop").len(), 3, "{:?}", log.actions);
+    assert_eq!(log.reason("shop-web-1"), Some(Reason::Stalled));
+    log.run(&desired, Duration::from_hours(5));
+    assert_eq!(log.calls("stop").len(), 3, "neither time nor another daemon ends it");
+    let id = id(&stage, "shop-web-1");
+    stage.engine.act(|world| world.crash(&id, 1)).expect("it runs");
+    log.run(&desired, minutes(1));
+    assert_eq!(
+        stage.container(&desired, "shop-web-1").state,
+        State::Running,
+        "what is down is still started"
+    );
+    behaving(&stage, "web", vec![Behaviour::runs()]);
+    let changed = with(desired, "web", service(1).checked().env("FIXED", "1"));
+    let updates = futures_util::stream::iter([changed.clone()]).boxed_local();
+    let first = with(stack(), "web", service(1).checked());
+    let stop = stage.clock.sleep(minutes(5));
+    let kept = log.durable.borrow().clone();
+    stage.clock.run(stage.reconciler(&log).run(first, kept, updates, stop)).expect("it ends");
+    assert!(stage.containers(&changed).iter().all(|it| it.is_ready()), "{:?}", log.actions);
+}
+
+#[test]
+fn what_somebody_changed_by_hand_is_named_as_such_when_it_is_put_right() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", service(2).memory(64 * MB));
+    let log = Log::new(&stage);
+    let people = async {
+        stage.clock.sleep(minutes(1)).await;
+        let (first, second) = (id(&stage, "shop-web-1"), id(&stage, "shop-web-2"));
+        stage.engine.act(|world| {
+            let resources = limited(32 * MB);
+            world.update_container(&first, &resources).expect("it runs");
+            world.rename_container(&first, "mine").expect("it is there");
+            world.remove_by_force(&second).expect("it is there");
+        });
+    };
+    log.run_beside(&desired, minutes(5), people);
+    assert_eq!(log.causes("update container mine"), ["changed by hand: resources.limits.memory"]);
+    assert_eq!(log.causes("rename container mine → shop-web-1"), ["changed by hand: name"]);
+    assert_eq!(log.causes("create container shop-web-2")[1..], ["removed by hand"]);
+    let wider = with(stack(), "web", service(2).memory(128 * MB));
+    log.run(&wider, minutes(1));
+    assert_eq!(
+        log.causes("update container shop-web-1"),
+        ["changed: resources.limits.memory"],
+        "that was the files"
+    );
+}
+
+#[test]
+fn what_is_held_is_left_for_as_long_as_the_files_say_and_no_longer() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", holding(service(4).memory(64 * MB)));
+    let log = Log::new(&stage);
+    let people = async {
+        stage.clock.sleep(minutes(1)).await;
+        let ids: Vec<ContainerId> = (1..=4).map(|n| id(&stage, &format!("shop-web-{n}"))).collect();
+        stage.engine.act(|world| {
+            let resources = limited(32 * MB);
+            world.update_container(&ids[0], &resources).expect("it runs");
+            world.stop_container(&ids[1], None).expect("it runs");
+            world.pause(&ids[2]).expect("it runs");
+            world.remove_by_force(&ids[3]).expect("it is there");
+        });
+    };
+    log.run_beside(&desired, minutes(2), people);
+    let begun = log.actions.borrow().len();
+    // A daemon that takes over holds what the last one held.
+    log.run(&desired, minutes(27));
+    assert_eq!(log.actions.borrow().len(), begun, "{:?}", &log.actions.borrow()[begun..]);
+    for n in 1..=4 {
+        assert_eq!(log.reason(&format!("shop-web-{n}")), Some(Reason::Held), "{n}");
+    }
+    log.run(&desired, minutes(5));
+    assert!(stage.containers(&desired).iter().all(|it| it.is_ready()), "{:?}", log.actions);
+    assert_eq!(stage.containers(&desired).len(), 4);
+}
+
+#[test]
+fn a_change_of_the_files_ends_what_is_held() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", holding(service(1)));
+    let log = Log::new(&stage);
+    let changed = with(stack(), "web", holding(service(1).memory(64 * MB)));
+    let stop = stage.clock.sleep(minutes(5));
+    let update = async {
+        stage.clock.sleep(minutes(1)).await;
+        let id = id(&stage, "shop-web-1");
+        stage.engine.act(|world| world.stop_container(&id, None)).expect("it runs");
+        stage.clock.sleep(minutes(1)).await;
+        assert_eq!(log.reason("shop-web-1"), Some(Reason::Held));
+        changed.clone()
+    };
+    let updates = futures_util::stream::once(update).boxed_local();
+    stage.clock.run(stage.reconciler(&log).run(desired, Durable::default(), updates, stop)).expect("it ends");
+    assert!(stage.container(&changed, "shop-web-1").is_ready(), "{:?}", log.actions);
+}
+
+#[test]
+fn back_off_outlives_the_operator_and_restarts_are_counted_on() {
+    let stage = Stage::new();
+    behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    let desired = with(stack(), "web", service(1).once());
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(12));
+    let (starts, restarts) = (log.calls("start").len(), log.restarts("shop-web-1"));
+    assert!(restarts >= 6, "{restarts}");
+    // At the cap, no daemon starts it more often for having been started itself.
+    for _ in 0..10 {
+        log.run(&desired, Duration::from_secs(20));
+    }
+    assert!(log.calls("start").len() - starts <= 1, "{:?}", log.calls("start"));
+    assert!(log.restarts("shop-web-1") >= restarts);
+    let forgetful = Log::new(&stage);
+    forgetful.run(&desired, Duration::from_secs(5));
+    assert!(!forgetful.calls("start").is_empty(), "without its memory it begins anew");
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_stretch_a_wait() {
+    let stage = Stage::new();
+    behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    let desired = with(stack(), "web", service(1).once());
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(12));
+    let far = |text: &str| {
+        let mut kept: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        kept["crashes"][0][1]["nextTry"] = serde_json::json!(START.after(Duration::from_hours(10_000)));
+        serde_json::from_value(kept).expect("a memory")
+    };
+    let kept = serde_json::to_string(&*log.durable.borrow()).expect("it can be written");
+    log.durable.replace(far(&kept));
+    let starts = log.calls("start").len();
+    log.run(&desired, minutes(6));
+    assert!(log.calls("start").len() > starts);
+}
+
+#[test]
+fn a_restart_that_the_operator_did_not_live_to_end_is_ended_by_the_next() {
+    let stage = Stage::new();
+    // It ends with 0 when it is asked to, and without the operator's word that would be the end of its work.
+    behaving(&stage, "web", vec![Behaviour::runs()]);
+    let policy = |it: &mut Service| {
+        it.resources.restart = RestartPolicy::No;
+        it.heal.restart_every = Some(Duration::from_hours(1));
+    };
+    let desired = with(stack(), "web", service(1).but(policy));
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(50));
+    let (_, so_far) = stage.engine.call_counts();
+    let plan = compose_operator::engine::sim::FaultPlan::none().with(
+        compose_operator::engine::sim::When::Mutation(so_far),
+        compose_operator::engine::sim::Fault::Crash { applied: true },
+    );
+    stage.engine.set_faults(plan);
+    log.run(&desired, minutes(20));
+    assert_eq!(log.calls("stop").len(), 1);
+    stage.engine.revive();
+    stage.clock.run(stage.clock.sleep(Duration::from_secs(20))).expect("it ends");
+    assert_eq!(stage.container(&desired, "shop-web-1").state, State::Exited);
+    log.run(&desired, minutes(5));
+    assert!(stage.container(&desired, "shop-web-1").is_ready(), "{:?}", log.actions);
+}
