@@ -10,7 +10,7 @@ use compose_operator::core::desired::{Condition, Dependency, Desired, Service};
 use compose_operator::core::heal::{Above, Breaker, ByHand, MemoryBound};
 use compose_operator::core::ids::{ContainerId, ServiceName};
 use compose_operator::core::memory::Durable;
-use compose_operator::core::observed::State;
+use compose_operator::core::observed::{Container, State};
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Resources, RestartPolicy};
 use compose_operator::core::status::StackStatus;
@@ -339,7 +339,7 @@ fn healing_that_does_not_help_stops_and_says_so_until_the_files_change() {
     let stop = stage.clock.sleep(minutes(5));
     let kept = log.durable.borrow().clone();
     stage.clock.run(stage.reconciler(&log).run(first, kept, updates, stop)).expect("it ends");
-    assert!(stage.containers(&changed).iter().all(|it| it.is_ready()), "{:?}", log.actions);
+    assert!(stage.containers(&changed).iter().all(Container::is_ready), "{:?}", log.actions);
 }
 
 #[test]
@@ -395,7 +395,7 @@ fn what_is_held_is_left_for_as_long_as_the_files_say_and_no_longer() {
         assert_eq!(log.reason(&format!("shop-web-{n}")), Some(Reason::Held), "{n}");
     }
     log.run(&desired, minutes(5));
-    assert!(stage.containers(&desired).iter().all(|it| it.is_ready()), "{:?}", log.actions);
+    assert!(stage.containers(&desired).iter().all(Container::is_ready), "{:?}", log.actions);
     assert_eq!(stage.containers(&desired).len(), 4);
 }
 
