@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use compose_operator::clock::{Clock, VirtualClock};
 use compose_operator::controller::execute::Allowed;
 use compose_operator::controller::observe::Observer;
+use compose_operator::controller::owner::Alone;
 use compose_operator::controller::reconcile::{Outcome, Reconciler};
 use compose_operator::controller::report::Silent;
 use compose_operator::core::backoff::Policy;
@@ -168,6 +169,7 @@ fn converged(desired: &Desired) -> Observed {
         engine: &engine,
         clock: &clock,
         report: &Silent,
+        owners: &Alone,
         parallel: 8,
         allowed: Allowed::default(),
         resync: Duration::from_mins(5),

@@ -47,7 +47,7 @@
 //! | [`engine`] | the engine as a port, with a half that reads and a half that writes | `core` |
 //! | [`engine::docker`], [`engine::sim`] | the two engines | the port; `live`; `clock` |
 //! | [`live`] | how software is spoken to that takes settings while it runs | the engine port, `core` |
-//! | [`store`] | what the daemon leaves for others to read | `core` |
+//! | [`store`] | what the daemon leaves for others and for the next one; whose a stack is | `core` |
 //! | [`controller`] | the imperative shell: observe, reconcile, execute | all of the above but the two engines |
 //! | [`rehearse`](mod@rehearse) | the preview | `controller`, `engine::sim` |
 //! | [`cli`] | commands; chooses the engine | everything |

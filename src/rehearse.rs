@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::clock::VirtualClock;
 use crate::controller::execute::Allowed;
+use crate::controller::owner::Alone;
 use crate::controller::reconcile::{Outcome, Reconciler};
 use crate::controller::report::Report;
 use crate::core::action::{Action, Cause};
@@ -68,6 +69,7 @@ pub fn rehearse(desired: &Desired, observed: &Observed, parallel: usize) -> Rehe
         engine: &engine,
         clock: &clock,
         report: &script,
+        owners: &Alone,
         parallel,
         // What is refused for the memory in use now cannot be known without asking the engine.
         allowed: Allowed { memory_under_use: true },
@@ -76,7 +78,9 @@ pub fn rehearse(desired: &Desired, observed: &Observed, parallel: usize) -> Rehe
     let outcome = clock.run(reconciler.converge(desired.clone(), Some(CURTAIN), std::future::pending()));
     let blocked = match outcome {
         Some(Outcome::Stuck(waiting) | Outcome::TimedOut(waiting)) => waiting,
-        Some(Outcome::Converged | Outcome::Stopped | Outcome::Failed(_)) | None => Vec::new(),
+        Some(Outcome::Converged | Outcome::Stopped | Outcome::Held(_) | Outcome::Failed(_)) | None => {
+            Vec::new()
+        }
     };
     Rehearsal { steps: script.0.into_inner(), blocked }
 }

@@ -7,10 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{Drive, Writer};
 use super::exit::Exit;
+use super::owner::Machine;
 use super::render::progress::Progress;
 use super::render::status::wait;
 use super::screen::Screen;
+use super::standing;
 use crate::controller::execute::Allowed;
+use crate::controller::owner::{Alone, Owners};
 use crate::controller::reconcile::{Outcome, Reconciler};
 use crate::controller::report::{Both, Report};
 use crate::core::decide::Waiting;
@@ -45,10 +48,14 @@ pub(super) fn converge(
 ) -> anyhow::Result<Exit> {
     let progress = if screen.is_live() { Progress::live() } else { Progress::plain(screen.notes()) };
     let report = Both(progress, LeftAlone::default());
+    let machine =
+        Machine::new(&standing::directory(), None, |warning| report.0.say(&format!("warning: {warning}")));
+    let owners: &dyn Owners = if engine.drive.is_real() { &machine } else { &Alone };
     let reconciler = Reconciler {
         engine: &*engine.engine,
         clock: &*engine.clock,
         report: &report,
+        owners,
         parallel: effort.parallel.into(),
         allowed: effort.allowed,
         resync: RESYNC,
@@ -92,6 +99,10 @@ pub(super) fn converge(
             screen.note(format_args!("{name}: stopped; the next {} goes on from here", effort.command));
             Ok(Exit::Interrupted)
         }
+        Outcome::Held(holder) if holder.stays() => anyhow::bail!(
+            "{name}: {holder} looks after it: change its files, and it follows (`operator status` shows it), or end it first"
+        ),
+        Outcome::Held(holder) => anyhow::bail!("{name}: {holder} still works on it"),
         Outcome::Failed(failure) => Err(failure.into()),
     }
 }

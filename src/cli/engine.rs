@@ -53,6 +53,11 @@ pub enum Drive {
 }
 
 impl Drive {
+    /// Whether others can see the engine too.
+    pub fn is_real(&self) -> bool {
+        matches!(self, Self::Real(_))
+    }
+
     /// Works until the future is ready.
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
         match self {

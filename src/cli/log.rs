@@ -7,6 +7,7 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::run::LogFormat;
+use crate::controller::owner::Holder;
 use crate::controller::report::Report;
 use crate::core::action::Action;
 use crate::core::failure::Failure;
@@ -88,6 +89,10 @@ impl Report for Log {
 
     fn engine_back(&self) {
         info!(stack = %self.stack, "the engine answers again");
+    }
+
+    fn held(&self, holder: &Holder) {
+        warn!(stack = %self.stack, holder = holder.to_string(), "another operator has it; taken over when that one ends");
     }
 
     fn refused(&self, sentence: &str) {

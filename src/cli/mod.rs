@@ -12,6 +12,7 @@ pub mod exit;
 pub mod files;
 pub mod init;
 pub mod log;
+mod owner;
 pub mod render;
 pub mod run;
 pub mod schema;

@@ -12,6 +12,7 @@ use super::apply::{Allow, allowed};
 use super::args::{Cli, EngineKind, duration};
 use super::exit::Exit;
 use super::log::{self, Log};
+use super::owner::Machine;
 use super::render::shown;
 use super::screen::Screen;
 use super::standing::{Refusal, Scribe};
@@ -24,6 +25,7 @@ use crate::core::ids::StackName;
 use crate::core::limits::DEFAULT_PARALLEL;
 use crate::source::Source;
 use crate::source::files::Files;
+use crate::store::memory::Memories;
 
 /// What `operator run --help` says.
 pub const LONG: &str = "Converge, then stay: heal, follow the files, correct drift.\n\n\
@@ -80,12 +82,16 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     for warning in first.stacks.iter().flat_map(|stack| &stack.warnings) {
         files::warn(warning, screen);
     }
-    let daemon = Daemon { scribe: Scribe::new(standing::directory()), told: RefCell::default() };
+    let state = standing::directory();
+    let memories = Some(Memories::new(&state));
+    let machine = Machine::new(&state, memories, |warning| warn!("{warning}"));
+    let daemon = Daemon { scribe: Scribe::new(state), told: RefCell::default() };
     let reconciler = Reconciler {
         engine: &*opened.engine,
         clock: &*opened.clock,
         // Each stack gets its own.
         report: &crate::controller::report::Silent,
+        owners: &machine,
         parallel: args.parallel.into(),
         allowed: allowed(&args.allow),
         resync: args.resync,

@@ -1,6 +1,7 @@
 //! What `run` writes down for `status`, and where.
 
 use std::cell::RefCell;
+use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -8,8 +9,10 @@ use tracing::warn;
 
 use crate::controller::report::Report;
 use crate::core::ids::StackName;
+use crate::core::memory::Durable;
 use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
+use crate::store::memory::Memories;
 use crate::store::standing::{Standing, Standings};
 
 /// The state directory: `OPERATOR_STATE_DIR`, else the system's for root and the user's own for others.
@@ -40,6 +43,7 @@ pub(super) struct Scribe(Rc<Shared>);
 
 struct Shared {
     standings: Standings,
+    memories: Memories,
     refused: RefCell<Option<(Refusal, Timestamp)>>,
     /// The last standing of each stack, to write it again when only the files changed.
     last: RefCell<Vec<StackStatus>>,
@@ -49,6 +53,7 @@ struct Shared {
 impl Scribe {
     pub(super) fn new(directory: PathBuf) -> Self {
         Self(Rc::new(Shared {
+            memories: Memories::new(&directory),
             standings: Standings::new(directory),
             refused: RefCell::default(),
             last: RefCell::default(),
@@ -91,11 +96,16 @@ impl Shared {
             refused_since: refused.map(|(_, since)| since),
             status: status.clone(),
         };
-        if let Err(error) = self.standings.write(&standing)
+        self.warn_once(self.standings.write(&standing));
+    }
+
+    /// A disk that cannot be written keeps nothing from being healed.
+    fn warn_once(&self, written: io::Result<()>) {
+        if let Err(error) = written
             && !self.warned.replace(true)
         {
             let directory = self.standings.directory().display();
-            warn!(%error, "{directory} cannot be written: `operator status` will not know of back-off; set OPERATOR_STATE_DIR");
+            warn!(%error, "{directory} cannot be written: `operator status` will not know of back-off, nor the next daemon; set OPERATOR_STATE_DIR");
         }
     }
 }
@@ -116,6 +126,10 @@ impl Report for Clerk {
         last.push(status.clone());
         drop(last);
         self.shared.write(status);
+    }
+
+    fn remembers(&self, durable: &Durable) {
+        self.shared.warn_once(self.shared.memories.write(&self.stack, durable));
     }
 }
 

@@ -12,7 +12,6 @@ use super::report::Report;
 use crate::compose::errors::Diagnostic;
 use crate::core::desired::Desired;
 use crate::core::ids::StackName;
-use crate::core::memory::Durable;
 use crate::source::Source;
 use crate::stack::Loaded;
 
@@ -135,5 +134,5 @@ async fn look_after(
     })
     .boxed_local();
     let with = Reconciler { report: &*report, ..with };
-    with.run(desired, Durable::default(), updates, stop.cancelled_owned()).await;
+    with.run(desired, updates, stop.cancelled_owned()).await;
 }

@@ -3,5 +3,6 @@
 pub mod execute;
 pub mod fleet;
 pub mod observe;
+pub mod owner;
 pub mod reconcile;
 pub mod report;

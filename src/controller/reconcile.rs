@@ -14,6 +14,7 @@ use futures_util::stream::{FuturesUnordered, LocalBoxStream, StreamExt};
 
 use super::execute::{self, Allowed};
 use super::observe::{self, Observer, Seen};
+use super::owner::{Holder, Owners, Taken};
 use super::report::Report;
 use crate::clock::Clock;
 use crate::core::action::{Action, Call};
@@ -39,6 +40,8 @@ pub struct Reconciler<'e> {
     pub clock: &'e dyn Clock,
     /// Who hears of it.
     pub report: &'e dyn Report,
+    /// Who says whether the stack may be changed.
+    pub owners: &'e dyn Owners,
     /// Calls under way at once.
     pub parallel: usize,
     /// What a person allowed.
@@ -67,6 +70,8 @@ pub enum Outcome {
     TimedOut(Vec<Waiting>),
     /// It was asked to stop; calls under way have ended.
     Stopped,
+    /// Another operator has the stack and does not let go of it; nothing was done.
+    Held(Holder),
     /// The engine failed.
     Failed(Failure),
 }
@@ -105,19 +110,9 @@ impl<'e> Reconciler<'e> {
         Loop::new(self, desired, updates, Goal::Converge { deadline }).work(stop).await
     }
 
-    /// Works until `stop` is ready, taking on every new desired state. Goes on from what an earlier loop of this
-    /// stack remembered.
-    pub async fn run(
-        &self,
-        desired: Desired,
-        remembered: Durable,
-        updates: Updates<'e>,
-        stop: impl Future<Output = ()>,
-    ) {
-        let mut work = Loop::new(self, desired, updates, Goal::Forever);
-        work.memory = Memory::restored(remembered.clone());
-        work.remembered = remembered;
-        work.work(stop).await;
+    /// Works until `stop` is ready, taking on every new desired state.
+    pub async fn run(&self, desired: Desired, updates: Updates<'e>, stop: impl Future<Output = ()>) {
+        Loop::new(self, desired, updates, Goal::Forever).work(stop).await;
     }
 }
 
@@ -135,6 +130,8 @@ struct Loop<'e> {
     memory: Memory,
     /// What of the memory was last told to be kept.
     remembered: Durable,
+    /// The stack is ours: nothing is done before.
+    taken: Option<Taken>,
     observer: Observer<'e>,
     running: FuturesUnordered<LocalBoxFuture<'e, Done>>,
     events: LocalBoxStream<'e, Result<EngineEvent, Failure>>,
@@ -153,6 +150,7 @@ impl<'e> Loop<'e> {
             observer: Observer::new(with.engine),
             memory: Memory::default(),
             remembered: Durable::default(),
+            taken: None,
             running: FuturesUnordered::new(),
             // Listening starts before the first look, so that nothing falls between them.
             events: with.engine.events(&desired.stack),
@@ -176,6 +174,14 @@ impl<'e> Loop<'e> {
                 && let Some(outcome) = self.look(stop.as_mut()).await
             {
                 return self.wind_down(outcome).await;
+            }
+            if self.taken.is_none() {
+                match self.take(stop.as_mut()).await {
+                    Some(outcome) => return outcome,
+                    // It may have been waited for, and the last owner may have changed everything meanwhile.
+                    None if self.look_again => continue,
+                    None => {}
+                }
             }
             self.hear_of_ends().await;
             let decision = self.decide_and_start();
@@ -227,6 +233,40 @@ impl<'e> Loop<'e> {
                         () = self.with.clock.sleep(retry) => {}
                     }
                 }
+            }
+        }
+    }
+
+    /// Takes the stack, for which a daemon waits as long as another operator has it.
+    async fn take(&mut self, mut stop: Pin<&mut impl FusedFuture<Output = ()>>) -> Option<Outcome> {
+        let mut told = None;
+        loop {
+            let engine = &self.observer.observed().engine;
+            let holder = match self.with.owners.take(engine, &self.desired.stack) {
+                Ok(taken) => {
+                    self.memory = Memory::restored(taken.remembered.clone());
+                    self.remembered = taken.remembered.clone();
+                    self.taken = Some(taken);
+                    return None;
+                }
+                Err(holder) => holder,
+            };
+            // A daemon keeps it for good; who converges once lets go in a while.
+            if let Goal::Converge { deadline } = self.goal
+                && (holder.stays() || deadline.is_some_and(|at| self.with.clock.now() >= at))
+            {
+                return Some(Outcome::Held(holder));
+            }
+            if told.as_ref() != Some(&holder) {
+                self.with.report.held(&holder);
+                told = Some(holder);
+            }
+            self.look_again = true;
+            tokio::select! {
+                biased;
+                () = stop.as_mut() => return Some(Outcome::Stopped),
+                Some(desired) = self.updates.next() => self.update(desired),
+                () = self.with.clock.sleep(limits::TAKE_AGAIN) => {}
             }
         }
     }

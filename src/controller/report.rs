@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::owner::Holder;
 use crate::core::action::Action;
 use crate::core::event::Event;
 use crate::core::failure::Failure;
@@ -37,6 +38,11 @@ pub trait Report {
 
     /// The engine answers again.
     fn engine_back(&self) {}
+
+    /// Another operator has the stack: nothing is done until it lets go.
+    fn held(&self, holder: &Holder) {
+        let _ = holder;
+    }
 
     /// The guard refused an action.
     fn refused(&self, sentence: &str) {
@@ -88,6 +94,11 @@ impl<A: Report, B: Report> Report for Both<A, B> {
     fn engine_back(&self) {
         self.0.engine_back();
         self.1.engine_back();
+    }
+
+    fn held(&self, holder: &Holder) {
+        self.0.held(holder);
+        self.1.held(holder);
     }
 
     fn refused(&self, sentence: &str) {

@@ -48,3 +48,7 @@ pub const DISRUPTIONS_EACH: u32 = 5;
 
 /// Replicas of one service restart by their age this much of it apart at most: never all at one moment.
 pub const AGE_SPREAD: f64 = 0.1;
+
+/// How often a stack is asked for that another operator has: soon enough after that one was killed, and no more than a
+/// look at a file.
+pub const TAKE_AGAIN: Duration = Duration::from_secs(1);

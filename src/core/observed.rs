@@ -61,6 +61,8 @@ impl Observed {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EngineInfo {
+    /// Its own id, the same over all addresses; empty where it says none.
+    pub id: String,
     /// Version of the engine, for messages.
     pub version: String,
     /// Its newest API, as `1.41`.

@@ -1,3 +1,5 @@
-//! What the daemon leaves for others to read. Deleting it loses nothing that is true.
+//! What the daemon leaves for others to read, and for the next one. Deleting it loses nothing that is true.
 
+pub mod memory;
+pub mod owner;
 pub mod standing;

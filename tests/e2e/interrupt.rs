@@ -158,17 +158,3 @@ fn two_applies_at_once_end_in_one_right_state() {
     assert!(all.values().all(|it| it.0["Config"]["Env"].to_string().contains("VERSION=2")));
     project.assert_nothing_to_do("compose.yaml");
 }
-
-#[test]
-fn an_apply_beside_the_daemon_ends_in_one_right_state() {
-    let project = Project::with("beside", &web(2, "1"));
-    let _daemon = project.daemon("compose.yaml");
-    project.compose(&web(4, "2"));
-    project.apply();
-    // Until the daemon has read the file, it may still want what was before.
-    crate::stage::wait_until("all four are of the new version", || {
-        let all = project.containers();
-        let new = all.values().all(|it| it.0["Config"]["Env"].to_string().contains("VERSION=2"));
-        (all.len() == 4 && new && project.running().len() == 4).then_some(())
-    });
-}

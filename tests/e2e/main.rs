@@ -26,6 +26,7 @@ mod interrupt;
 mod limits;
 mod order;
 mod orphans;
+mod owner;
 mod redis;
 mod registry;
 mod registry_stage;

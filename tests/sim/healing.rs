@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use compose_operator::clock::Clock;
+use compose_operator::controller::owner::{Holder, Owners, Taken};
+use compose_operator::controller::reconcile::Reconciler;
 use compose_operator::controller::report::Report;
 use compose_operator::core::action::Action;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Service};
 use compose_operator::core::heal::{Above, Breaker, ByHand, MemoryBound};
-use compose_operator::core::ids::{ContainerId, ServiceName};
+use compose_operator::core::ids::{ContainerId, ServiceName, StackName};
 use compose_operator::core::memory::Durable;
-use compose_operator::core::observed::{Container, State};
+use compose_operator::core::observed::{Container, EngineInfo, State};
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Resources, RestartPolicy};
 use compose_operator::core::status::StackStatus;
@@ -36,6 +38,10 @@ impl<'s> Log<'s> {
         Self { stage, actions, status, durable }
     }
 
+    fn reconciler(&self) -> Reconciler<'_> {
+        Reconciler { owners: self, ..self.stage.reconciler(self) }
+    }
+
     /// A daemon that goes on from what the last one left, for so long.
     fn run(&self, desired: &Desired, duration: Duration) {
         self.run_beside(desired, duration, std::future::pending());
@@ -45,9 +51,8 @@ impl<'s> Log<'s> {
     fn run_beside(&self, desired: &Desired, duration: Duration, beside: impl Future<Output = ()>) {
         let stop = self.stage.clock.sleep(duration);
         let updates = futures_util::stream::pending().boxed_local();
-        let remembered = self.durable.borrow().clone();
-        let reconciler = self.stage.reconciler(self);
-        let run = reconciler.run(desired.clone(), remembered, updates, stop);
+        let reconciler = self.reconciler();
+        let run = reconciler.run(desired.clone(), updates, stop);
         let both = async {
             tokio::select! {
                 biased;
@@ -85,6 +90,12 @@ impl<'s> Log<'s> {
         let status = self.status.borrow();
         let mut containers = status.iter().flat_map(|status| &status.services).flat_map(|it| &it.containers);
         containers.find(|it| it.name == container).map_or(0, |it| it.restarts)
+    }
+}
+
+impl Owners for Log<'_> {
+    fn take(&self, _: &EngineInfo, _: &StackName) -> Result<Taken, Holder> {
+        Ok(Taken { lock: None, remembered: self.durable.borrow().clone() })
     }
 }
 
@@ -337,8 +348,7 @@ fn healing_that_does_not_help_stops_and_says_so_until_the_files_change() {
     let updates = futures_util::stream::iter([changed.clone()]).boxed_local();
     let first = with(stack(), "web", service(1).checked());
     let stop = stage.clock.sleep(minutes(5));
-    let kept = log.durable.borrow().clone();
-    stage.clock.run(stage.reconciler(&log).run(first, kept, updates, stop)).expect("it ends");
+    stage.clock.run(log.reconciler().run(first, updates, stop)).expect("it ends");
     assert!(stage.containers(&changed).iter().all(Container::is_ready), "{:?}", log.actions);
 }
 
@@ -415,7 +425,7 @@ fn a_change_of_the_files_ends_what_is_held() {
         changed.clone()
     };
     let updates = futures_util::stream::once(update).boxed_local();
-    stage.clock.run(stage.reconciler(&log).run(desired, Durable::default(), updates, stop)).expect("it ends");
+    stage.clock.run(stage.reconciler(&log).run(desired, updates, stop)).expect("it ends");
     assert!(stage.container(&changed, "shop-web-1").is_ready(), "{:?}", log.actions);
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use compose_operator::clock::VirtualClock;
 use compose_operator::controller::execute::Allowed;
 use compose_operator::controller::observe::Observer;
+use compose_operator::controller::owner::Alone;
 use compose_operator::controller::reconcile::{Outcome, Reconciler};
 use compose_operator::controller::report::{Report, Silent};
 use compose_operator::core::backoff::Policy;
@@ -17,7 +18,6 @@ use compose_operator::core::heal::Breaker;
 use compose_operator::core::hooks::{Hook, Moment};
 use compose_operator::core::ids::{ServiceName, StackName};
 use compose_operator::core::live::{LiveSettings, Software};
-use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::{Container, Image, Observed, State};
 use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
@@ -235,6 +235,7 @@ impl Stage {
             engine: &self.engine,
             clock: &self.clock,
             report,
+            owners: &Alone,
             parallel: 8,
             allowed: Allowed::default(),
             resync: Duration::from_mins(5),
@@ -284,9 +285,7 @@ impl Stage {
         let before = self.engine.mutations().len();
         let stop = compose_operator::clock::Clock::sleep(&self.clock, duration);
         let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
-        self.clock
-            .run(self.reconciler(&Silent).run(desired.clone(), Durable::default(), updates, stop))
-            .expect("it ends");
+        self.clock.run(self.reconciler(&Silent).run(desired.clone(), updates, stop)).expect("it ends");
         self.engine.mutations().split_off(before)
     }
 
@@ -302,7 +301,7 @@ impl Stage {
         let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
         let report = Silent;
         let reconciler = self.reconciler(&report);
-        let run = reconciler.run(desired.clone(), Durable::default(), updates, stop);
+        let run = reconciler.run(desired.clone(), updates, stop);
         self.clock.run(async { futures_util::future::join(run, beside).await }).expect("it ends");
         self.engine.mutations().split_off(before)
     }

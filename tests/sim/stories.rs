@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Desired, Origin, Service, Teardown};
-use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::State;
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::RestartPolicy;
@@ -270,10 +269,7 @@ fn a_stop_by_hand_while_our_own_start_is_under_way_is_not_taken_for_an_end() {
     };
     let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
     let silent = compose_operator::controller::report::Silent;
-    stage
-        .clock
-        .run(stage.reconciler(&silent).run(desired.clone(), Durable::default(), updates, people))
-        .expect("it ends");
+    stage.clock.run(stage.reconciler(&silent).run(desired.clone(), updates, people)).expect("it ends");
     assert!(stage.containers(&desired)[0].is_ready(), "{:?}", stage.engine.mutations());
 }
 
@@ -299,7 +295,6 @@ fn killing_by_hand_again_and_again_is_healed_at_once_each_time() {
         .clock
         .run(stage.reconciler(&compose_operator::controller::report::Silent).run(
             desired.clone(),
-            Durable::default(),
             updates,
             people,
         ))

@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::shown::{headline, paragraph, shown};
 use super::style::{BAD, CHANGE, FAINT, GOOD, paint};
+use crate::controller::owner::Holder;
 use crate::controller::report::Report;
 use crate::core::action::{Action, ActionKey};
 use crate::core::decide::Waiting;
@@ -89,6 +90,10 @@ fn spinner() -> ProgressBar {
 }
 
 impl Report for Progress {
+    fn held(&self, holder: &Holder) {
+        self.say(&format!("  waits: {holder} works on it"));
+    }
+
     fn decided(&self, status: &StackStatus) {
         let told = self.told.borrow();
         let waits: Vec<_> =

@@ -52,6 +52,7 @@ impl Facts {
             cgroup_v2: v2,
             swap_limit: info.swap_limit.unwrap_or(true),
             info: EngineInfo {
+                id: info.id.unwrap_or_default(),
                 version: info.server_version.unwrap_or_default(),
                 api_version,
                 cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(0),

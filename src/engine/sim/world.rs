@@ -60,6 +60,7 @@ impl World {
             now,
             ids: IdSource::new(seed),
             info: EngineInfo {
+                id: "SIMULATED".into(),
                 version: "sim".into(),
                 api_version: "1.47".into(),
                 cpus: 8,
