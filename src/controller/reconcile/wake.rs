@@ -1,0 +1,135 @@
+//! What the loop waits for, and hears meanwhile.
+
+use std::collections::BTreeSet;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use futures_util::future::{FusedFuture, FutureExt};
+use futures_util::stream::{LocalBoxStream, StreamExt};
+
+use super::{Done, Goal, Loop};
+use crate::core::decide::Decision;
+use crate::core::desired::Desired;
+use crate::core::failure::Failure;
+use crate::core::ids::ContainerId;
+use crate::core::limits;
+use crate::engine::EngineEvent;
+
+/// Pause before listening again to an event stream that broke.
+const EVENTS_RETRY: Duration = Duration::from_secs(1);
+
+/// Why the loop woke.
+pub(super) enum Wake {
+    Stop,
+    Done(Box<Done>),
+    Event(Result<EngineEvent, Failure>),
+    Update(Box<Desired>),
+    Timer,
+    Live,
+    Memory,
+    TimeIsUp,
+}
+
+impl<'e> Loop<'e> {
+    pub(super) async fn wait(
+        &mut self,
+        decision: &Decision,
+        stop: Pin<&mut impl FusedFuture<Output = ()>>,
+    ) -> Wake {
+        if self.look_again && self.running.is_empty() {
+            return Wake::Timer;
+        }
+        let wake_at = decision.wake_at.map_or(self.resync_at, |at| at.min(self.resync_at));
+        let deadline = match self.goal {
+            Goal::Converge { deadline } => deadline,
+            Goal::Forever => None,
+        };
+        let clock = self.with.clock;
+        let time_is_up = async {
+            match deadline {
+                Some(at) => clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop => Wake::Stop,
+            Some(done) = self.running.next() => Wake::Done(Box::new(done)),
+            Some(desired) = self.updates.next() => Wake::Update(Box::new(desired)),
+            Some(event) = self.events.next() => Wake::Event(event),
+            () = time_is_up => Wake::TimeIsUp,
+            () = clock.sleep_until(wake_at) => Wake::Timer,
+            () = clock.sleep_until(self.live_at), if self.has_live() => Wake::Live,
+            () = clock.sleep_until(self.memory_at), if self.bounds_memory() => Wake::Memory,
+        }
+    }
+
+    /// Whether any software here takes settings while it runs.
+    fn has_live(&self) -> bool {
+        self.desired.services.values().any(|service| service.live.is_some())
+    }
+
+    /// Looks at live settings alone: a person may have changed one, and no event says so.
+    pub(super) async fn look_live(&mut self) {
+        self.observer.read_live(&self.desired).await;
+        self.live_at = self.with.clock.now().after(limits::LIVE_EVERY);
+    }
+
+    /// Whether any container may use so much memory only.
+    fn bounds_memory(&self) -> bool {
+        self.desired.services.values().any(|service| service.heal.memory.is_some())
+    }
+
+    /// Asks how much memory is used, where it is bounded.
+    pub(super) async fn look_at_memory(&mut self) {
+        self.observer.read_memory(&self.desired).await;
+        self.memory_at = self.with.clock.now().after(limits::MEMORY_EVERY);
+    }
+
+    /// Takes in an event and all that came with it, then looks at what they were about.
+    pub(super) async fn events(&mut self, first: Result<EngineEvent, Failure>) {
+        let mut ids: BTreeSet<ContainerId> = BTreeSet::new();
+        let mut next = Some(Some(first));
+        while let Some(Some(event)) = next {
+            match event {
+                Ok(event) => {
+                    let id = self.observer.heard(&event);
+                    if id.is_none() && matches!(event.kind.as_str(), "network" | "volume" | "image") {
+                        self.look_again = true;
+                    }
+                    // What is under way is looked at when it ends.
+                    ids.extend(id.filter(|id| !self.memory.is_busy(id)));
+                }
+                Err(_) => {
+                    // The stream broke: what happened in between is not known.
+                    self.events = self.events_after(EVENTS_RETRY);
+                    self.look_again = true;
+                    return;
+                }
+            }
+            next = self.events.next().now_or_never();
+        }
+        if !ids.is_empty() && self.observer.look_at(&self.desired, ids).await.is_err() {
+            self.look_again = true;
+        }
+    }
+
+    /// Waits a moment for the events about what has ended.
+    pub(super) async fn hear_of_ends(&mut self) {
+        let mut patience = pin!(self.with.clock.sleep(limits::WORD_OF_AN_END));
+        while self.observer.awaits_word() {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.next() => self.events(event).await,
+                () = &mut patience => self.observer.await_no_longer(),
+            }
+        }
+    }
+
+    /// Listens again after a pause, so that a stream that always breaks does not keep the loop busy.
+    fn events_after(&self, pause: Duration) -> LocalBoxStream<'e, Result<EngineEvent, Failure>> {
+        let (engine, stack) = (self.with.engine, self.desired.stack.clone());
+        let pause = self.with.clock.sleep(pause);
+        futures_util::stream::once(pause).flat_map(move |()| engine.events(&stack)).boxed_local()
+    }
+}
