@@ -27,6 +27,7 @@ use compose_operator::core::ids::{ContainerId, ServiceName, StackName};
 use compose_operator::core::labels;
 use compose_operator::core::memory::Memory;
 use compose_operator::core::observed::{Image, Observed};
+use compose_operator::core::overrides::Overrides;
 use compose_operator::core::spec::{Endpoint, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::core::view::View;
@@ -122,6 +123,7 @@ fn stack(services: usize, replicas: u32) -> Desired {
         images_first: false,
         backoff: Policy::default(),
         breaker: Breaker::default(),
+        overrides: Overrides::default(),
         teardown: None,
     }
 }

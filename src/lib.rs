@@ -43,7 +43,7 @@
 //! | [`core`](mod@core) | the functional core: desired, observed, diff, decide, guard | `secret` |
 //! | [`compose`] | Compose files to a project, as the reference reads them | `core` |
 //! | [`stack`] | manifests and projects to the desired state | `compose`, `core` |
-//! | [`mod@source`] | where stacks come from, and following it | `stack`, `compose`, `core` |
+//! | [`mod@source`] | where stacks come from, and following it | `stack`, `store`, `compose`, `core` |
 //! | [`engine`] | the engine as a port, with a half that reads and a half that writes | `core` |
 //! | [`engine::docker`], [`engine::sim`] | the two engines | the port; `live`; `clock` |
 //! | [`live`] | how software is spoken to that takes settings while it runs | the engine port, `core` |

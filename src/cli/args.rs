@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{apply, completion, config, diff, down, exit, init, run, schema, status, validate};
+use super::{apply, completion, config, diff, down, exit, init, pause, run, schema, status, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -152,6 +152,12 @@ pub enum Command {
     /// Show what runs, what is wrong with it, and what happens next
     #[command(long_about = status::LONG)]
     Status(status::StatusArgs),
+    /// Leave a stack, or some of its services, as they are
+    #[command(long_about = pause::PAUSE)]
+    Pause(pause::PauseArgs),
+    /// End a pause, and all else that keeps things as they are
+    #[command(long_about = pause::RESUME)]
+    Resume(pause::ResumeArgs),
     /// Remove a stack's containers and networks
     #[command(long_about = down::LONG)]
     Down(down::DownArgs),

@@ -10,12 +10,15 @@ use anyhow::Context;
 use super::args::FileArgs;
 use super::render::shown;
 use super::screen::Screen;
+use super::standing;
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::compose::{
     DiskFiles, FileError, FileView, LoadOptions, Project, clean, given_name, read_to_bound,
 };
 use crate::core::ids::{ServiceName, StackName};
+use crate::source::overlaid::overlay;
 use crate::stack::{self, Loaded, Stack};
+use crate::store::overrides::Overlays;
 
 /// The loader's options, with the process's environment and directory in them.
 pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
@@ -71,10 +74,12 @@ pub fn name_alone(args: &FileArgs) -> anyhow::Result<Option<StackName>> {
     Ok(name.map(|name| StackName::from(name.as_str())))
 }
 
-/// Loads everything that the options name, sound or not.
+/// Loads everything that the options name, sound or not, with what people laid over it.
 pub fn load(args: &FileArgs) -> anyhow::Result<Loaded> {
     let options = options(args)?;
-    Ok(stack::load(&options, &NearFiles::given(&options)))
+    let mut loaded = stack::load(&options, &NearFiles::given(&options));
+    overlay(&mut loaded, &Overlays::new(&standing::directory()), &mut BTreeMap::new());
+    Ok(loaded)
 }
 
 /// Loads the stacks, all of them sound, and tells their warnings.

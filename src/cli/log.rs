@@ -57,6 +57,7 @@ impl Report for Log {
         match status.condition {
             Condition::Ready => info!(%stack, condition = "Ready", "as it should be"),
             Condition::Progressing => debug!(%stack, condition = "Progressing", "on its way"),
+            Condition::Paused => info!(%stack, condition = "Paused", "left as it is"),
             Condition::Degraded => {
                 let why = status.services.iter().flat_map(|service| {
                     let containers = service.containers.iter().filter_map(|it| it.message.clone());

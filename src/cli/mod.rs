@@ -13,6 +13,7 @@ pub mod files;
 pub mod init;
 pub mod log;
 mod owner;
+pub mod pause;
 pub mod render;
 pub mod run;
 pub mod schema;
@@ -86,6 +87,8 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Apply(args) => apply::run(args, cli, screen),
         Command::Run(args) => run::run(args, cli, screen),
         Command::Status(args) => status::run(args, cli, screen),
+        Command::Pause(args) => pause::pause(args, cli, screen),
+        Command::Resume(args) => pause::resume(args, cli, screen),
         Command::Down(args) => down::run(args, cli, screen),
         Command::Config(args) => config::run(args, cli, screen),
         Command::Validate(args) => validate::run(args, cli, screen),

@@ -25,7 +25,9 @@ use crate::core::ids::StackName;
 use crate::core::limits::DEFAULT_PARALLEL;
 use crate::source::Source;
 use crate::source::files::Files;
+use crate::source::overlaid::Overlaid;
 use crate::store::memory::Memories;
+use crate::store::overrides::Overlays;
 
 /// What `operator run --help` says.
 pub const LONG: &str = "Converge, then stay: heal, follow the files, correct drift.\n\n\
@@ -73,7 +75,8 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     let opened = engine::writer(&cli.engine)?;
     let options = files::options(&cli.files)?;
     let near = files::NearFiles::given(&options);
-    let mut source = Files::new(options, Box::new(near));
+    let state = standing::directory();
+    let mut source = Overlaid::new(Files::new(options, Box::new(near)), Overlays::new(&state));
     let first = source.load();
     if first.stacks.is_empty() {
         // There is no last good state yet that could stay in force.
@@ -82,7 +85,6 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     for warning in first.stacks.iter().flat_map(|stack| &stack.warnings) {
         files::warn(warning, screen);
     }
-    let state = standing::directory();
     let memories = Some(Memories::new(&state));
     let machine = Machine::new(&state, memories, |warning| warn!("{warning}"));
     let daemon = Daemon { scribe: Scribe::new(state), told: RefCell::default() };

@@ -265,7 +265,7 @@ impl<'e> Loop<'e> {
         let mut decision = decide(&view, &self.memory, now);
         self.memory.decided(&view, &decision, now);
         let free = self.with.parallel.max(1).saturating_sub(self.running.len());
-        let judged = guard::judge(std::mem::take(&mut decision.actions), &view, free);
+        let judged = guard::judge(std::mem::take(&mut decision.actions), &view, now, free);
         for violation in judged.violations {
             let message = violation.to_string();
             self.with.report.refused(&message);
@@ -312,7 +312,7 @@ impl<'e> Loop<'e> {
                 waiting.stuck
                     || matches!(
                         waiting.reason,
-                        Reason::DependencyNotReady | Reason::Orphaned | Reason::Refused
+                        Reason::DependencyNotReady | Reason::Orphaned | Reason::Refused | Reason::Paused
                     )
             });
         (decision.actions.is_empty() && hopeless).then(|| Outcome::Stuck(decision.waiting.clone()))
@@ -341,8 +341,15 @@ impl<'e> Loop<'e> {
         if desired == *self.desired {
             return;
         }
+        // A pause is no other truth, and its end none either; `resume` is somebody's word to try anew.
+        let before = Rc::clone(&self.desired);
+        let overrides = before.overrides.clone();
+        let same_files = Desired { overrides, ..desired.clone() } == *before;
+        let resumed = desired.overrides.resumed_at != before.overrides.resumed_at;
         self.desired = Rc::new(desired);
-        self.memory.desired_changed(self.with.clock.now());
+        if !same_files || resumed {
+            self.memory.desired_changed(self.with.clock.now());
+        }
         self.look_again = true;
     }
 

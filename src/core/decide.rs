@@ -45,7 +45,13 @@ pub struct Decision {
 impl Decision {
     /// Everything is as it should be and nothing is under way.
     pub fn is_converged(&self) -> bool {
-        self.actions.is_empty() && self.waiting.iter().all(|waiting| waiting.reason == Reason::Orphaned)
+        let is_settled = |waiting: &Waiting| match waiting.reason {
+            Reason::Orphaned => true,
+            // Whether anything waits for its end.
+            Reason::Paused => !waiting.stuck,
+            _ => false,
+        };
+        self.actions.is_empty() && self.waiting.iter().all(is_settled)
     }
 }
 
@@ -82,19 +88,8 @@ pub fn decide(view: &View<'_>, memory: &Memory, now: Timestamp) -> Decision {
         planner.wake_at(now.after(limits::LOOK_AGAIN));
         return planner.decision;
     }
-    if desired.images_first && !(planner.is_able() && planner.images()) {
-        planner.in_flight();
-        return planner.decision;
-    }
-    planner.networks();
-    planner.volumes();
-    planner.pretenders();
-    for name in order::by_dependency(desired) {
-        if let (Some(service), Some(replicas)) = (desired.services.get(name), view.replicas(name.as_str())) {
-            planner.service(name, service, replicas);
-        }
-    }
-    planner.leavers();
+    planner.plan();
+    planner.pauses();
     planner.in_flight();
     planner.decision
 }
@@ -109,6 +104,42 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    fn plan(&mut self) {
+        if self.desired.images_first && !(self.is_able() && self.images()) {
+            return;
+        }
+        self.networks();
+        self.volumes();
+        self.pretenders();
+        for name in order::by_dependency(self.desired) {
+            if let (Some(service), Some(replicas)) =
+                (self.desired.services.get(name), self.view.replicas(name.as_str()))
+            {
+                self.service(name, service, replicas);
+            }
+        }
+        self.leavers();
+    }
+
+    /// Leaves what is paused as it is, and says whether that keeps anything from being done.
+    fn pauses(&mut self) {
+        let (overrides, now) = (&self.desired.overrides, self.now);
+        let whole = overrides.pause(now).map(|pause| (None, pause));
+        let services = self.desired.services.keys();
+        let each = services.filter_map(|name| Some((Some(name), overrides.pause_of(name, now)?)));
+        for (service, pause) in whole.into_iter().chain(each) {
+            let before = self.decision.actions.len();
+            self.decision.actions.retain(|action| service.is_some() && action.service.as_ref() != service);
+            let pending = before - self.decision.actions.len();
+            let subject = service.map_or(self.desired.stack.as_str(), ServiceName::as_str);
+            let message = match pending {
+                0 => format!("{pause}; nothing is to be done"),
+                _ => format!("{pause}; `operator resume` goes on"),
+            };
+            self.wait(service, subject, Reason::Paused, message, pause.until).stuck = pending > 0;
+        }
+    }
+
     fn wake_at(&mut self, at: Timestamp) {
         self.decision.wake_at = Some(self.decision.wake_at.map_or(at, |before| before.min(at)));
     }

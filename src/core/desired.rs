@@ -13,6 +13,7 @@ use super::heal::{Breaker, ByHand, Heal};
 use super::hooks::{Hook, Hooks};
 use super::ids::{ServiceName, StackName};
 use super::live::LiveSettings;
+use super::overrides::Overrides;
 use super::spec::{ContainerSpec, Endpoint, Resources};
 use crate::secret::Secret;
 
@@ -37,6 +38,8 @@ pub struct Desired {
     pub backoff: Policy,
     /// How often we may stop or replace what runs.
     pub breaker: Breaker,
+    /// What somebody laid over the files for a while.
+    pub overrides: Overrides,
     /// Nothing is changed before the engine can do all that is asked and every image that is needed is here: a
     /// person who says `apply` hears of what cannot be before anything has changed. The daemon does not wait: one
     /// service's trouble is no reason to leave another unhealed.
@@ -77,6 +80,7 @@ impl Desired {
             prune: true,
             backoff: Policy::default(),
             breaker: Breaker::default(),
+            overrides: Overrides::default(),
             images_first: false,
             teardown: Some(teardown),
         }

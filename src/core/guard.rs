@@ -12,6 +12,7 @@ use super::labels;
 use super::observed::{Container, Network, State};
 use super::ownership;
 use super::replace::{self, Strategy};
+use super::time::Timestamp;
 use super::view::{self, View};
 
 /// A broken promise.
@@ -34,6 +35,8 @@ pub enum Promise {
     NoDataLoss,
     /// What others made and the stack only uses is never created, changed or removed.
     ExternalStays,
+    /// What somebody paused stays as it is.
+    PausedIsStill,
     /// An action on a container says in which state that container must be.
     Precondition,
     /// Never fewer ready replicas because of us than there should be, unless two cannot live side by side.
@@ -68,14 +71,16 @@ pub struct Judged {
 }
 
 /// Judges one action after the other, until `most` of them break no promise.
-pub fn judge(actions: Vec<Action>, view: &View<'_>, most: usize) -> Judged {
+pub fn judge(actions: Vec<Action>, view: &View<'_>, now: Timestamp, most: usize) -> Judged {
     let mut judged = Judged::default();
     for action in actions {
         if judged.allowed.len() == most {
             judged.unjudged.push(action);
             continue;
         }
-        match broken(&action, &judged.allowed, view) {
+        let paused = view.desired.overrides.forbids(action.service.as_ref(), now);
+        let broken = paused.then_some(Promise::PausedIsStill);
+        match broken.or_else(|| self::broken(&action, &judged.allowed, view)) {
             None => judged.allowed.push(action),
             Some(promise) => judged.violations.push(Violation { promise, action: action.call.to_string() }),
         }

@@ -157,6 +157,10 @@ impl Memory {
             self.in_flight.values().filter(|action| matches!(action.call, Call::StopContainer { .. }));
         let stopping: BTreeSet<&ContainerId> =
             stopping.filter_map(|action| action.call.container()).map(|target| &target.id).collect();
+        if let Some(at) = desired.overrides.resumed_at {
+            self.by_hand.resume(at);
+            self.disruptions.resume(at);
+        }
         self.stopped.retain(|id, _| {
             let container = observed.containers.get(id);
             container.is_some_and(|it| it.state != State::Running || stopping.contains(id))

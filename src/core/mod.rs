@@ -27,6 +27,7 @@ pub mod memory;
 pub mod needs;
 pub mod observed;
 pub mod order;
+pub mod overrides;
 pub mod ownership;
 pub mod reason;
 pub mod redact;

@@ -30,6 +30,8 @@ pub enum Condition {
     Ready,
     /// On its way there.
     Progressing,
+    /// Left as it is, since somebody said so.
+    Paused,
     /// Not as it should be, and not getting there by itself.
     Degraded,
 }
@@ -136,6 +138,7 @@ fn condition<'a>(waiting: impl Iterator<Item = &'a Waiting>, acts: bool) -> Cond
     waiting
         .map(|waiting| match waiting.reason {
             Reason::Orphaned => Condition::Ready,
+            Reason::Paused => Condition::Paused,
             Reason::Unhealthy | Reason::CrashLoopBackOff => Condition::Degraded,
             _ if waiting.stuck => Condition::Degraded,
             _ => Condition::Progressing,

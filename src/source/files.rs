@@ -1,7 +1,4 @@
 //! Files on disk, watched.
-//!
-//! Watched are directories, not files: editors save by renaming, and deployments swap symbolic links. What an
-//! event says is not believed, only that something happened; what is true is read.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,16 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use notify::{EventKind, RecursiveMode};
-use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
-use tokio::sync::mpsc;
 
 use super::Source;
+use super::watch::Watch;
 use crate::compose::{FileView, LoadOptions};
 use crate::stack::{self, Dependencies, Loaded};
-
-/// Files must be quiet for this long before they are read: an editor's save and a checkout are several events.
-const SETTLE: Duration = Duration::from_millis(100);
 
 /// Everything is read again at least this often: network file systems send no events.
 const RESCAN: Duration = Duration::from_secs(30);
@@ -27,13 +19,7 @@ const RESCAN: Duration = Duration::from_secs(30);
 pub struct Files {
     options: LoadOptions,
     view: Box<dyn FileView>,
-    watcher: Option<Watcher>,
-}
-
-struct Watcher {
-    debouncer: Debouncer<notify::RecommendedWatcher, RecommendedCache>,
-    watched: BTreeSet<PathBuf>,
-    events: mpsc::Receiver<()>,
+    watch: Option<Watch>,
 }
 
 impl fmt::Debug for Files {
@@ -45,15 +31,15 @@ impl fmt::Debug for Files {
 impl Files {
     /// The stacks that these options name.
     pub fn new(options: LoadOptions, view: Box<dyn FileView>) -> Self {
-        Self { options, view, watcher: Watcher::new() }
+        Self { options, view, watch: Watch::new() }
     }
 }
 
 impl Source for Files {
     fn load(&mut self) -> Loaded {
         let loaded = stack::load(&self.options, &*self.view);
-        if let Some(watcher) = &mut self.watcher {
-            watcher.follow(&loaded.dependencies);
+        if let Some(watch) = &mut self.watch {
+            watch.follow(directories(&loaded.dependencies));
         }
         loaded
     }
@@ -61,11 +47,11 @@ impl Source for Files {
     fn changed(&mut self) -> LocalBoxFuture<'_, ()> {
         async move {
             let rescan = tokio::time::sleep(RESCAN);
-            match &mut self.watcher {
-                Some(watcher) => {
+            match &mut self.watch {
+                Some(watch) => {
                     tokio::select! {
                         biased;
-                        _ = watcher.events.recv() => {}
+                        () = watch.changed() => {}
                         () = rescan => {}
                     }
                 }
@@ -73,40 +59,6 @@ impl Source for Files {
             }
         }
         .boxed_local()
-    }
-}
-
-impl Watcher {
-    /// `None` where the system has no watches left to give; the rescan does then.
-    fn new() -> Option<Self> {
-        let (sender, events) = mpsc::channel(1);
-        let heard = move |result: DebounceEventResult| {
-            // Reading a file is an event too: to wake for that would be to wake for ever.
-            let matters = result.map_or(true, |events| {
-                events.iter().any(|event| !matches!(event.kind, EventKind::Access(_)))
-            });
-            if matters {
-                // A full queue already says that something happened.
-                let _ = sender.try_send(());
-            }
-        };
-        let debouncer = new_debouncer(SETTLE, None, heard).ok()?;
-        Some(Self { debouncer, watched: BTreeSet::new(), events })
-    }
-
-    /// Watches the directories of all that was read or looked for, and no others.
-    fn follow(&mut self, dependencies: &Dependencies) {
-        let wanted = directories(dependencies);
-        for gone in self.watched.difference(&wanted) {
-            // It may be gone from the disk, and its watch with it.
-            let _ = self.debouncer.unwatch(gone);
-        }
-        // A directory that cannot be watched (it does not exist yet) is looked at by the rescan.
-        let watched = wanted.into_iter().filter(|directory| {
-            self.watched.contains(directory)
-                || self.debouncer.watch(directory, RecursiveMode::NonRecursive).is_ok()
-        });
-        self.watched = watched.collect();
     }
 }
 

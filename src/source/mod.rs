@@ -1,6 +1,8 @@
 //! Where stacks come from.
 
 pub mod files;
+pub mod overlaid;
+mod watch;
 
 use futures_util::future::LocalBoxFuture;
 

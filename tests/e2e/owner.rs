@@ -63,3 +63,23 @@ fn back_off_outlives_a_daemon_that_is_killed() {
     let container = &status["stacks"][0]["services"][0]["containers"][0];
     assert!(container["restarts"].as_u64() >= Some(3), "{container}");
 }
+
+#[test]
+fn what_is_paused_is_left_alone_over_a_restart_of_the_daemon_until_it_is_resumed() {
+    let project = Project::with("pause", &web(""));
+    let first = project.daemon("compose.yaml");
+    let said = project.operator(&["pause", "web", "--reason", "moving"]);
+    assert_eq!(said.code, 0, "{said}");
+    first.wait_for("left as it is");
+    docker(&["stop", "-t", "0", &project.named("web-1")]);
+    drop(first);
+    let second =
+        Background::start(&mut project.command(&["run", "-f", "compose.yaml", "--log-format", "json"]));
+    second.wait_for("left as it is");
+    let status = project.operator(&["status"]);
+    assert!(status.out.contains("Paused") && status.out.contains("(moving)"), "{status}");
+    assert!(project.running().is_empty(), "it is still down");
+    let said = project.operator(&["resume"]);
+    assert!(said.out.ends_with(": goes on\n"), "{said}");
+    wait_until("it is healed", || (project.running() == ["web-1"]).then_some(()));
+}

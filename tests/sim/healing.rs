@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use compose_operator::clock::Clock;
 use compose_operator::controller::owner::{Holder, Owners, Taken};
-use compose_operator::controller::reconcile::Reconciler;
+use compose_operator::controller::reconcile::{Outcome, Reconciler};
 use compose_operator::controller::report::Report;
 use compose_operator::core::action::Action;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Service};
@@ -13,9 +13,11 @@ use compose_operator::core::heal::{Above, Breaker, ByHand, MemoryBound};
 use compose_operator::core::ids::{ContainerId, ServiceName, StackName};
 use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::{Container, EngineInfo, State};
+use compose_operator::core::overrides::Pause;
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Resources, RestartPolicy};
 use compose_operator::core::status::StackStatus;
+use compose_operator::core::time::Timestamp;
 use compose_operator::engine::sim::{Behaviour, Counting, Subject};
 use futures_util::StreamExt;
 
@@ -493,4 +495,90 @@ fn a_restart_that_the_operator_did_not_live_to_end_is_ended_by_the_next() {
     assert_eq!(stage.container(&desired, "shop-web-1").state, State::Exited);
     log.run(&desired, minutes(5));
     assert!(stage.container(&desired, "shop-web-1").is_ready(), "{:?}", log.actions);
+}
+
+fn paused(mut desired: Desired, service: Option<&str>, until: Option<Timestamp>) -> Desired {
+    let pause = Pause { by: "ann".into(), reason: Some("moving".into()), since: START, until };
+    match service {
+        Some(service) => drop(desired.overrides.paused_services.insert(ServiceName::from(service), pause)),
+        None => desired.overrides.paused = Some(pause),
+    }
+    desired
+}
+
+#[test]
+fn what_is_paused_is_still_until_that_ends_and_the_rest_goes_on() {
+    let stage = Stage::new();
+    let desired = with(with(stack(), "web", service(1)), "db", service(1));
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(1));
+    let harm = || {
+        for name in ["shop-web-1", "shop-db-1"] {
+            let id = id(&stage, name);
+            stage.engine.act(|world| world.stop_container(&id, None)).expect("it runs");
+        }
+    };
+    let harmed = async {
+        stage.clock.sleep(Duration::from_secs(10)).await;
+        harm();
+    };
+    let until = stage.clock.now().after(minutes(30));
+    let one = paused(desired.clone(), Some("web"), Some(until));
+    log.run_beside(&one, minutes(5), harmed);
+    assert!(!stage.container(&desired, "shop-web-1").is_ready(), "paused");
+    assert!(stage.container(&desired, "shop-db-1").is_ready(), "not paused");
+    let status = log.status.borrow().clone().expect("there is one");
+    assert_eq!(status.condition, compose_operator::core::status::Condition::Paused);
+    log.run(&one, minutes(26));
+    assert!(stage.container(&desired, "shop-web-1").is_ready(), "the pause has ended by itself");
+    let before = log.actions.borrow().len();
+    harm();
+    let all = paused(desired.clone(), None, None);
+    log.run(&all, Duration::from_hours(3));
+    assert_eq!(log.actions.borrow().len(), before, "nothing at all");
+    log.run(&desired, minutes(1));
+    assert!(stage.containers(&desired).iter().all(Container::is_ready));
+}
+
+#[test]
+fn an_apply_of_what_is_paused_says_so_and_one_with_nothing_to_do_is_fine() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", service(1));
+    stage.converge(&desired);
+    stage.converge(&paused(desired, Some("web"), None));
+    let changed = paused(with(stack(), "web", service(2)), Some("web"), None);
+    let (outcome, calls) = stage.apply(&changed);
+    let Outcome::Stuck(waiting) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(calls, Vec::<String>::new());
+    assert_eq!(waiting[0].message, "paused by ann (moving); `operator resume` goes on");
+}
+
+#[test]
+fn a_pause_keeps_the_back_off_and_resume_ends_it_and_the_breaker() {
+    let stage = Stage::new();
+    behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    let desired = with(stack(), "web", service(1).once());
+    let log = Log::new(&stage);
+    let resumed = |at: Timestamp| {
+        let mut desired = desired.clone();
+        desired.overrides.resumed_at = Some(at);
+        desired
+    };
+    let at = START.after(minutes(20));
+    let updates = async |clock: &compose_operator::clock::VirtualClock| {
+        clock.sleep_until(at).await;
+        resumed(at)
+    };
+    let pausing = async {
+        stage.clock.sleep_until(START.after(minutes(19))).await;
+        paused(desired.clone(), Some("other"), None)
+    };
+    let updates = futures_util::stream::once(pausing)
+        .chain(futures_util::stream::once(updates(&stage.clock)))
+        .boxed_local();
+    let stop = stage.clock.sleep(Duration::from_secs(20 * 60 + 5));
+    stage.clock.run(log.reconciler().run(desired.clone(), updates, stop)).expect("it ends");
+    let late: Vec<u64> =
+        log.calls("start").into_iter().map(|(at, _)| at).filter(|at| *at >= 19 * 60).collect();
+    assert!(late.len() >= 2 && late.iter().all(|at| *at >= 20 * 60), "at once, and again: {late:?}");
 }

@@ -19,6 +19,7 @@ use compose_operator::core::hooks::{Hook, Moment};
 use compose_operator::core::ids::{ServiceName, StackName};
 use compose_operator::core::live::{LiveSettings, Software};
 use compose_operator::core::observed::{Container, Image, Observed, State};
+use compose_operator::core::overrides::Overrides;
 use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::sim::{Fault, FaultPlan, SimEngine, When, World};
@@ -45,6 +46,7 @@ pub(crate) fn stack() -> Desired {
         images_first: false,
         backoff: Policy::default(),
         breaker: Breaker::default(),
+        overrides: Overrides::default(),
         teardown: None,
     }
 }

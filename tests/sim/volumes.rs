@@ -196,7 +196,9 @@ fn the_guard_lets_no_unnamed_volume_go_that_a_container_has() {
         let foreign = Foreign { volumes: [holder.to_owned()].into(), ..Foreign::default() };
         let observed =
             Observed { complete: true, foreign: [("f".into(), foreign)].into(), ..Observed::default() };
-        !guard::judge(vec![removal.clone()], &View::new(&desired, &observed), 1).violations.is_empty()
+        !guard::judge(vec![removal.clone()], &View::new(&desired, &observed), observed.as_of, 1)
+            .violations
+            .is_empty()
     };
     assert!(refused(&[], "w") && refused(&["v"], "v") && !refused(&["v"], "w"));
 }

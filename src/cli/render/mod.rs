@@ -10,3 +10,4 @@ mod table;
 mod time;
 
 pub(in crate::cli) use shown::{paragraph, shown};
+pub(in crate::cli) use time::span as lasting;

@@ -150,6 +150,7 @@ fn word(condition: Condition) -> &'static str {
     match condition {
         Condition::Ready => "Ready",
         Condition::Progressing => "Progressing",
+        Condition::Paused => "Paused",
         Condition::Degraded => "Degraded",
     }
 }
@@ -157,7 +158,7 @@ fn word(condition: Condition) -> &'static str {
 fn condition_style(condition: Condition) -> Style {
     match condition {
         Condition::Ready => GOOD,
-        Condition::Progressing => CHANGE,
+        Condition::Progressing | Condition::Paused => CHANGE,
         Condition::Degraded => BAD,
     }
 }

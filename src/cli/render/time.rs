@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::core::time::Timestamp;
 
 /// The largest unit that fits and, below ten of it, the next one: `45s`, `2m5s`, `12m`, `3h20m`, `4d`.
-pub(super) fn span(duration: Duration) -> String {
+pub(in crate::cli) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units =
         [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];

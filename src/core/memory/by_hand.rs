@@ -31,6 +31,11 @@ impl ByHand {
         Self { over: now, ..Self::default() }
     }
 
+    /// Nothing that was done up to then is held any longer.
+    pub(super) fn resume(&mut self, at: Timestamp) {
+        self.over = self.over.max(at);
+    }
+
     /// What was kept.
     pub(super) fn restored(
         changed: BTreeMap<ContainerId, Timestamp>,

@@ -18,6 +18,13 @@ impl Disruptions {
         self.at.len()
     }
 
+    /// Somebody says that it goes on, whatever was counted up to then.
+    pub(super) fn resume(&mut self, at: Timestamp) {
+        if self.stalled_since.is_some_and(|since| since <= at) {
+            *self = Self::default();
+        }
+    }
+
     /// A container is stopped. What goes because the files no longer want it goes once, and is no healing.
     pub(super) fn note(&mut self, cause: &Cause, now: Timestamp) {
         if cause.is_disruption() {

@@ -30,6 +30,7 @@ use crate::compose::FileView;
 use crate::compose::model;
 use crate::core::desired::{Condition, Dependency, Desired, ImageSource, Origin, PullPolicy, Service};
 use crate::core::ids::{ServiceName, StackName};
+use crate::core::overrides::Overrides;
 
 /// One service on its way from Compose's model to the desired state.
 #[derive(Clone, Copy)]
@@ -68,6 +69,7 @@ pub(super) fn compile(
         prune: spec.prune,
         backoff: backoff::of_stack(places, spec, findings),
         breaker: heal::breaker(spec),
+        overrides: Overrides::default(),
         images_first: false,
         teardown: None,
     }

@@ -1,0 +1,161 @@
+//! `operator pause` and `operator resume`: leave a stack or some of its services as they are, for a while.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::args::{Cli, Format, duration};
+use super::exit::Exit;
+use super::screen::Screen;
+use super::{files, standing};
+use crate::core::ids::{ServiceName, StackName};
+use crate::core::overrides::{Overrides, Pause};
+use crate::store::overrides::Overlays;
+
+/// What `operator pause --help` says.
+pub const PAUSE: &str = "Leave a stack, or some of its services, as they are.\n\n\
+From then on neither `run` nor `apply` changes anything of them, whatever happens: nothing is healed, no change of \
+the files is made. What is under way is ended first. `status` and `diff` say so; it lasts over restarts of the \
+operator, until `operator resume` or for as long as --for says. Docker's own restart policies are Docker's.";
+
+/// What `operator resume --help` says.
+pub const RESUME: &str = "End a pause, and all else that keeps things as they are.\n\n\
+Goes on with what was paused, puts right what is held after a change by hand (`onManualChange: hold`), tries again \
+at once what waits in a back-off, and heals again where that was stopped since it did harm (`Stalled`).";
+
+/// Arguments of `pause`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  operator pause --reason 'moving the disk'    the whole stack
+  operator pause worker --for 2h               one service, for two hours")]
+pub struct PauseArgs {
+    /// Only these services
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// Why, for whoever looks
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// End it by itself after this long
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub lasting: Option<Duration>,
+}
+
+/// Arguments of `resume`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  operator resume           everything
+  operator resume worker    one service")]
+pub struct ResumeArgs {
+    /// Only these services
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+}
+
+/// Pauses.
+pub fn pause(args: &PauseArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let now = standing::now();
+    let pause = Pause {
+        by: who(),
+        reason: args.reason.clone(),
+        since: now,
+        until: args.lasting.map(|lasting| now.after(lasting)),
+    };
+    change(&args.services, cli, screen, |overrides| {
+        for service in &args.services {
+            overrides.paused_services.insert(ServiceName::from(service.as_str()), pause.clone());
+        }
+        if args.services.is_empty() {
+            overrides.paused = Some(pause.clone());
+        }
+    })
+}
+
+/// Resumes. A pause of the whole stack is not ended for one service of it.
+pub fn resume(args: &ResumeArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let now = standing::now();
+    change(&args.services, cli, screen, |overrides| {
+        overrides.resumed_at = Some(now);
+        for service in &args.services {
+            overrides.paused_services.remove(service.as_str());
+        }
+        if args.services.is_empty() {
+            overrides.paused = None;
+            overrides.paused_services.clear();
+        }
+    })
+}
+
+/// Changes the overrides of every stack that is meant, and says what holds now.
+fn change(
+    services: &[String],
+    cli: &Cli,
+    screen: &mut Screen,
+    change: impl Fn(&mut Overrides),
+) -> anyhow::Result<Exit> {
+    let stacks = stacks(services, cli)?;
+    let overlays = Overlays::new(&standing::directory());
+    for stack in &stacks {
+        let path = overlays.path(stack);
+        let failed =
+            |error| anyhow::anyhow!("{}: {error}; set OPERATOR_STATE_DIR to the daemon's", path.display());
+        // What cannot be read is replaced: this is the newest word.
+        let mut overrides = overlays.read(stack).unwrap_or_default();
+        change(&mut overrides);
+        overlays.write(stack, &overrides).map_err(failed)?;
+        say(stack, &overrides, cli, screen)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The stacks of the files; the one that `-p` names, where the files do not load.
+fn stacks(services: &[String], cli: &Cli) -> anyhow::Result<Vec<StackName>> {
+    if let Some(name) = files::name_alone(&cli.files)? {
+        return Ok(vec![name]);
+    }
+    let loaded = files::load(&cli.files)?.even_idle();
+    match &cli.files.project_name {
+        Some(name) if !loaded.faults.is_empty() => Ok(vec![StackName::from(name.as_str())]),
+        _ => {
+            let stacks = loaded.all()?;
+            files::known_services(&stacks, services)?;
+            Ok(stacks.into_iter().map(|stack| stack.desired.stack).collect())
+        }
+    }
+}
+
+fn say(stack: &StackName, overrides: &Overrides, cli: &Cli, screen: &mut Screen) -> anyhow::Result<()> {
+    if cli.output.format == Format::Json {
+        screen.line(json!({"stack": stack, "overrides": overrides}))?;
+        return Ok(());
+    }
+    let now = standing::now();
+    let whole = overrides.pause(now).map(|pause| (stack.to_string(), pause));
+    let services = overrides.paused_services.keys();
+    let each = services.filter_map(|name| Some((format!("{stack}/{name}"), overrides.pause_of(name, now)?)));
+    let mut any = false;
+    for (what, pause) in whole.into_iter().chain(each) {
+        any = true;
+        match pause.until {
+            Some(until) => {
+                screen.line(format_args!(
+                    "{what}: {pause}, for {}",
+                    super::render::lasting(until.since(now))
+                ))?;
+            }
+            None => screen.line(format_args!("{what}: {pause}, until `operator resume`"))?,
+        }
+    }
+    if !any {
+        screen.line(format_args!("{stack}: goes on"))?;
+    }
+    Ok(())
+}
+
+/// The person, as far as the system knows.
+fn who() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".to_owned())
+}
