@@ -30,10 +30,11 @@ impl Overlays {
         fs::create_dir_all(&self.directory)
     }
 
-    /// What is laid over a stack; nothing where nobody said anything.
+    /// What is laid over a stack; nothing where nobody said anything, and where it is another user's directory: what is
+    /// said there is for that one's operator.
     pub fn read(&self, stack: &StackName) -> io::Result<Overrides> {
         match fs::read(self.path(stack)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Overrides::default()),
+            Err(error) if is_elsewhere(&error) => Ok(Overrides::default()),
             read => Ok(serde_json::from_slice(&read?)?),
         }
     }
@@ -53,6 +54,11 @@ impl Overlays {
     pub fn path(&self, stack: &StackName) -> PathBuf {
         self.directory.join(format!("{stack}.json"))
     }
+}
+
+fn is_elsewhere(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
 }
 
 #[cfg(test)]
