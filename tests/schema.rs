@@ -85,6 +85,11 @@ fn what_the_loader_takes_the_schema_takes() {
             "{heal: {memoryAbove: 0.5 gb, unhealthyFor: 90s}}",
             "{resources: {limits: {memory: 1G}}, heal: {memoryAbove: 100%}}",
             "{onManualChange: hold, holdFor: 10m}",
+            "{readinessProbe: {http: {port: 80}}}",
+            "{startupProbe: {http: {port: 80, path: /x, scheme: https, headers: {A: b}, status: 200-299}}}",
+            "{livenessProbe: {tcp: {port: 1}, initialDelaySeconds: 0, periodSeconds: 1, timeoutSeconds: 1}}",
+            "{readinessProbe: {exec: {command: [a, b]}, successThreshold: 2, failureThreshold: 1}}",
+            "{livenessProbe: {redis: {}, terminationGracePeriodSeconds: 5}}",
         ]
         .map(with_api),
     );
@@ -152,9 +157,27 @@ const WRONG_HEADS: &[&str] = &[
     "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: [shop]\n",
 ];
 
+/// What healing and probes cannot be.
+const WRONG_HEALING: [&str; 13] = [
+    "{heal: {memoryAbove: 0%}}",
+    "{heal: {memoryAbove: 101%}}",
+    "{heal: {memoryAbove: 0}}",
+    "{heal: {memoryAbove: much}}",
+    "{heal: {unhealthyFor: always}}",
+    "{heal: {restartEvery: never}}",
+    "{readinessProbe: {http: {port: 80, scheme: ftp}}}",
+    "{readinessProbe: {http: {path: /}}}",
+    "{readinessProbe: {tcp: {port: 65536}}}",
+    "{readinessProbe: {exec: pg_isready}}",
+    "{readinessProbe: {grpc: {port: 1}}}",
+    "{readinessProbe: {tcp: {port: 1}, periodSeconds: 1.5}}",
+    "{readinessProbe: {tcp: {port: 1}, initialDelaySeconds: -1}}",
+];
+
 #[test]
 fn what_the_loader_refuses_for_its_shape_the_schema_refuses() {
     let mut cases: Vec<String> = WRONG_HEADS.iter().map(|text| (*text).to_owned()).collect();
+    cases.extend(WRONG_HEALING.map(with_api));
     cases.extend(
         [
             "[{files: []}, true]",
@@ -195,12 +218,6 @@ fn what_the_loader_refuses_for_its_shape_the_schema_refuses() {
             "{resources: 64m}",
             "{resources: {limit: {}}}",
             "{redis: true}",
-            "{heal: {memoryAbove: 0%}}",
-            "{heal: {memoryAbove: 101%}}",
-            "{heal: {memoryAbove: 0}}",
-            "{heal: {memoryAbove: much}}",
-            "{heal: {unhealthyFor: always}}",
-            "{heal: {restartEvery: never}}",
         ]
         .map(with_api),
     );

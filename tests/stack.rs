@@ -10,6 +10,7 @@ use compose_operator::compose::{LoadOptions, MemoryFiles};
 use compose_operator::core::backoff::Policy;
 use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::desired::{Condition, Desired, PullPolicy, Service};
+use compose_operator::core::probe::{Handler, Probe};
 use compose_operator::core::redis;
 use compose_operator::core::spec::{MountKind, RestartPolicy};
 use compose_operator::stack::{self, Loaded};
@@ -276,6 +277,63 @@ mod overlay {
                 "m/shop.yaml:{line}:25: the stack would forget a crash after 5s, before the first wait of 10s is over (raise `backoff.resetAfter`: what crashes later than that is restarted at once)"
             )]
         );
+    }
+
+    #[test]
+    fn probes_have_kubernetes_defaults_and_know_the_servers_password() {
+        let desired = with(
+            "    api: {readinessProbe: {http: {port: 80}}, livenessProbe: {tcp: {port: 80}, periodSeconds: 3}}\n    redis: {startupProbe: {redis: {}, failureThreshold: 30}}\n",
+        );
+        let api = &service(&desired, "api").probes;
+        let readiness = api.readiness.as_ref().unwrap();
+        assert_eq!(
+            *readiness,
+            Probe { handler: readiness.handler.clone(), ..Probe::new(Handler::Tcp { port: 0 }) }
+        );
+        let Handler::Http(page) = &readiness.handler else { panic!("{readiness:?}") };
+        assert_eq!((page.port, page.path.as_str(), page.tls, page.status), (80, "/", false, (200, 399)));
+        assert_eq!(api.liveness.as_ref().unwrap().period.as_secs(), 3);
+        assert_eq!(service(&desired, "api").heal.unhealthy_for, None, "its liveness probe says more");
+        let redis = service(&desired, "redis").probes.startup.clone().unwrap();
+        let Handler::Redis { port, .. } = redis.handler else { panic!("{redis:?}") };
+        assert_eq!((port, redis.failure_threshold), (6380, 30), "the port of its command");
+    }
+
+    #[test]
+    fn what_healing_cannot_mean_is_refused_where_it_is_written() {
+        let line = MANIFEST.lines().count() + 1;
+        for (api, expected) in [
+            ("livenessProbe: {periodSeconds: 5}", ":35: the liveness probe of service `api` asks nothing"),
+            (
+                "livenessProbe: {tcp: {port: 1}, exec: {command: [a]}}",
+                "the liveness probe of service `api` asks several things: tcp, exec",
+            ),
+            ("livenessProbe: {tcp: {port: 0}}", "the liveness probe of service `api` has no port"),
+            ("livenessProbe: {tcp: {port: 1}, successThreshold: 2}", "passes with its first success"),
+            (
+                "livenessProbe: {tcp: {port: 1}, periodSeconds: 0}",
+                "`periodSeconds` of the liveness probe of service `api` cannot be 0",
+            ),
+            ("readinessProbe: {tcp: {port: 1}, terminationGracePeriodSeconds: 2}", "stops nothing"),
+            ("readinessProbe: {exec: {command: []}}", "runs no command"),
+            ("readinessProbe: {http: {port: 1, path: x}}", "`x` is not a path"),
+            ("readinessProbe: {http: {port: 1, status: ok}}", "no codes of success"),
+            ("readinessProbe: {http: {port: 1, status: 299-200}}", "no codes of success"),
+            ("heal: {for: 5m}", "has nothing to last for"),
+            ("heal: {memoryAbove: 8G}", "can never use more than 8 GiB"),
+            ("holdFor: 5m", "holds nothing for that long"),
+        ] {
+            let manifest = format!("{MANIFEST}  services: {{api: {{{api}}}}}\n");
+            let found = faults(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)]);
+            let place = format!("m/shop.yaml:{line}:");
+            assert!(
+                found.len() == 1 && found[0].starts_with(&place) && found[0].contains(expected),
+                "{api}: {found:?}"
+            );
+        }
+        let manifest = format!("{MANIFEST}  services: {{redis: {{heal: {{memoryAbove: 90%}}}}}}\n");
+        let found = faults(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)]);
+        assert!(found[0].contains("has no memory limit that 90% could be of"), "{found:?}");
     }
 
     #[test]

@@ -4,5 +4,6 @@ pub mod execute;
 pub mod fleet;
 pub mod observe;
 pub mod owner;
+mod probing;
 pub mod reconcile;
 pub mod report;

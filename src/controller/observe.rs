@@ -81,6 +81,11 @@ impl<'e> Observer<'e> {
         &self.observed
     }
 
+    /// The containers that were last read, to write into them what is found out beside.
+    pub(super) fn observed_mut(&mut self) -> &mut Observed {
+        &mut self.observed
+    }
+
     /// Reads everything: the lists, and those containers that are new or whose line changed.
     pub async fn look(&mut self, desired: &Desired, now: Timestamp) -> Result<(), Failure> {
         self.observed.complete = false;
@@ -155,6 +160,7 @@ impl<'e> Observer<'e> {
                 {
                     container.live = before.live.clone();
                 }
+                container.probed = same_run.map(|before| before.probed.clone()).unwrap_or_default();
                 container.memory_used = same_run.and_then(|before| before.memory_used);
                 container.stopped_by_hand =
                     self.signalled.get(&id).is_some_and(|at| ended_by_signal(&container, *at));

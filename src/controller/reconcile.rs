@@ -14,6 +14,7 @@ use futures_util::stream::{FuturesUnordered, LocalBoxStream, StreamExt};
 use super::execute::{self, Allowed};
 use super::observe::{self, Observer, Seen};
 use super::owner::{Holder, Owners, Taken};
+use super::probing::Prober;
 use super::report::Report;
 use crate::clock::Clock;
 use crate::core::action::{Action, Call};
@@ -120,6 +121,7 @@ struct Loop<'e> {
     /// The stack is ours: nothing is done before.
     taken: Option<Taken>,
     observer: Observer<'e>,
+    prober: Prober<'e>,
     running: FuturesUnordered<LocalBoxFuture<'e, Done>>,
     events: LocalBoxStream<'e, Result<EngineEvent, Failure>>,
     look_again: bool,
@@ -135,6 +137,7 @@ impl<'e> Loop<'e> {
         Self {
             with: *with,
             observer: Observer::new(with.engine),
+            prober: Prober::new(with.engine),
             memory: Memory::default(),
             remembered: Durable::default(),
             taken: None,
@@ -184,6 +187,7 @@ impl<'e> Loop<'e> {
                 Wake::Timer => self.look_again = true,
                 Wake::Live => self.look_live().await,
                 Wake::Memory => self.look_at_memory().await,
+                Wake::Probed => {}
             }
         }
     }
@@ -260,6 +264,7 @@ impl<'e> Loop<'e> {
 
     fn decide_and_start(&mut self) -> Decision {
         let now = self.with.clock.now();
+        self.prober.follow(&self.desired, self.observer.observed_mut().containers.values_mut(), now);
         let view = View::new(&self.desired, self.observer.observed());
         self.memory.observe(&view, now);
         let mut decision = decide(&view, &self.memory, now);
@@ -394,6 +399,7 @@ pub async fn current_status(
 ) -> Result<StackStatus, Failure> {
     let mut observer = Observer::new(engine);
     observer.look(desired, now).await?;
+    Prober::new(engine).ask_all(desired, observer.observed_mut(), now).await;
     let view = View::new(desired, observer.observed());
     let mut memory = Memory::default();
     memory.observe(&view, now);

@@ -14,6 +14,7 @@ use super::hooks::{Hook, Hooks};
 use super::ids::{ServiceName, StackName};
 use super::live::LiveSettings;
 use super::overrides::Overrides;
+use super::probe::Probes;
 use super::spec::{ContainerSpec, Endpoint, Resources};
 use crate::secret::Secret;
 
@@ -145,6 +146,8 @@ pub struct Service {
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// How long to wait between attempts.
     pub backoff: Policy,
+    /// What its containers are asked, to know how they are.
+    pub probes: Probes,
     /// When a container that runs is restarted.
     pub heal: Heal,
     /// What becomes of what somebody changed by hand.

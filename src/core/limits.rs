@@ -52,3 +52,7 @@ pub const AGE_SPREAD: f64 = 0.1;
 /// How often a stack is asked for that another operator has: soon enough after that one was killed, and no more than a
 /// look at a file.
 pub const TAKE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Probes of a stack under way at once: each waits on its own, so that this bounds sockets and not work. As many as hang are
+/// over within their time-outs.
+pub const PROBES_AT_ONCE: usize = 64;

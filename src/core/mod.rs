@@ -29,6 +29,7 @@ pub mod observed;
 pub mod order;
 pub mod overrides;
 pub mod ownership;
+pub mod probe;
 pub mod reason;
 pub mod redact;
 pub mod redis;

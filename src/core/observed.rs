@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::hooks::Passed;
 use super::ids::{ContainerId, ImageId, Replica, Revision, ServiceName, StackName};
 use super::labels;
+use super::probe::Probed;
 use super::spec::{ContainerSpec, Endpoint, Resources};
 use super::time::Timestamp;
 
@@ -118,6 +119,9 @@ pub struct Container {
     pub networks: BTreeMap<String, Attachment>,
     /// Live settings as the software inside reports them.
     pub live: LiveState,
+    /// What its probes have found.
+    #[serde(default)]
+    pub probed: Probed,
     /// Memory in use, in bytes, where it is bounded and was asked for.
     #[serde(default)]
     pub memory_used: Option<i64>,
@@ -245,6 +249,7 @@ impl Container {
             resources: Resources::default(),
             networks: BTreeMap::new(),
             live: LiveState::Unread,
+            probed: Probed::default(),
             memory_used: None,
             stopped_by_hand: false,
             anonymous: BTreeMap::new(),
@@ -281,9 +286,16 @@ impl Container {
         self.labels.get(labels::REVISION).map(|value| Revision::new(value.as_str()))
     }
 
-    /// Running, past its `post_start` hooks, and healthy where it has a health check.
+    /// Running, past its `post_start` hooks, and able to serve: as its probes find, or else as its health check does,
+    /// where it has any.
     pub fn is_ready(&self) -> bool {
-        self.state == State::Running && !self.starting && matches!(self.health, None | Some(Health::Healthy))
+        let serves = || self.probed.is_ready().unwrap_or(matches!(self.health, None | Some(Health::Healthy)));
+        self.state == State::Running && !self.starting && serves()
+    }
+
+    /// Whether anything but its running says whether it can serve.
+    pub fn is_checked(&self) -> bool {
+        self.health.is_some() || self.probed.is_ready().is_some()
     }
 
     /// Host ports that it holds while it runs.

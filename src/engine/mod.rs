@@ -18,6 +18,7 @@ use crate::core::hooks::Hook;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Image, Network, State, Volume};
+use crate::core::probe::{Probe, Target};
 use crate::core::spec::{Endpoint, Resources};
 use crate::core::time::Timestamp;
 
@@ -95,6 +96,9 @@ pub trait ReadEngine: fmt::Debug {
 
     /// Memory in use, without the page cache, in bytes.
     fn memory_usage<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, i64>;
+
+    /// Asks what a probe asks, within its time; `Err` within says how it failed. Fails where it could not be asked.
+    fn probe<'a>(&'a self, target: &'a Target, probe: &'a Probe) -> Answer<'a, Result<(), String>>;
 
     /// The last lines that a container printed.
     fn log_tail<'a>(&'a self, id: &'a ContainerId, lines: usize) -> Answer<'a, Vec<String>>;

@@ -1,8 +1,9 @@
-//! Software that takes settings while it runs: how each is spoken to.
+//! Software that runs in containers: how it is asked how it is, and how it is given settings.
 
 use crate::core::ids::ContainerId;
 use crate::engine::Answer;
 
+pub mod probe;
 pub mod redis;
 
 /// A way to run a command in a running container, for software that cannot be reached over the network.

@@ -9,8 +9,9 @@ use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisC
 use super::RunIn;
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::ContainerId;
-use crate::core::live::LiveSettings;
+use crate::core::live::{LiveSettings, Software};
 use crate::core::observed::Container;
+use crate::core::probe::Target;
 use crate::core::redis as settings;
 use crate::secret::Secret;
 
@@ -31,7 +32,8 @@ pub(crate) async fn read(
     live: &LiveSettings,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let call = format!("read the settings of redis in {}", container.name);
-    let mut server = Server::reach(engine, container, live, &call).await?;
+    let target = Target::of(container);
+    let mut server = Server::reach(engine, &target, live, &call).await?;
     let mut found = BTreeMap::new();
     for key in live.settings.keys() {
         found.insert(key.clone(), canonical(key, &server.get(key).await?));
@@ -48,13 +50,35 @@ pub(crate) async fn set(
     value: &str,
 ) -> Result<(), Failure> {
     let call = format!("set {key} of redis in {}", container.name);
-    let mut server = Server::reach(engine, container, live, &call).await?;
+    let target = Target::of(container);
+    let mut server = Server::reach(engine, &target, live, &call).await?;
     server.set(key, value).await?;
     let kept = canonical(key, &server.get(key).await?);
     if kept == canonical(key, value) {
         return Ok(());
     }
     Err(Failure::new(FailureKind::Invalid, call, format!("redis keeps {key} at {kept}")))
+}
+
+/// Asks a server whether it answers; what it says instead, where it does not.
+pub(crate) async fn ping(
+    engine: &impl RunIn,
+    target: &Target,
+    port: u16,
+    password: Option<Secret>,
+) -> Result<Result<(), String>, Failure> {
+    let call = format!("ping redis in {}", target.id.short());
+    let live = LiveSettings { software: Software::Redis, settings: BTreeMap::new(), password, port };
+    let said = async { Server::reach(engine, target, &live, &call).await?.ping().await };
+    match said.await {
+        Ok(said) if said == "PONG" => Ok(Ok(())),
+        Ok(said) => Ok(Err(said)),
+        // The server's own words, or that there is none; only an engine that fails says nothing of the server.
+        Err(failure) if matches!(failure.kind, FailureKind::Unreachable | FailureKind::NotFound) => {
+            Err(failure)
+        }
+        Err(failure) => Ok(Err(failure.message)),
+    }
 }
 
 /// One spelling for each value; what has none is taken as it is.
@@ -82,12 +106,12 @@ enum Way<'a, E> {
 impl<'a, E: RunIn> Server<'a, E> {
     async fn reach(
         engine: &'a E,
-        container: &'a Container,
+        target: &'a Target,
         live: &'a LiveSettings,
         call: &'a str,
     ) -> Result<Self, Failure> {
-        let addresses = container.networks.values().map(|place| place.ip_address.as_str());
-        for address in addresses.filter(|address| !address.is_empty() && engine.reaches_addresses()) {
+        let Target { id, addresses } = target;
+        for address in addresses.iter().filter(|_| engine.reaches_addresses()) {
             match connect(address, live).await {
                 Ok(connection) => return Ok(Self { way: Way::Tcp(Box::new(connection)), call }),
                 // Somebody answered, and refused: another way to the same server changes nothing.
@@ -98,7 +122,7 @@ impl<'a, E: RunIn> Server<'a, E> {
             }
         }
         let password = live.password.as_ref();
-        let (id, port) = (&container.id, live.port.to_string());
+        let port = live.port.to_string();
         Ok(Self { way: Way::Exec { engine, id, port, password, program: PROGRAMS[0] }, call })
     }
 
@@ -120,6 +144,16 @@ impl<'a, E: RunIn> Server<'a, E> {
                     _ => Err(refused(self.call, said.trim())),
                 }
             }
+        }
+    }
+
+    async fn ping(&mut self) -> Result<String, Failure> {
+        match &mut self.way {
+            Way::Tcp(connection) => {
+                let said = redis::cmd("PING").query_async(connection.as_mut()).await;
+                said.map_err(|error| failure(self.call, &error))
+            }
+            Way::Exec { .. } => Ok(self.say(&["PING"]).await?.trim().to_owned()),
         }
     }
 

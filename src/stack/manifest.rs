@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 pub use heal::{BreakerOverlay, HealOverlay, MemoryAbove, OnManualChange, PeriodOrNever};
+pub use probes::{ExecProbe, HttpProbe, ProbeOverlay, RedisProbe, Scheme, TcpProbe};
 
 use super::period::Period;
 use super::quantity::{ByteSize, Cpus, Scalar};
 use crate::core::redis;
 
 mod heal;
+mod probes;
 
 /// One stack: a Compose project in the operator's care.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -114,6 +116,15 @@ pub struct ServiceOverlay {
     pub redis: Option<RedisOverlay>,
     /// How long to wait between attempts, where this service differs from the stack.
     pub backoff: Backoff,
+    /// Whether a container has started: holds the other probes back until it has passed once, and restarts what does not
+    /// pass in time.
+    pub startup_probe: Option<ProbeOverlay>,
+    /// Whether a container can serve: what dependents and replacements wait for, in place of Compose's `healthcheck`. Never
+    /// restarts anything.
+    pub readiness_probe: Option<ProbeOverlay>,
+    /// Whether a container lives: what fails is restarted, through the back-off, and not while something that it depends on
+    /// is down.
+    pub liveness_probe: Option<ProbeOverlay>,
     /// When a container that runs is restarted.
     pub heal: HealOverlay,
     /// What becomes of what somebody changes by hand, where this service differs from the stack.

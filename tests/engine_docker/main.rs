@@ -18,5 +18,6 @@ mod images;
 mod limits;
 mod live;
 mod objects;
+mod probes;
 mod roundtrip;
 mod world;

@@ -8,6 +8,7 @@ mod healing;
 mod hooks;
 mod images;
 mod preview;
+mod probes;
 mod properties;
 mod stage;
 mod stories;

@@ -13,6 +13,7 @@ use crate::core::desired::Desired;
 use crate::core::failure::Failure;
 use crate::core::ids::ContainerId;
 use crate::core::limits;
+use crate::core::time::Timestamp;
 use crate::engine::EngineEvent;
 
 /// Pause before listening again to an event stream that broke.
@@ -27,6 +28,7 @@ pub(super) enum Wake {
     Timer,
     Live,
     Memory,
+    Probed,
     TimeIsUp,
 }
 
@@ -34,7 +36,7 @@ impl<'e> Loop<'e> {
     pub(super) async fn wait(
         &mut self,
         decision: &Decision,
-        stop: Pin<&mut impl FusedFuture<Output = ()>>,
+        mut stop: Pin<&mut impl FusedFuture<Output = ()>>,
     ) -> Wake {
         if self.look_again && self.running.is_empty() {
             return Wake::Timer;
@@ -45,22 +47,31 @@ impl<'e> Loop<'e> {
             Goal::Forever => None,
         };
         let clock = self.with.clock;
-        let time_is_up = async {
-            match deadline {
-                Some(at) => clock.sleep_until(at).await,
-                None => std::future::pending().await,
-            }
+        let sleep_until = async |at: Option<Timestamp>| match at {
+            Some(at) => clock.sleep_until(at).await,
+            None => std::future::pending().await,
         };
-        tokio::select! {
-            biased;
-            () = stop => Wake::Stop,
-            Some(done) = self.running.next() => Wake::Done(Box::new(done)),
-            Some(desired) = self.updates.next() => Wake::Update(Box::new(desired)),
-            Some(event) = self.events.next() => Wake::Event(event),
-            () = time_is_up => Wake::TimeIsUp,
-            () = clock.sleep_until(wake_at) => Wake::Timer,
-            () = clock.sleep_until(self.live_at), if self.has_live() => Wake::Live,
-            () = clock.sleep_until(self.memory_at), if self.bounds_memory() => Wake::Memory,
+        loop {
+            self.prober.ask(&self.desired, self.observer.observed(), clock.now());
+            let probe_at = self.prober.next_due();
+            tokio::select! {
+                biased;
+                () = stop.as_mut() => return Wake::Stop,
+                Some(done) = self.running.next() => return Wake::Done(Box::new(done)),
+                Some(desired) = self.updates.next() => return Wake::Update(Box::new(desired)),
+                Some(event) = self.events.next() => return Wake::Event(event),
+                () = sleep_until(deadline) => return Wake::TimeIsUp,
+                () = clock.sleep_until(wake_at) => return Wake::Timer,
+                () = clock.sleep_until(self.live_at), if self.has_live() => return Wake::Live,
+                () = clock.sleep_until(self.memory_at), if self.bounds_memory() => return Wake::Memory,
+                answered = self.prober.answered() => {
+                    // What finds everything as it was is no reason to decide anew.
+                    if self.prober.take_in(answered, &self.desired, self.observer.observed(), clock.now()) {
+                        return Wake::Probed;
+                    }
+                }
+                () = sleep_until(probe_at) => {}
+            }
         }
     }
 

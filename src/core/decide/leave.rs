@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::action::{Action, Call, Cause, Precondition};
 use super::super::desired::DEFAULT_STOP_GRACE;
+use super::super::heal::WhyRestart;
 use super::super::ids::ServiceName;
 use super::super::observed::{Container, State};
 use super::super::reason::Reason;
@@ -48,9 +49,17 @@ impl Planner<'_> {
         if self.is_stalled(service, container, &cause) || self.pre_stop(service, container, &cause) {
             return;
         }
-        let grace = container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
+        let own = || container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
+        let grace = self.grace_of_probe(service, &cause).unwrap_or_else(own);
         let call = Call::StopContainer { target: target(container), grace: Some(grace) };
         self.act_on(service, container, call, cause);
+    }
+
+    /// The grace of the probe whose failing stops it, where that has one of its own.
+    fn grace_of_probe(&self, service: Option<&ServiceName>, cause: &Cause) -> Option<Duration> {
+        let Cause::Restart(WhyRestart::Probe { .. }) = cause else { return None };
+        let probes = &self.desired.services.get(service?)?.probes;
+        [&probes.liveness, &probes.startup].into_iter().flatten().find_map(|probe| probe.grace)
     }
 
     /// Whether what runs is left alone, since stopping and replacing it has not helped. What was begun is undone all

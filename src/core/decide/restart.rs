@@ -3,6 +3,8 @@
 //! Stopped here, started again as everything is that does not run. One replica at a time, and never one that serves
 //! beside another that does not.
 
+use std::time::Duration;
+
 use super::super::action::{Call, Cause};
 use super::super::backoff;
 use super::super::desired::Service;
@@ -12,6 +14,7 @@ use super::super::limits;
 use super::super::observed::{Container, State};
 use super::super::order;
 use super::super::ownership;
+use super::super::probe::Probe;
 use super::super::reason::Reason;
 use super::super::time::Timestamp;
 use super::super::view::{Replicas, serves};
@@ -22,7 +25,7 @@ impl Planner<'_> {
     pub(super) fn restarts(&mut self, name: &ServiceName, service: &Service, container: &Container) -> bool {
         let Some(why) = self.why_restart(name, service, container) else { return false };
         let waits = if why.is_failure() {
-            self.spares(name, container, &why)
+            self.spares(name, service, container, &why)
         } else {
             self.is_needed(name, service, container)
         };
@@ -42,6 +45,9 @@ impl Planner<'_> {
         container: &Container,
     ) -> Option<WhyRestart> {
         let heal = &service.heal;
+        if let Some(message) = &container.probed.failed {
+            return Some(WhyRestart::Probe { message: message.clone() });
+        }
         if let Some((bound, since)) = heal.unhealthy_for.zip(self.memory.unhealthy_since(container))
             && self.is_over(since.after(bound))
         {
@@ -95,7 +101,13 @@ impl Planner<'_> {
 
     /// What fails beside a dependency that is down is spared: a database's outage must not become a storm of restarts.
     /// Once that is back, it has time to come to itself.
-    fn spares(&mut self, name: &ServiceName, container: &Container, why: &WhyRestart) -> bool {
+    fn spares(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        container: &Container,
+        why: &WhyRestart,
+    ) -> bool {
         if let Some(dependency) = order::down(name, self.view) {
             let what = format!("not while {dependency} is down");
             self.waits_with_restart(name, container, why, &what, None);
@@ -103,7 +115,10 @@ impl Planner<'_> {
         }
         let time = match why {
             WhyRestart::Unhealthy { bound, .. } => limits::AFTER_DEPENDENCY.max(*bound),
-            _ => limits::AFTER_DEPENDENCY,
+            _ => {
+                let liveness = service.probes.liveness.as_ref();
+                limits::AFTER_DEPENDENCY.max(liveness.map_or(Duration::ZERO, Probe::patience))
+            }
         };
         let Some(until) = self.memory.dependency_down_at(name).map(|at| at.after(time)) else { return false };
         if until <= self.now {

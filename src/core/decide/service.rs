@@ -258,7 +258,7 @@ impl Planner<'_> {
     /// The moment until which a new container without a health check is not yet believed.
     fn settles_at(&self, container: &Container) -> Option<Timestamp> {
         let settled = container.started_at.unwrap_or_default().after(limits::SETTLE);
-        (container.health.is_none() && container.state == State::Running && settled > self.now)
+        (!container.is_checked() && container.state == State::Running && settled > self.now)
             .then_some(settled)
     }
 

@@ -55,6 +55,15 @@ impl Planner<'_> {
             }
             State::Running if container.starting => self.post_start(name, service, container),
             State::Running if self.restarts(name, service, container) => {}
+            State::Running if container.probed.is_ready() == Some(false) => {
+                let message = match &container.probed.finding {
+                    Some(finding) => format!("its probe has not passed: {finding}"),
+                    None => "its probe has not passed yet".to_owned(),
+                };
+                // Nothing to look at: the probe's next result wakes the loop.
+                self.wait(Some(name), &container.name, Reason::NotReady, message, None);
+            }
+            State::Running if container.probed.is_ready() == Some(true) => {}
             State::Running => match container.health {
                 Some(Health::Starting) => {
                     let message = "its health check has not passed yet".to_owned();

@@ -16,8 +16,9 @@ use crate::core::hooks::Hook;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Image, Network, Volume};
+use crate::core::probe::{Probe, Target};
 use crate::core::spec::{Endpoint, Resources};
-use crate::live::redis;
+use crate::live::{probe, redis};
 
 mod build;
 mod classify;
@@ -127,6 +128,10 @@ impl ReadEngine for Docker {
 
     fn memory_usage<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, i64> {
         Box::pin(stats::memory(self, id))
+    }
+
+    fn probe<'a>(&'a self, target: &'a Target, probe: &'a Probe) -> Answer<'a, Result<(), String>> {
+        Box::pin(probe::ask(self, target, probe))
     }
 
     fn log_tail<'a>(&'a self, id: &'a ContainerId, lines: usize) -> Answer<'a, Vec<String>> {

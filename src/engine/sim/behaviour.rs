@@ -23,6 +23,10 @@ pub struct Behaviour {
     pub checks: Checks,
     /// What it does when asked to end.
     pub on_stop: OnStop,
+    /// What its probes find.
+    pub answers: Checks,
+    /// Its probes get no answer at all.
+    pub hangs: bool,
     /// Memory it uses, in bytes. A limit below it gets it killed; where it is `None`, it uses
     /// [`DEFAULT_MEMORY`] or what fits.
     pub memory: Option<i64>,
@@ -183,6 +187,18 @@ impl Behaviour {
     /// Healthy for a while, unhealthy for a while.
     pub fn flaps(pass: Duration, fail: Duration) -> Self {
         Self { checks: Checks::Flap { pass, fail }, ..Self::default() }
+    }
+
+    /// The same, with probes that find this.
+    #[must_use]
+    pub fn answering(self, answers: Checks) -> Self {
+        Self { answers, ..self }
+    }
+
+    /// The same, with probes that get no answer.
+    #[must_use]
+    pub fn hanging(self) -> Self {
+        Self { hangs: true, ..self }
     }
 
     /// The same, deaf to its stop signal.

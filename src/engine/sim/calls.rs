@@ -26,6 +26,7 @@ pub enum CallKind {
     InspectImage,
     ReadLive,
     MemoryUsage,
+    Probe,
     LogTail,
     PullImage,
     BuildImage,
@@ -49,7 +50,7 @@ pub enum CallKind {
 
 impl CallKind {
     /// All kinds.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Info,
         Self::ListContainers,
         Self::InspectContainer,
@@ -58,6 +59,7 @@ impl CallKind {
         Self::InspectImage,
         Self::ReadLive,
         Self::MemoryUsage,
+        Self::Probe,
         Self::LogTail,
         Self::PullImage,
         Self::BuildImage,
@@ -95,6 +97,7 @@ impl CallKind {
             Self::InspectImage => "inspect image",
             Self::ReadLive => "read live settings",
             Self::MemoryUsage => "read memory",
+            Self::Probe => "probe container",
             Self::LogTail => "read log",
             Self::PullImage => "pull image",
             Self::BuildImage => "build image",

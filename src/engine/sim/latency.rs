@@ -69,7 +69,7 @@ fn percent_of(duration: Duration, percent: u32) -> Duration {
 /// Medians of Docker 20.10 on a small machine, rounded; pulls and builds are what people see.
 fn usual(kind: CallKind) -> Duration {
     Duration::from_millis(match kind {
-        CallKind::Info | CallKind::InspectContainer | CallKind::InspectImage => 1,
+        CallKind::Info | CallKind::InspectContainer | CallKind::InspectImage | CallKind::Probe => 1,
         CallKind::ListVolumes | CallKind::ListNetworks => 2,
         CallKind::ListContainers => 3,
         CallKind::ReadLive

@@ -10,6 +10,7 @@ use crate::core::failure::Failure;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Image, LiveState, Network, Volume};
+use crate::core::probe::{Probe, Target, no_answer};
 use crate::engine::{Answer, EngineEvent, Listed, ReadEngine};
 
 use super::SimEngine;
@@ -123,6 +124,26 @@ impl ReadEngine for SimEngine {
             let limit = sim.container.resources.memory;
             Ok(if sim.is_up() { sim.behaviour.memory_under(limit) } else { 0 })
         })
+        .boxed_local()
+    }
+
+    fn probe<'a>(&'a self, target: &'a Target, probe: &'a Probe) -> Answer<'a, Result<(), String>> {
+        let kind = CallKind::Probe;
+        async move {
+            let asked = self.call(kind, target.id.as_str(), self.text(kind, &target.id), |world| {
+                let now = world.now();
+                let sim = world.container(&target.id)?;
+                let elapsed = now.since(sim.container.started_at.unwrap_or(now));
+                let answers = sim.is_up() && sim.behaviour.answers.pass_at(elapsed);
+                Ok((sim.behaviour.hangs, answers))
+            });
+            let (hangs, answers) = asked.await?;
+            if hangs {
+                self.shared.clock.sleep(probe.timeout).await;
+                return Ok(Err(no_answer(probe)));
+            }
+            Ok(if answers { Ok(()) } else { Err("it says no".to_owned()) })
+        }
         .boxed_local()
     }
 

@@ -54,6 +54,8 @@ pub(super) fn heal(source: Source<'_>, resources: &Resources, findings: &mut Fin
     let unhealthy_for = match said.unhealthy_for {
         Some(PeriodOrNever::After(period)) => Some(period.duration()),
         Some(PeriodOrNever::Never) => None,
+        // A liveness probe says more than the health check does.
+        None if source.overlay.liveness_probe.is_some() => None,
         None => Heal::default().unhealthy_for,
     };
     Heal { memory, unhealthy_for, restart_every: said.restart_every.map(Period::duration) }

@@ -14,6 +14,7 @@ mod heal;
 mod hooks;
 mod mounts;
 mod networks;
+mod probes;
 mod redis;
 mod reference;
 mod refused;
@@ -103,6 +104,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         command,
         files: files::files(source, findings),
         hooks: hooks::hooks(source, findings),
+        probes: probes::probes(source, live.as_ref(), findings),
         heal: heal::heal(source, &resources, findings),
         by_hand: heal::by_hand(source, findings),
         resources,

@@ -11,7 +11,7 @@ use crate::stack::faults::{Findings, did_you_mean};
 use crate::stack::manifest::RedisOverlay;
 
 /// Redis' port where the command has no `--port`.
-const DEFAULT_PORT: u16 = 6379;
+pub(super) const DEFAULT_PORT: u16 = 6379;
 
 /// The full command that a new container is given, and the live settings. What can change live is taken out
 /// of the command in `spec`, so that changing it is no new revision.

@@ -1,0 +1,144 @@
+//! Asks containers how they are: beside all else, a bounded number at once, each question within its own time.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use crate::core::desired::{Desired, Service};
+use crate::core::ids::ContainerId;
+use crate::core::limits;
+use crate::core::observed::{Container, Observed, State};
+use crate::core::probe::{Kind, Probed, Probing, Target};
+use crate::core::time::Timestamp;
+use crate::engine::ReadEngine;
+
+/// Asks the containers of one stack.
+pub(super) struct Prober<'e> {
+    engine: &'e dyn ReadEngine,
+    probing: BTreeMap<ContainerId, Probing>,
+    asked: FuturesUnordered<LocalBoxFuture<'e, Answered>>,
+}
+
+/// An answer to one question.
+pub(super) struct Answered {
+    id: ContainerId,
+    run: Option<Timestamp>,
+    kind: Kind,
+    /// `None` where it could not be asked.
+    answer: Option<Result<(), String>>,
+}
+
+impl<'e> Prober<'e> {
+    pub(super) fn new(engine: &'e dyn ReadEngine) -> Self {
+        Self { engine, probing: BTreeMap::new(), asked: FuturesUnordered::new() }
+    }
+
+    /// Follows the containers that run now, and writes into each what was found of it.
+    pub(super) fn follow<'c>(
+        &mut self,
+        desired: &Desired,
+        containers: impl Iterator<Item = &'c mut Container>,
+        now: Timestamp,
+    ) {
+        let mut before = std::mem::take(&mut self.probing);
+        for container in containers {
+            let Some(service) = probed_service(desired, container) else {
+                container.probed = Probed::default();
+                continue;
+            };
+            let probes = &service.probes;
+            let known =
+                before.remove(&container.id).filter(|known| known.is_of(probes, container.started_at));
+            let probing = known.unwrap_or_else(|| Probing::new(probes, container.started_at, now));
+            container.probed = probing.probed(probes);
+            self.probing.insert(container.id.clone(), probing);
+        }
+    }
+
+    /// When the next question is due that may be asked: none while so many wait for their answers.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        if self.asked.len() >= limits::PROBES_AT_ONCE {
+            return None;
+        }
+        self.probing.values().filter_map(Probing::next).map(|(due, _)| due).min()
+    }
+
+    /// Asks everything that is due, the longest overdue first.
+    pub(super) fn ask(&mut self, desired: &Desired, observed: &Observed, now: Timestamp) {
+        let free = limits::PROBES_AT_ONCE.saturating_sub(self.asked.len());
+        let overdue = self.probing.iter().filter_map(|(id, probing)| Some((probing.next()?, id)));
+        let mut due: Vec<_> = overdue
+            .filter(|((at, _), _)| *at <= now)
+            .map(|((at, kind), id)| (at, id.clone(), kind))
+            .collect();
+        due.sort();
+        for (_, id, kind) in due.into_iter().take(free) {
+            let (Some(container), Some(probing)) = (observed.containers.get(&id), self.probing.get_mut(&id))
+            else {
+                continue;
+            };
+            let Some(probe) =
+                probed_service(desired, container).and_then(|service| service.probes.of(kind)).cloned()
+            else {
+                continue;
+            };
+            probing.begin(kind);
+            let (engine, run, target) = (self.engine, probing.run, Target::of(container));
+            let question = async move {
+                // An engine that cannot be reached says nothing about the container.
+                let answer = engine.probe(&target, &probe).await.ok();
+                Answered { id, run, kind, answer }
+            };
+            self.asked.push(question.boxed_local());
+        }
+    }
+
+    /// The next answer; never ready while nothing is asked.
+    pub(super) async fn answered(&mut self) -> Answered {
+        match self.asked.next().await {
+            Some(answered) => answered,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes an answer in; whether it changes what is known of a container.
+    pub(super) fn take_in(
+        &mut self,
+        answered: Answered,
+        desired: &Desired,
+        observed: &Observed,
+        now: Timestamp,
+    ) -> bool {
+        let Answered { id, run, kind, answer } = answered;
+        let container = observed.containers.get(&id);
+        let service = container.and_then(|container| probed_service(desired, container));
+        let (Some(container), Some(service)) = (container, service) else { return false };
+        // An answer of an earlier run says nothing about this one.
+        let Some(probing) = self.probing.get_mut(&id).filter(|probing| probing.run == run) else {
+            return false;
+        };
+        let probes = &service.probes;
+        probing.end(probes, kind, answer, &container.name, now);
+        probing.probed(probes) != container.probed
+    }
+
+    /// Asks everything once, now: for whoever looks only once.
+    pub(super) async fn ask_all(&mut self, desired: &Desired, observed: &mut Observed, now: Timestamp) {
+        self.follow(desired, observed.containers.values_mut(), now);
+        // Where a startup probe passes, there is more to ask then.
+        for _ in 0..2 {
+            self.ask(desired, observed, Timestamp::from_millis(i64::MAX));
+            while let Some(answered) = self.asked.next().await {
+                self.take_in(answered, desired, observed, now);
+            }
+        }
+        self.follow(desired, observed.containers.values_mut(), now);
+    }
+}
+
+/// The service of a container that runs and has probes.
+fn probed_service<'d>(desired: &'d Desired, container: &Container) -> Option<&'d Service> {
+    let service = desired.services.get(container.service()?)?;
+    (container.state == State::Running && !service.probes.is_empty()).then_some(service)
+}
