@@ -175,6 +175,7 @@ fn converged(desired: &Desired) -> Observed {
         parallel: 8,
         allowed: Allowed::default(),
         resync: Duration::from_mins(5),
+        heartbeat: None,
     };
     let outcome = clock.run(reconciler.converge(desired.clone(), None, std::future::pending()));
     assert!(matches!(outcome, Some(Outcome::Converged)), "{outcome:?}");

@@ -74,6 +74,7 @@ pub fn rehearse(desired: &Desired, observed: &Observed, parallel: usize) -> Rehe
         // What is refused for the memory in use now cannot be known without asking the engine.
         allowed: Allowed { memory_under_use: true },
         resync: Duration::from_mins(5),
+        heartbeat: None,
     };
     let outcome = clock.run(reconciler.converge(desired.clone(), Some(CURTAIN), std::future::pending()));
     let blocked = match outcome {

@@ -59,6 +59,7 @@ pub(super) fn converge(
         parallel: effort.parallel.into(),
         allowed: effort.allowed,
         resync: RESYNC,
+        heartbeat: None,
     };
     let timeout = (!effort.timeout.is_zero()).then_some(effort.timeout);
     let stop = CancellationToken::new();

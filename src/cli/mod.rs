@@ -20,6 +20,7 @@ pub mod schema;
 pub mod screen;
 mod standing;
 pub mod status;
+mod supervisor;
 pub mod validate;
 
 use std::io;

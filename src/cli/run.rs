@@ -16,6 +16,7 @@ use super::owner::Machine;
 use super::render::shown;
 use super::screen::Screen;
 use super::standing::{Refusal, Scribe};
+use super::supervisor::Supervisor;
 use super::{engine, files, standing};
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::controller::fleet::{self, Watch};
@@ -87,7 +88,11 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     }
     let memories = Some(Memories::new(&state));
     let machine = Machine::new(&state, memories, |warning| warn!("{warning}"));
-    let daemon = Daemon { scribe: Scribe::new(state), told: RefCell::default() };
+    let daemon = Daemon {
+        scribe: Scribe::new(state),
+        supervisor: Supervisor::of_environment(),
+        told: RefCell::default(),
+    };
     let reconciler = Reconciler {
         engine: &*opened.engine,
         clock: &*opened.clock,
@@ -97,6 +102,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         parallel: args.parallel.into(),
         allowed: allowed(&args.allow),
         resync: args.resync,
+        heartbeat: daemon.supervisor.heartbeat(),
     };
     info!(version = env!("CARGO_PKG_VERSION"), engine = opened.engine.location(), "operator starts");
     let stop = CancellationToken::new();
@@ -107,6 +113,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
             ended = asked_to_end() => {
                 ended?;
                 info!("operator ends; calls under way are finished first, containers keep running");
+                daemon.supervisor.stopping();
                 stop.cancel();
                 tokio::select! {
                     () = fleet => Ok(Exit::Ok),
@@ -131,13 +138,14 @@ async fn asked_to_end() -> anyhow::Result<()> {
 /// Hears of everything: logs it, and keeps the standings that `status` reads.
 struct Daemon {
     scribe: Scribe,
+    supervisor: Supervisor,
     /// The faults that were logged last, so that a rescan does not repeat them.
     told: RefCell<Vec<String>>,
 }
 
 impl Watch for Daemon {
     fn stack(&self, stack: &StackName) -> Box<dyn Report> {
-        Box::new(Both(Log::new(stack.clone()), self.scribe.of(stack)))
+        Box::new(Both(Both(Log::new(stack.clone()), self.scribe.of(stack)), self.supervisor.of(stack)))
     }
 
     fn read(&self, faults: &[Diagnostic]) {
@@ -159,10 +167,12 @@ impl Watch for Daemon {
 
     fn joined(&self, stack: &StackName) {
         info!(%stack, "looked after from now on");
+        self.supervisor.joined(stack);
     }
 
     fn left(&self, stack: &StackName) {
         warn!(%stack, "gone from the files: left alone from now on, and nothing of it is removed; `operator down -p {stack}` removes it");
         self.scribe.left(stack);
+        self.supervisor.left(stack);
     }
 }

@@ -51,6 +51,8 @@ pub struct Reconciler<'e> {
     pub allowed: Allowed,
     /// A full look happens at least this often, whatever events say.
     pub resync: Duration,
+    /// The loop says that it turns at least this often, for whoever watches over it; `None` where nobody does.
+    pub heartbeat: Option<Duration>,
 }
 
 impl std::fmt::Debug for Reconciler<'_> {
@@ -221,11 +223,23 @@ impl<'e> Loop<'e> {
                     tokio::select! {
                         biased;
                         () = stop.as_mut() => return Some(Outcome::Stopped),
-                        () = self.with.clock.sleep(retry) => {}
+                        () = self.rest(retry) => {}
                     }
                 }
             }
         }
+    }
+
+    /// Waits, and turns meanwhile.
+    async fn rest(&self, duration: Duration) {
+        let clock = self.with.clock;
+        let end = clock.now().after(duration);
+        while let Some(beat) = self.with.heartbeat.map(|beat| clock.now().after(beat)).filter(|at| *at < end)
+        {
+            clock.sleep_until(beat).await;
+            self.with.report.turns();
+        }
+        clock.sleep_until(end).await;
     }
 
     /// Takes the stack, for which a daemon waits as long as another operator has it.
@@ -253,6 +267,7 @@ impl<'e> Loop<'e> {
                 told = Some(holder);
             }
             self.look_again = true;
+            self.with.report.turns();
             tokio::select! {
                 biased;
                 () = stop.as_mut() => return Some(Outcome::Stopped),

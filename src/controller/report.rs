@@ -49,6 +49,9 @@ pub trait Report {
         let _ = sentence;
     }
 
+    /// The loop turns: nothing has happened, and nothing hangs.
+    fn turns(&self) {}
+
     /// What the loop knows has changed: what a later one of this stack should go on from. Told before anything that
     /// rests on it begins.
     fn remembers(&self, durable: &Durable) {
@@ -104,6 +107,11 @@ impl<A: Report, B: Report> Report for Both<A, B> {
     fn refused(&self, sentence: &str) {
         self.0.refused(sentence);
         self.1.refused(sentence);
+    }
+
+    fn turns(&self) {
+        self.0.turns();
+        self.1.turns();
     }
 
     fn remembers(&self, durable: &Durable) {

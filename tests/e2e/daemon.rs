@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::stage::{Project, SLEEPER, docker, wait_until};
+use crate::stage::{Background, Project, SLEEPER, docker, wait_until};
 
 fn web(replicas: u32) -> String {
     format!("services:\n  web:\n    {SLEEPER}\n    deploy: {{replicas: {replicas}}}\n")
@@ -258,4 +258,35 @@ fn back_off_is_known_to_status_while_the_daemon_runs() {
     });
     assert_eq!(container["exit_code"], 3, "{container}");
     assert!(container["next_retry"].is_string(), "{container}");
+}
+
+#[test]
+fn a_supervisor_hears_that_it_is_ready_how_it_stands_that_it_lives_and_that_it_ends() {
+    let project = Project::with("notify", &format!("services:\n  web:\n    {SLEEPER}\n"));
+    let path = project.path("notify.sock");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut command = project.command(&["run", "-f", "compose.yaml"]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "2000000").env_remove("WATCHDOG_PID");
+    let mut daemon = Background::start(&mut command);
+    let hear = |part: &str| {
+        let mut buffer = [0; 1024];
+        loop {
+            let length =
+                socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{part} was never said: {error}"));
+            let said = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if said.contains(part) {
+                return said;
+            }
+        }
+    };
+    hear("READY=1\nSTATUS=1 stack: ");
+    hear("STATUS=1 stack: 1 ready");
+    // Nothing happens any more, and it is fed all the same.
+    for _ in 0..5 {
+        hear("WATCHDOG=1");
+    }
+    daemon.signal("TERM");
+    hear("STOPPING=1");
+    assert_eq!(daemon.end().0, 0);
 }

@@ -241,6 +241,7 @@ impl Stage {
             parallel: 8,
             allowed: Allowed::default(),
             resync: Duration::from_mins(5),
+            heartbeat: None,
         }
     }
 

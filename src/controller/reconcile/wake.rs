@@ -52,8 +52,10 @@ impl<'e> Loop<'e> {
             None => std::future::pending().await,
         };
         loop {
+            self.with.report.turns();
             self.prober.ask(&self.desired, self.observer.observed(), clock.now());
             let probe_at = self.prober.next_due();
+            let beat_at = self.with.heartbeat.map(|beat| clock.now().after(beat));
             tokio::select! {
                 biased;
                 () = stop.as_mut() => return Wake::Stop,
@@ -71,6 +73,7 @@ impl<'e> Loop<'e> {
                     }
                 }
                 () = sleep_until(probe_at) => {}
+                () = sleep_until(beat_at) => {}
             }
         }
     }
