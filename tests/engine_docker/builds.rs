@@ -98,12 +98,22 @@ async fn a_dockerfile_may_stand_in_the_stack_file() {
         world.docker.build_image(&world.name("image"), &build, &|_| {}).await.unwrap();
         for name in ["image", "other"] {
             assert!(world.docker.inspect_image(&world.name(name)).await.unwrap().is_some());
-            crate::world::bollard()
-                .remove_image(&world.name(name), None::<bollard::query_parameters::RemoveImageOptions>, None)
-                .await
-                .unwrap();
+            remove(&world.name(name)).await;
         }
     }
+}
+
+/// Removes an image, again where the engine stumbles over one that another test removes at the same moment
+/// ("unrecognized image ID").
+async fn remove(image: &str) {
+    let docker = crate::world::bollard();
+    for _again in 0..10 {
+        match docker.remove_image(image, None::<bollard::query_parameters::RemoveImageOptions>, None).await {
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 500, .. }) => {}
+            removed => return drop(removed.unwrap()),
+        }
+    }
+    panic!("{image} could not be removed");
 }
 
 #[tokio::test]
