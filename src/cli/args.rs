@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{apply, completion, config, diff, down, exit, init, pause, run, schema, status, validate};
+use super::{
+    apply, completion, config, diff, down, events, exit, explain, init, pause, run, schema, status, validate,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -152,6 +154,12 @@ pub enum Command {
     /// Show what runs, what is wrong with it, and what happens next
     #[command(long_about = status::LONG)]
     Status(status::StatusArgs),
+    /// Show what happened, what was done about it, and why
+    #[command(long_about = events::LONG)]
+    Events(events::EventsArgs),
+    /// Show where a value comes from, why something was done, and what is waited for
+    #[command(long_about = explain::LONG)]
+    Explain(explain::ExplainArgs),
     /// Leave a stack, or some of its services, as they are
     #[command(long_about = pause::PAUSE)]
     Pause(pause::PauseArgs),

@@ -1,11 +1,12 @@
 //! What `apply` and `down` share: work with progress until it is so, and say how it ended.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::io;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{Drive, Writer};
+use super::engine::{self, Drive};
 use super::exit::Exit;
 use super::owner::Machine;
 use super::render::progress::Progress;
@@ -18,8 +19,10 @@ use crate::controller::reconcile::{Outcome, Reconciler};
 use crate::controller::report::{Both, Report};
 use crate::core::decide::Waiting;
 use crate::core::desired::Desired;
+use crate::core::event::Event;
 use crate::core::reason::Reason;
 use crate::core::status::StackStatus;
+use crate::store::journal::{Journals, Writer};
 
 /// A full look at least this often, whatever events say: an event that was lost is made up for within it.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -43,13 +46,15 @@ pub(super) struct Effort {
 pub(super) fn converge(
     desired: &Desired,
     effort: Effort,
-    engine: &Writer,
+    engine: &engine::Writer,
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
     let progress = if screen.is_live() { Progress::live() } else { Progress::plain(screen.notes()) };
-    let report = Both(progress, LeftAlone::default());
-    let machine =
-        Machine::new(&standing::directory(), None, |warning| report.0.say(&format!("warning: {warning}")));
+    let state = standing::directory();
+    // What happens on a simulated engine happens to no stack.
+    let journal = engine.drive.is_real().then(|| Journals::new(&state).writer(&desired.stack));
+    let report = Both(Both(progress, LeftAlone::default()), Chronicle { journal, failed: Cell::default() });
+    let machine = Machine::new(&state, None, |warning| report.0.0.say(&format!("warning: {warning}")));
     let owners: &dyn Owners = if engine.drive.is_real() { &machine } else { &Alone };
     let reconciler = Reconciler {
         engine: &*engine.engine,
@@ -67,12 +72,15 @@ pub(super) fn converge(
     let outcome = engine.drive.block_on(async {
         tokio::select! {
             biased;
-            () = interrupted_twice(&engine.drive, &stop, &report.0) => None,
+            () = interrupted_twice(&engine.drive, &stop, &report.0.0) => None,
             outcome = work => Some(outcome),
         }
     });
-    let Both(progress, LeftAlone(orphans)) = report;
+    let Both(Both(progress, LeftAlone(orphans)), chronicle) = report;
     progress.finish();
+    if let Some(error) = chronicle.failed.into_inner() {
+        screen.warning(format_args!("`operator events` will not know of this: {}: {error}", state.display()));
+    }
     engine.drive.save()?;
     let name = &desired.stack;
     let Some(outcome) = outcome? else {
@@ -127,8 +135,23 @@ impl Report for LeftAlone {
     }
 }
 
+/// Keeps what happens in the journal of the stack.
+struct Chronicle {
+    journal: Option<Writer>,
+    /// Why it could not be kept, the first time. That keeps nothing from being done.
+    failed: Cell<Option<io::Error>>,
+}
+
+impl Report for Chronicle {
+    fn happened(&self, event: &Event) {
+        let written = self.journal.as_ref().map_or(Ok(()), |journal| journal.append(event));
+        let before = self.failed.take();
+        self.failed.set(before.or(written.err()));
+    }
+}
+
 /// What is still waited for. Nobody tries again after the end.
-fn tell(waiting: &[Waiting], engine: &Writer, screen: &mut Screen) {
+fn tell(waiting: &[Waiting], engine: &engine::Writer, screen: &mut Screen) {
     let now = engine.clock.now();
     for waiting in waiting {
         let waiting = Waiting { until: None, ..waiting.clone() };

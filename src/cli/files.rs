@@ -74,6 +74,22 @@ pub fn name_alone(args: &FileArgs) -> anyhow::Result<Option<StackName>> {
     Ok(name.map(|name| StackName::from(name.as_str())))
 }
 
+/// The stacks of the files; the one that `-p` names, where the files do not load.
+pub fn meant(args: &FileArgs, services: &[String]) -> anyhow::Result<Vec<StackName>> {
+    if let Some(name) = name_alone(args)? {
+        return Ok(vec![name]);
+    }
+    let loaded = load(args)?.even_idle();
+    match &args.project_name {
+        Some(name) if !loaded.faults.is_empty() => Ok(vec![StackName::from(name.as_str())]),
+        _ => {
+            let stacks = loaded.all()?;
+            known_services(&stacks, services)?;
+            Ok(stacks.into_iter().map(|stack| stack.desired.stack).collect())
+        }
+    }
+}
+
 /// Loads everything that the options name, sound or not, with what people laid over it.
 pub fn load(args: &FileArgs) -> anyhow::Result<Loaded> {
     let options = options(args)?;

@@ -8,7 +8,9 @@ mod converge;
 pub mod diff;
 pub mod down;
 pub mod engine;
+pub mod events;
 pub mod exit;
+pub mod explain;
 pub mod files;
 pub mod init;
 pub mod log;
@@ -81,13 +83,17 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     if cli.output.format == Format::Json
         && let Some(instead) = cli.command.instead_of_json()
     {
-        anyhow::bail!("-o json is of `diff`, `status`, `validate`, `init` and `config`: {instead}");
+        anyhow::bail!(
+            "-o json is of `diff`, `status`, `events`, `explain`, `validate`, `init` and `config`: {instead}"
+        );
     }
     match &cli.command {
         Command::Diff(args) => diff::run(args, cli, screen),
         Command::Apply(args) => apply::run(args, cli, screen),
         Command::Run(args) => run::run(args, cli, screen),
         Command::Status(args) => status::run(args, cli, screen),
+        Command::Events(args) => events::run(args, cli, screen),
+        Command::Explain(args) => explain::run(args, cli, screen),
         Command::Pause(args) => pause::pause(args, cli, screen),
         Command::Resume(args) => pause::resume(args, cli, screen),
         Command::Down(args) => down::run(args, cli, screen),

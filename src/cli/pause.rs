@@ -95,7 +95,7 @@ fn change(
     screen: &mut Screen,
     change: impl Fn(&mut Overrides),
 ) -> anyhow::Result<Exit> {
-    let stacks = stacks(services, cli)?;
+    let stacks = files::meant(&cli.files, services)?;
     let overlays = Overlays::new(&standing::directory());
     for stack in &stacks {
         let path = overlays.path(stack);
@@ -108,22 +108,6 @@ fn change(
         say(stack, &overrides, cli, screen)?;
     }
     Ok(Exit::Ok)
-}
-
-/// The stacks of the files; the one that `-p` names, where the files do not load.
-fn stacks(services: &[String], cli: &Cli) -> anyhow::Result<Vec<StackName>> {
-    if let Some(name) = files::name_alone(&cli.files)? {
-        return Ok(vec![name]);
-    }
-    let loaded = files::load(&cli.files)?.even_idle();
-    match &cli.files.project_name {
-        Some(name) if !loaded.faults.is_empty() => Ok(vec![StackName::from(name.as_str())]),
-        _ => {
-            let stacks = loaded.all()?;
-            files::known_services(&stacks, services)?;
-            Ok(stacks.into_iter().map(|stack| stack.desired.stack).collect())
-        }
-    }
 }
 
 fn say(stack: &StackName, overrides: &Overrides, cli: &Cli, screen: &mut Screen) -> anyhow::Result<()> {

@@ -43,6 +43,21 @@ impl Screen {
         writeln!(self.out, "{text}")
     }
 
+    /// Whether the answer goes to a terminal.
+    pub fn is_watched(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Writes an answer; where it is to be followed on a terminal, in the place of the last one.
+    pub fn redraw(&mut self, text: impl fmt::Display, follow: bool) -> io::Result<()> {
+        if follow && self.is_watched() {
+            // To the top, over what stands there, and away with what is left of it.
+            write!(io::stdout(), "\u{1b}[H\u{1b}[2J\u{1b}[3J")?;
+        }
+        writeln!(self.out, "{text}")?;
+        self.out.flush()
+    }
+
     /// Writes data as it is: bytes that look like colours belong to it.
     pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut out = io::stdout().lock();

@@ -1,6 +1,7 @@
 //! What `run` writes down for `status`, and where.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -8,10 +9,12 @@ use std::rc::Rc;
 use tracing::warn;
 
 use crate::controller::report::Report;
+use crate::core::event::{Event, EventKind};
 use crate::core::ids::StackName;
 use crate::core::memory::Durable;
 use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
+use crate::store::journal::{Journals, Writer};
 use crate::store::memory::Memories;
 use crate::store::standing::{Standing, Standings};
 
@@ -44,6 +47,9 @@ pub(super) struct Scribe(Rc<Shared>);
 struct Shared {
     standings: Standings,
     memories: Memories,
+    journals: Journals,
+    /// One a stack, since each counts its records.
+    writers: RefCell<BTreeMap<StackName, Writer>>,
     refused: RefCell<Option<(Refusal, Timestamp)>>,
     /// The last standing of each stack, to write it again when only the files changed.
     last: RefCell<Vec<StackStatus>>,
@@ -54,6 +60,8 @@ impl Scribe {
     pub(super) fn new(directory: PathBuf) -> Self {
         Self(Rc::new(Shared {
             memories: Memories::new(&directory),
+            journals: Journals::new(&directory),
+            writers: RefCell::default(),
             standings: Standings::new(directory),
             refused: RefCell::default(),
             last: RefCell::default(),
@@ -76,6 +84,7 @@ impl Scribe {
             let last = self.0.last.borrow().clone();
             for status in &last {
                 self.0.write(status);
+                self.0.tell_of_files(&status.stack);
             }
         }
     }
@@ -99,13 +108,29 @@ impl Shared {
         self.warn_once(self.standings.write(&standing));
     }
 
+    /// Of a stack that is looked after: whether its files are refused. They may be those of another.
+    fn tell_of_files(&self, stack: &StackName) {
+        let (kind, message) = match &*self.refused.borrow() {
+            Some((refusal, _)) => (EventKind::FilesRefused, refusal.headline.clone()),
+            None => (EventKind::FilesAccepted, "the files are sound again".to_owned()),
+        };
+        let event = Event::new(stack.clone(), kind, stack.to_string(), message, now());
+        self.keep(&event);
+    }
+
+    fn keep(&self, event: &Event) {
+        let mut writers = self.writers.borrow_mut();
+        let writer = writers.entry(event.stack.clone()).or_insert_with(|| self.journals.writer(&event.stack));
+        self.warn_once(writer.append(event));
+    }
+
     /// A disk that cannot be written keeps nothing from being healed.
     fn warn_once(&self, written: io::Result<()>) {
         if let Err(error) = written
             && !self.warned.replace(true)
         {
             let directory = self.standings.directory().display();
-            warn!(%error, "{directory} cannot be written: `operator status` will not know of back-off, nor the next daemon; set OPERATOR_STATE_DIR");
+            warn!(%error, "{directory} cannot be written: `operator status` will not know of back-off, nor `operator events` of what happens, nor the next daemon; set OPERATOR_STATE_DIR");
         }
     }
 }
@@ -126,6 +151,10 @@ impl Report for Clerk {
         last.push(status.clone());
         drop(last);
         self.shared.write(status);
+    }
+
+    fn happened(&self, event: &Event) {
+        self.shared.keep(event);
     }
 
     fn remembers(&self, durable: &Durable) {

@@ -1,9 +1,12 @@
 //! `operator status`: what is.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::json;
 
 use super::args::{Cli, Format};
+use super::engine::Reader;
 use super::exit::Exit;
 use super::render::status as render;
 use super::screen::Screen;
@@ -11,6 +14,7 @@ use super::{engine, files, standing};
 use crate::compose::errors::Diagnostics;
 use crate::controller::reconcile::current_status;
 use crate::core::status::StackStatus;
+use crate::stack::Stack;
 use crate::store::standing::{Standing, Standings};
 
 /// What `operator status --help` says.
@@ -25,21 +29,50 @@ and whether it refuses the files that are there now.";
 Examples:
   operator status
   operator status api
+  operator status --watch
   operator status -o json | jq '.stacks[].services[] | select(.ready < .desired)'")]
 pub struct StatusArgs {
     /// Only these services
     #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
+    /// Look again every two seconds, and show what has changed
+    #[arg(short = 'w', long)]
+    pub watch: bool,
 }
 
+/// How often a look is taken by whoever watches.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
 /// One stack: as it was just seen, and what its daemon knows beyond that.
+#[derive(PartialEq)]
 struct Shown {
     status: StackStatus,
     daemon: Option<Standing>,
 }
 
-/// Looks once, and shows.
+/// Looks, and shows; with `--watch` again and again.
 pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let mut shown = look(args, cli)?;
+    screen.redraw(rendered(&shown, cli.output.format), args.watch)?;
+    if !args.watch {
+        return Ok(Exit::Ok);
+    }
+    loop {
+        std::thread::sleep(WATCH_EVERY);
+        match look(args, cli) {
+            // Ages move; a page that nobody watches gets what is new.
+            Ok(now) if now == shown && !screen.is_watched() => {}
+            Ok(now) => {
+                screen.redraw(rendered(&now, cli.output.format), true)?;
+                shown = now;
+            }
+            Err(error) => screen.error(format_args!("{error:#}")),
+        }
+    }
+}
+
+/// The stacks as they are now.
+fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<Vec<Shown>> {
     let standings = Standings::new(standing::directory());
     let loaded = files::load(&cli.files)?.even_idle();
     let mut shown = Vec::new();
@@ -47,10 +80,8 @@ pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
         files::known_services(&loaded.stacks, &args.services)?;
         let engine = engine::reader(&cli.engine)?;
         for stack in &loaded.stacks {
-            let now = engine.clock.now();
-            let status = engine.drive.block_on(current_status(&*engine.engine, &stack.desired, now))??;
             let daemon = standings.read(&stack.desired.stack);
-            shown.push(Shown { status: joined(status, daemon.as_ref()), daemon });
+            shown.push(Shown { status: of_stack(&engine, stack)?, daemon });
         }
     } else {
         // The files do not say what should be: what the daemon holds to does, where one runs.
@@ -64,8 +95,15 @@ pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
             .services
             .retain(|service| args.services.iter().any(|name| name == service.service.as_str()));
     }
-    print(&shown, cli.output.format, screen)?;
-    Ok(Exit::Ok)
+    Ok(shown)
+}
+
+/// One stack as it is now, with what its daemon remembers.
+pub(super) fn of_stack(engine: &Reader, stack: &Stack) -> anyhow::Result<StackStatus> {
+    let now = engine.clock.now();
+    let status = engine.drive.block_on(current_status(&*engine.engine, &stack.desired, now))??;
+    let daemon = Standings::new(standing::directory()).read(&stack.desired.stack);
+    Ok(joined(status, daemon.as_ref()))
 }
 
 /// The stacks whose daemons hold to their last good files.
@@ -102,7 +140,7 @@ fn joined(mut seen: StackStatus, daemon: Option<&Standing>) -> StackStatus {
     seen
 }
 
-fn print(shown: &[Shown], format: Format, screen: &mut Screen) -> anyhow::Result<()> {
+fn rendered(shown: &[Shown], format: Format) -> String {
     if format == Format::Json {
         let statuses: Vec<StackStatus> = shown.iter().map(|one| one.status.clone()).collect();
         let mut document = render::json(&statuses);
@@ -117,19 +155,12 @@ fn print(shown: &[Shown], format: Format, screen: &mut Screen) -> anyhow::Result
                 });
             }
         }
-        screen.line(format_args!("{document:#}"))?;
-        return Ok(());
+        return format!("{document:#}");
     }
     let now = standing::now();
-    for (index, one) in shown.iter().enumerate() {
-        if index > 0 {
-            screen.line("")?;
-        }
-        screen.line(render::text(&one.status, now))?;
-        if let Some(daemon) = &one.daemon {
-            screen.line("")?;
-            screen.line(render::daemon(daemon, now))?;
-        }
-    }
-    Ok(())
+    let blocks = shown.iter().map(|one| {
+        let daemon = one.daemon.as_ref().map(|daemon| format!("\n\n{}", render::daemon(daemon, now)));
+        render::text(&one.status, now) + &daemon.unwrap_or_default()
+    });
+    blocks.collect::<Vec<_>>().join("\n\n")
 }

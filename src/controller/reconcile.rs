@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{FusedFuture, FutureExt, LocalBoxFuture};
-use futures_util::stream::{FuturesUnordered, LocalBoxStream, StreamExt};
+use futures_util::stream::{FuturesOrdered, FuturesUnordered, LocalBoxStream, StreamExt};
 
 use super::execute::{self, Allowed};
 use super::observe::{self, Observer, Seen};
@@ -20,16 +20,19 @@ use crate::clock::Clock;
 use crate::core::action::{Action, Call};
 use crate::core::decide::{Decision, Waiting, decide};
 use crate::core::desired::Desired;
+use crate::core::event::Event;
 use crate::core::failure::{Failure, FailureClass};
 use crate::core::guard;
 use crate::core::limits;
 use crate::core::memory::{Durable, Memory};
+use crate::core::narrator::Narrator;
 use crate::core::reason::Reason;
 use crate::core::status::{StackStatus, status};
 use crate::core::time::Timestamp;
 use crate::core::view::View;
 use crate::engine::{EngineEvent, WriteEngine};
 
+mod tell;
 mod wake;
 
 use wake::Wake;
@@ -124,6 +127,9 @@ struct Loop<'e> {
     taken: Option<Taken>,
     observer: Observer<'e>,
     prober: Prober<'e>,
+    narrator: Narrator,
+    /// Events that wait for the last lines of what they are about, and those after them.
+    telling: FuturesOrdered<LocalBoxFuture<'e, Event>>,
     running: FuturesUnordered<LocalBoxFuture<'e, Done>>,
     events: LocalBoxStream<'e, Result<EngineEvent, Failure>>,
     look_again: bool,
@@ -141,6 +147,8 @@ impl<'e> Loop<'e> {
             observer: Observer::new(with.engine),
             prober: Prober::new(with.engine),
             memory: Memory::default(),
+            narrator: Narrator::default(),
+            telling: FuturesOrdered::new(),
             remembered: Durable::default(),
             taken: None,
             running: FuturesUnordered::new(),
@@ -160,12 +168,18 @@ impl<'e> Loop<'e> {
     }
 
     async fn work(mut self, stop: impl Future<Output = ()>) -> Outcome {
+        let outcome = self.turn(stop).await;
+        self.wind_down().await;
+        outcome
+    }
+
+    async fn turn(&mut self, stop: impl Future<Output = ()>) -> Outcome {
         let mut stop = std::pin::pin!(stop.fuse());
         loop {
             if self.look_again
                 && let Some(outcome) = self.look(stop.as_mut()).await
             {
-                return self.wind_down(outcome).await;
+                return outcome;
             }
             if self.taken.is_none() {
                 match self.take(stop.as_mut()).await {
@@ -181,8 +195,8 @@ impl<'e> Loop<'e> {
                 return outcome;
             }
             match self.wait(&decision, stop.as_mut()).await {
-                Wake::Stop => return self.wind_down(Outcome::Stopped).await,
-                Wake::TimeIsUp => return self.wind_down(Outcome::TimedOut(blocking(decision))).await,
+                Wake::Stop => return Outcome::Stopped,
+                Wake::TimeIsUp => return Outcome::TimedOut(blocking(decision)),
                 Wake::Done(done) => self.done(*done),
                 Wake::Event(event) => self.events(event).await,
                 Wake::Update(desired) => self.update(*desired),
@@ -202,6 +216,8 @@ impl<'e> Loop<'e> {
                 Ok(()) => {
                     if std::mem::take(&mut self.lost) > 0 {
                         self.with.report.engine_back();
+                        let back = self.narrator.engine_back(&self.desired, now);
+                        self.tell(back);
                         self.events = self.with.engine.events(&self.desired.stack);
                     }
                     self.look_again = false;
@@ -220,6 +236,8 @@ impl<'e> Loop<'e> {
                     self.lost = self.lost.saturating_add(1);
                     let retry = self.desired.backoff.after_failure(failure.kind, self.lost, 0.5);
                     self.with.report.engine_lost(&failure, retry);
+                    let lost = self.narrator.engine_lost(&self.desired, &failure, now);
+                    self.tell(lost);
                     tokio::select! {
                         biased;
                         () = stop.as_mut() => return Some(Outcome::Stopped),
@@ -252,6 +270,8 @@ impl<'e> Loop<'e> {
                     self.memory = Memory::restored(taken.remembered.clone());
                     self.remembered = taken.remembered.clone();
                     self.taken = Some(taken);
+                    self.narrator = Narrator::of(&self.memory);
+                    self.tell_of_ownership(true);
                     return None;
                 }
                 Err(holder) => holder,
@@ -286,15 +306,21 @@ impl<'e> Loop<'e> {
         self.memory.decided(&view, &decision, now);
         let free = self.with.parallel.max(1).saturating_sub(self.running.len());
         let judged = guard::judge(std::mem::take(&mut decision.actions), &view, now, free);
+        let mut told = Vec::new();
         for violation in judged.violations {
             let message = violation.to_string();
             self.with.report.refused(&message);
+            told.extend(self.narrator.refused(view.desired, &violation.action, &message, now));
             decision.waiting.push(refused(violation.action, message));
         }
         decision.actions = judged.allowed;
         let start = decision.actions.len();
         decision.actions.extend(judged.unjudged);
-        self.with.report.decided(&status(&view, &self.memory, &decision));
+        let status = status(&view, &self.memory, &decision);
+        told.extend(self.narrator.decided(&view, &self.memory, &decision, &status, now));
+        decision.wake_at = decision.wake_at.into_iter().chain(self.narrator.due()).min();
+        self.with.report.decided(&status);
+        self.tell(told);
         for action in decision.actions.iter().take(start) {
             self.memory.begin(action, now);
             self.with.report.started(action);
@@ -354,7 +380,9 @@ impl<'e> Loop<'e> {
             _ => {}
         }
         self.with.report.finished(&action, &result, took);
-        self.memory.end(&self.desired, &action, result, now);
+        self.memory.end(&self.desired, &action, result.clone(), now);
+        let told = self.narrator.finished(&self.desired, &action, &result, &self.memory, took, now);
+        self.tell(told);
     }
 
     fn update(&mut self, desired: Desired) {
@@ -367,18 +395,26 @@ impl<'e> Loop<'e> {
         let same_files = Desired { overrides, ..desired.clone() } == *before;
         let resumed = desired.overrides.resumed_at != before.overrides.resumed_at;
         self.desired = Rc::new(desired);
+        let now = self.with.clock.now();
         if !same_files || resumed {
-            self.memory.desired_changed(self.with.clock.now());
+            self.memory.desired_changed(now);
+        }
+        if !same_files {
+            let told = self.narrator.desired_changed(&before, &self.desired, now);
+            self.tell(Some(told));
         }
         self.look_again = true;
     }
 
-    /// Waits for the calls under way, so that what is left is what the engine says.
-    async fn wind_down(mut self, outcome: Outcome) -> Outcome {
+    /// Waits for the calls under way, so that what is left is what the engine says and all of it is told.
+    async fn wind_down(&mut self) {
         while let Some(done) = self.running.next().await {
             self.done(done);
         }
-        outcome
+        while let Some(event) = self.telling.next().await {
+            self.with.report.happened(&event);
+        }
+        self.tell_of_ownership(false);
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Call, Cause, Precondition, Target};
 use super::desired::{Desired, Service};
-use super::failure::FailureClass;
+use super::failure::{Failure, FailureClass};
 use super::ids::{ContainerId, ServiceName};
 use super::memory::Memory;
 use super::observed::{Container, Network, Observed, State};
@@ -38,8 +38,10 @@ pub struct Decision {
     pub waiting: Vec<Waiting>,
     /// Decide again at this moment at the latest, whatever happens. `None`: an event will tell.
     pub wake_at: Option<Timestamp>,
-    /// Containers whose limits, networks, live settings or name are not as they should be, or not known.
+    /// Containers of which is not known whether their limits, networks, live settings and name are as they should be.
     pub unsettled: BTreeSet<ContainerId>,
+    /// Containers of which one of these is not as it should be.
+    pub differing: BTreeSet<ContainerId>,
 }
 
 impl Decision {
@@ -185,13 +187,7 @@ impl Planner<'_> {
         match self.memory.failed(&key).filter(|failed| failed.next_try > self.now) {
             Some(failed) => {
                 let pulls = matches!(action.call, Call::PullImage { .. });
-                let fetches = pulls || matches!(action.call, Call::BuildImage { .. });
-                let reason = match Reason::of_failure(failed.failure.kind, otherwise(&action.call)) {
-                    // A registry that does not answer, or not to us, is no fault of the engine.
-                    Reason::EngineError if pulls => Reason::ImagePullBackOff,
-                    Reason::Denied if fetches => Reason::ImagePullBackOff,
-                    reason => reason,
-                };
+                let reason = reason_of(&action.call, &failed.failure);
                 let patience = if pulls { 2 } else { 5 };
                 let stuck = failed.failure.kind.class() == FailureClass::Terminal
                     || failed.attempts >= patience
@@ -383,9 +379,12 @@ impl Planner<'_> {
     }
 }
 
-/// The reason for a failed call whose kind alone says nothing.
-fn otherwise(call: &Call) -> Reason {
-    match call {
+/// The reason for a failed call.
+pub fn reason_of(call: &Call, failure: &Failure) -> Reason {
+    let pulls = matches!(call, Call::PullImage { .. });
+    let fetches = pulls || matches!(call, Call::BuildImage { .. });
+    // Where the kind of failure alone says nothing.
+    let otherwise = match call {
         Call::PullImage { .. } => Reason::ImagePullBackOff,
         Call::BuildImage { .. } => Reason::BuildFailed,
         Call::CreateContainer(_) | Call::CreateNetwork { .. } | Call::CreateVolume { .. } => {
@@ -394,6 +393,12 @@ fn otherwise(call: &Call) -> Reason {
         Call::StartContainer(_) | Call::UnpauseContainer(_) | Call::CopyFiles { .. } => Reason::StartError,
         Call::RunHook { .. } => Reason::HookFailed,
         _ => Reason::UpdateError,
+    };
+    match Reason::of_failure(failure.kind, otherwise) {
+        // A registry that does not answer, or not to us, is no fault of the engine.
+        Reason::EngineError if pulls => Reason::ImagePullBackOff,
+        Reason::Denied if fetches => Reason::ImagePullBackOff,
+        reason => reason,
     }
 }
 

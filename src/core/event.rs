@@ -40,6 +40,29 @@ pub struct Event {
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try: Option<Timestamp>,
+    /// How long what was done took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
+}
+
+impl Event {
+    /// An event of which no more is known than that.
+    pub fn new(stack: StackName, kind: EventKind, subject: String, message: String, at: Timestamp) -> Self {
+        let (service, reason, exit_code, next_try, took_ms) = (None, None, None, None, None);
+        Self {
+            at,
+            stack,
+            service,
+            subject,
+            kind,
+            message,
+            reason,
+            exit_code,
+            log: Vec::new(),
+            next_try,
+            took_ms,
+        }
+    }
 }
 
 /// The kinds of event: a closed list that programs can match on.

@@ -56,3 +56,15 @@ pub const TAKE_AGAIN: Duration = Duration::from_secs(1);
 /// Probes of a stack under way at once: each waits on its own, so that this bounds sockets and not work. As many as hang are
 /// over within their time-outs.
 pub const PROBES_AT_ONCE: usize = 64;
+
+/// How long all must be well after a trouble before it is told to be over: what comes and goes is one trouble.
+pub const RECOVERED_AFTER: Duration = Duration::from_mins(1);
+
+/// Lines of what ended by itself that are kept with the word of it.
+pub const CRASH_LINES: usize = 10;
+
+/// The longest of those lines, in characters.
+pub const LONGEST_LINE: usize = 500;
+
+/// How long an engine may take to tell those lines.
+pub const CRASH_LINES_WITHIN: Duration = Duration::from_secs(5);

@@ -182,7 +182,7 @@ impl Memory {
     /// Takes in what was decided on what was observed: which containers are not as they should be.
     pub fn decided(&mut self, view: &View<'_>, decision: &Decision, now: Timestamp) {
         if view.observed.complete {
-            self.by_hand.decided(view, &decision.unsettled, now);
+            self.by_hand.decided(view, decision, now);
         }
     }
 
@@ -225,6 +225,21 @@ impl Memory {
     /// When somebody removed the container of this replica by hand, which has none since.
     pub fn removed_by_hand(&self, replica: &Replica) -> Option<Timestamp> {
         self.by_hand.removed(replica)
+    }
+
+    /// Every replica that has crashed, with its crashes.
+    pub fn all_crashes(&self) -> impl Iterator<Item = (&Replica, &Crashes)> {
+        self.crashes.iter()
+    }
+
+    /// Every container that somebody changed or stopped by hand, with since when.
+    pub fn all_by_hand(&self) -> impl Iterator<Item = (&ContainerId, Timestamp)> {
+        self.by_hand.changed.iter().map(|(id, at)| (id, *at))
+    }
+
+    /// Every replica whose container somebody removed by hand, with since when.
+    pub fn all_removed(&self) -> impl Iterator<Item = (&Replica, Timestamp)> {
+        self.by_hand.removed.iter().map(|(replica, at)| (replica, *at))
     }
 
     /// Since when healing has been held back, because it did harm.

@@ -24,6 +24,7 @@ pub mod labels;
 pub mod limits;
 pub mod live;
 pub mod memory;
+pub mod narrator;
 pub mod needs;
 pub mod observed;
 pub mod order;

@@ -1,5 +1,6 @@
-//! What people may see of a command line.
+//! What people may see of a command line, and of what a program prints.
 
+use super::desired::Service;
 use crate::secret::HIDDEN;
 
 /// Words in an option's name that say that its value is a secret.
@@ -23,6 +24,33 @@ pub fn command_line(words: &[String]) -> String {
         hide_next = word.starts_with('-') && !word.contains('=') && is_secret(word);
     }
     shown.join(" ")
+}
+
+/// A value as short as this is found everywhere: hiding it would hide nothing.
+const SHORTEST_SECRET: usize = 4;
+
+/// A line that a service's program printed, without the secrets that it was given: the contents of its secret files,
+/// its live password, variables whose names say so, and passwords in URLs.
+pub fn printed(line: &str, service: &Service) -> String {
+    let variables = service.spec.environment.iter().filter_map(|(name, value)| {
+        let value = value.expose();
+        if is_secret(name) { Some(value) } else { password_in(value) }
+    });
+    let files = service.files.iter().map(|(_, file)| file.content.expose().trim());
+    let password = service.live.iter().filter_map(|live| Some(live.password.as_ref()?.expose()));
+    variables
+        .chain(files)
+        .chain(password)
+        .filter(|secret| secret.len() >= SHORTEST_SECRET)
+        .fold(line.to_owned(), |line, secret| line.replace(secret, HIDDEN))
+}
+
+/// The password in `scheme://user:password@host`.
+fn password_in(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let (user, _) = authority.rsplit_once('@')?;
+    user.split_once(':').map(|(_, password)| password)
 }
 
 fn is_secret(name: &str) -> bool {
@@ -65,6 +93,20 @@ mod tests {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             assert_eq!(command_line(&words), shown);
         }
+    }
+
+    #[test]
+    fn secrets_in_what_is_printed_are_hidden() {
+        let mut service = Service::default();
+        for (name, value) in
+            [("API_TOKEN", "canary"), ("DATABASE_URL", "postgres://me:pass-word@db/x"), ("MODE", "fast")]
+        {
+            service.spec.environment.insert(name.into(), crate::secret::Secret::new(value));
+        }
+        assert_eq!(
+            printed("fast: canary refused, postgres://me:pass-word@db/x", &service),
+            "fast: (hidden) refused, postgres://me:(hidden)@db/x"
+        );
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Stack {
     pub project: Project,
     /// The file of its manifest; `None` for bare Compose files.
     pub manifest: Option<PathBuf>,
+    /// The manifest as it was written.
+    pub(super) document: Option<Node>,
     /// What is dubious without being wrong, with places where they are known.
     pub warnings: Vec<Diagnostic>,
     /// The fault of a stack that is sound but for this: no profile is on that would select a service.
@@ -253,7 +255,14 @@ fn load_stack(
     }
     let mut warnings = project.warnings.clone();
     warnings.extend(in_order_of_place(findings.warnings));
-    Ok(Stack { desired, project, manifest: declared.map(|stack| stack.path.to_owned()), warnings, idle })
+    Ok(Stack {
+        desired,
+        project,
+        manifest: declared.map(|stack| stack.path.to_owned()),
+        document: declared.map(|stack| stack.document.clone()),
+        warnings,
+        idle,
+    })
 }
 
 /// As a person reads the files: from top to bottom, whichever check found what.

@@ -16,6 +16,7 @@ mod daemon;
 mod diff;
 mod drift;
 mod errors;
+mod events;
 mod everything;
 mod files;
 mod heal;

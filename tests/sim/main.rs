@@ -3,10 +3,12 @@
 #![expect(clippy::expect_used, reason = "a stage that cannot be set is a failed test")]
 
 mod attributes;
+mod events;
 mod files;
 mod healing;
 mod hooks;
 mod images;
+mod log;
 mod preview;
 mod probes;
 mod properties;

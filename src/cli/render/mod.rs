@@ -1,6 +1,8 @@
 //! What people and programs read: text with colours that a pipe never sees, JSON with a stable shape.
 
 pub mod diff;
+pub mod events;
+pub mod explain;
 pub mod manifest;
 pub mod progress;
 mod shown;

@@ -30,17 +30,20 @@ pub fn text(status: &StackStatus, now: Timestamp) -> String {
         out.push(String::new());
         out.extend(lines(&container_rows(&containers, now), WIDEST));
     }
-    let troubled = containers.iter().filter(|container| container.message.is_some());
-    let waiting = status.services.iter().flat_map(|service| &service.waiting).chain(&status.waiting);
-    let notes: Vec<String> = troubled
-        .map(|container| trouble(container, now))
-        .chain(waiting.map(|waiting| wait(waiting, now)))
-        .collect();
+    let mut notes: Vec<String> = status.services.iter().flat_map(|it| troubles(it, now)).collect();
+    notes.extend(status.waiting.iter().map(|waiting| wait(waiting, now)));
     if !notes.is_empty() {
         out.push(String::new());
         out.extend(notes);
     }
     out.join("\n")
+}
+
+/// What is wrong with a service and what it waits for, a line each.
+pub(super) fn troubles(service: &ServiceStatus, now: Timestamp) -> Vec<String> {
+    let troubled = service.containers.iter().filter(|container| container.message.is_some());
+    let waiting = service.waiting.iter().map(|waiting| wait(waiting, now));
+    troubled.map(|container| trouble(container, now)).chain(waiting).collect()
 }
 
 /// The daemon that looks after a stack, for people.
@@ -176,7 +179,8 @@ pub fn json(statuses: &[StackStatus]) -> Json {
     json!({"stacks": statuses.iter().map(stack).collect::<Vec<_>>()})
 }
 
-fn service_json(service: &ServiceStatus) -> Json {
+/// One service, for programs.
+pub fn service_json(service: &ServiceStatus) -> Json {
     json!({
         "service": service.service,
         "condition": service.condition,

@@ -66,6 +66,7 @@ impl<'e> Loop<'e> {
                 () = clock.sleep_until(wake_at) => return Wake::Timer,
                 () = clock.sleep_until(self.live_at), if self.has_live() => return Wake::Live,
                 () = clock.sleep_until(self.memory_at), if self.bounds_memory() => return Wake::Memory,
+                Some(event) = self.telling.next() => self.with.report.happened(&event),
                 answered = self.prober.answered() => {
                     // What finds everything as it was is no reason to decide anew.
                     if self.prober.take_in(answered, &self.desired, self.observer.observed(), clock.now()) {

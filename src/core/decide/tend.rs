@@ -120,7 +120,7 @@ impl Planner<'_> {
         true
     }
 
-    /// It is not as it should be, or that is not known.
+    /// Whether it is as it should be is not known.
     fn unsettled(&mut self, container: &Container) {
         self.decision.unsettled.insert(container.id.clone());
     }
@@ -133,7 +133,7 @@ impl Planner<'_> {
         container: &Container,
         what: &str,
     ) -> Option<bool> {
-        self.unsettled(container);
+        self.decision.differing.insert(container.id.clone());
         let by_hand = self.memory.was_settled(container) || self.memory.by_hand_since(container).is_some();
         (!by_hand || !self.holds(name, service, container, what)).then_some(by_hand)
     }

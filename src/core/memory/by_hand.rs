@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::decide::Decision;
 use super::super::ids::{ContainerId, Replica};
 use super::super::observed::{Container, State};
 use super::super::time::Timestamp;
@@ -91,13 +92,15 @@ impl ByHand {
     }
 
     /// Takes in which containers were found not to be as they should be. One of another revision is not looked at.
-    pub(super) fn decided(&mut self, view: &View<'_>, unsettled: &BTreeSet<ContainerId>, now: Timestamp) {
+    pub(super) fn decided(&mut self, view: &View<'_>, decision: &Decision, now: Timestamp) {
         for container in view.services().flat_map(|(_, _, replicas)| &replicas.current) {
             let id = &container.id;
-            if unsettled.contains(id) {
+            if decision.differing.contains(id) {
                 if self.was_settled(container) {
                     self.changed.entry(id.clone()).or_insert(now);
                 }
+                self.settled.remove(id);
+            } else if decision.unsettled.contains(id) {
                 self.settled.remove(id);
             } else if container.state == State::Running && !self.was_settled(container) {
                 self.settled.insert(id.clone(), container.started_at);

@@ -1,0 +1,170 @@
+//! `operator events`: what happened, what was done about it, and why.
+
+use std::io;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::{Cli, Format, duration};
+use super::exit::Exit;
+use super::render::events as render;
+use super::screen::Screen;
+use super::{files, standing};
+use crate::core::ids::StackName;
+use crate::core::time::Timestamp;
+use crate::store::journal::{Journals, Record};
+
+/// What `operator events --help` says.
+pub const LONG: &str = "Show what happened, what was done about it, and why.\n\n\
+Reads the journal that `run` and `apply` keep of each stack in the state directory: crashes with their exit code and \
+last lines, what was healed and what somebody changed by hand, back-offs, refusals, changes of the files. It is \
+bounded: of a busy stack the oldest go. Deleting it loses nothing but history.";
+
+/// Journals are looked at this often by whoever follows them: a look at the size of a file.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+
+/// Arguments of `events`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  operator events                       the last 50 of every stack
+  operator events api --since 2h        one service, of the last two hours
+  operator events --follow              and all that come
+  operator events -o json | jq -c 'select(.kind == \"Crashed\") | {at, subject, exit_code}'")]
+pub struct EventsArgs {
+    /// Only these services
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// Only what happened since: so long ago (2h), or at a moment (2026-11-26T14:00:00Z)
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    pub since: Option<Since>,
+    /// Only the last so many [default: 50, or all with --since]
+    #[arg(short = 'n', long = "tail", value_name = "N")]
+    pub tail: Option<usize>,
+    /// Go on with what happens from now on
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// From when on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// A moment.
+    At(Timestamp),
+}
+
+impl Since {
+    fn moment(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => {
+                let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+                Timestamp::from_millis(now.as_millis().saturating_sub(ago))
+            }
+        }
+    }
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(ago) = duration(text) {
+        return Ok(Since::Ago(ago));
+    }
+    let at: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| format!("`{text}` is neither a duration (2h) nor a moment (2026-11-26T14:00:00Z)"))?;
+    Ok(Since::At(Timestamp::from_millis(at.as_millisecond())))
+}
+
+/// Shows them.
+pub fn run(args: &EventsArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let mut reader = Reader::new(args, files::meant(&cli.files, &args.services)?);
+    let many = reader.stacks.len() > 1;
+    let mut records = reader.read(screen)?;
+    let tail = args.tail.unwrap_or(if args.since.is_some() { usize::MAX } else { 50 });
+    records.drain(..records.len().saturating_sub(tail));
+    print(&records, many, cli.output.format, screen)?;
+    if records.is_empty() && !args.follow && cli.output.format == Format::Text {
+        screen.note("nothing has happened, as far as this journal goes; `operator run` keeps it");
+    }
+    if !args.follow {
+        return Ok(Exit::Ok);
+    }
+    loop {
+        std::thread::sleep(FOLLOW_EVERY);
+        let records = reader.read(screen)?;
+        print(&records, many, cli.output.format, screen)?;
+    }
+}
+
+/// Reads what was not read yet.
+struct Reader<'a> {
+    args: &'a EventsArgs,
+    journals: Journals,
+    /// Each with the last sequence that was read, and the size of its file then.
+    stacks: Vec<(StackName, u64, u64)>,
+    since: Option<Timestamp>,
+    told_of_damage: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(args: &'a EventsArgs, stacks: Vec<StackName>) -> Self {
+        Self {
+            args,
+            journals: Journals::new(&standing::directory()),
+            stacks: stacks.into_iter().map(|stack| (stack, 0, 0)).collect(),
+            since: args.since.map(|since| since.moment(standing::now())),
+            told_of_damage: false,
+        }
+    }
+
+    /// Of all stacks, in the order in which it happened.
+    fn read(&mut self, screen: &mut Screen) -> anyhow::Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for (stack, last, size) in &mut self.stacks {
+            let path = self.journals.path(stack);
+            let now = std::fs::metadata(&path).map_or(0, |data| data.len());
+            if std::mem::replace(size, now) == now {
+                continue;
+            }
+            let reading = match self.journals.read(stack) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    anyhow::bail!("{}: {error}; it is another user's: try with sudo", path.display())
+                }
+                read => read.map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?,
+            };
+            if reading.damaged > 0 && !std::mem::replace(&mut self.told_of_damage, true) {
+                let lost = reading.damaged;
+                screen.warning(format_args!("{}: {lost} damaged records are left out", path.display()));
+            }
+            let new = reading.records.into_iter().filter(|record| record.sequence > *last);
+            let new: Vec<Record> = new.collect();
+            *last = new.last().map_or(*last, |record| record.sequence);
+            records.extend(new);
+        }
+        records.retain(|record| {
+            let service = record.event.service.as_ref().map(crate::core::ids::ServiceName::as_str);
+            (self.args.services.is_empty() || self.args.services.iter().any(|name| service == Some(name)))
+                && self.since.is_none_or(|since| record.event.at >= since)
+        });
+        records.sort_by_key(|record| record.event.at);
+        Ok(records)
+    }
+}
+
+fn print(records: &[Record], many: bool, format: Format, screen: &mut Screen) -> anyhow::Result<()> {
+    match format {
+        Format::Json => {
+            for record in records {
+                screen.line(render::json(record))?;
+            }
+        }
+        Format::Text => {
+            for line in render::lines(records, many) {
+                screen.line(line)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! What ended by itself.
+
+use super::super::create;
+use super::super::desired::Desired;
+use super::super::event::EventKind;
+use super::super::ids::Replica;
+use super::super::memory::{Crashes, Memory};
+use super::super::observed::{Container, State};
+use super::super::reason::Reason;
+use super::super::time::Timestamp;
+use super::super::view::View;
+use super::{Narrator, Told, tell};
+
+/// So many crashes in a row are a loop: one is an accident, two may be.
+pub(super) const LOOP: u32 = 3;
+
+impl Narrator {
+    /// Tells of each crash, of the loop that several make, and of what the engine restarts by its own policy.
+    pub(super) fn crashes(&mut self, view: &View<'_>, memory: &Memory, now: Timestamp, told: &mut Vec<Told>) {
+        let containers = || view.services().flat_map(|(_, _, replicas)| replicas.all());
+        for (replica, crashes) in memory.all_crashes() {
+            let before = self.crashed.insert(replica.clone(), crashes.total).unwrap_or(0);
+            let container =
+                containers().find(|it| it.state == State::Exited && it.replica().as_ref() == Some(replica));
+            // What we stopped since it failed is told as what we did.
+            let ours = container.is_some_and(|it| memory.stopped_by_us(&it.id));
+            if crashes.total > before && !ours {
+                told.push(crash(view.desired, replica, crashes, container, now));
+            }
+            if crashes.streak < LOOP {
+                self.looping.remove(replica);
+            } else if self.looping.insert(replica.clone()) {
+                let message = format!("it has crashed {} times in a row", crashes.streak);
+                let mut told_of =
+                    of_replica(view.desired, EventKind::CrashLoop, replica, container, message, now);
+                told_of.event.reason = Some(Reason::CrashLoopBackOff);
+                told_of.event.exit_code = Some(crashes.exit_code);
+                told_of.event.next_try = Some(crashes.next_try);
+                told.push(told_of);
+            }
+        }
+        for container in containers() {
+            let Some(replica) = container.replica() else { continue };
+            let count = container.restart_count;
+            let before = *self.engine_restarts.entry(container.id.clone()).or_insert(count);
+            // It may restart many times a minute: told at the first, the second, the fourth, …
+            if count > before && (before == 0 || count >= before.saturating_mul(2)) {
+                self.engine_restarts.insert(container.id.clone(), count);
+                let message =
+                    format!("it ended, and the engine restarted it by its own policy ({count} so far)");
+                let container = Some(container);
+                let mut told_of =
+                    of_replica(view.desired, EventKind::Crashed, &replica, container, message, now);
+                told_of.log_of = container.map(|it| it.id.clone());
+                told.push(told_of);
+            }
+        }
+        self.engine_restarts.retain(|id, _| view.observed.containers.contains_key(id));
+    }
+}
+
+fn crash(
+    desired: &Desired,
+    replica: &Replica,
+    crashes: &Crashes,
+    container: Option<&Container>,
+    now: Timestamp,
+) -> Told {
+    let code = crashes.exit_code;
+    let what = if crashes.oom_killed {
+        "killed: out of memory".to_owned()
+    } else {
+        format!("exited with code {code}")
+    };
+    let ran = container.and_then(|it| Some(it.finished_at?.since(it.started_at?)));
+    let ran = ran.map(|ran| format!(" after {} s", ran.as_secs())).unwrap_or_default();
+    let mut told = of_replica(desired, EventKind::Crashed, replica, container, format!("{what}{ran}"), now);
+    told.event.exit_code = Some(crashes.exit_code);
+    told.event.reason = (crashes.streak > 1).then_some(Reason::CrashLoopBackOff);
+    told.event.next_try = Some(crashes.next_try.max(now));
+    told.log_of = container.map(|it| it.id.clone());
+    told
+}
+
+fn of_replica(
+    desired: &Desired,
+    kind: EventKind,
+    replica: &Replica,
+    container: Option<&Container>,
+    message: String,
+    now: Timestamp,
+) -> Told {
+    let mut told = tell(desired, kind, subject(desired, replica, container), message, now);
+    told.event.service = Some(replica.service.clone());
+    told
+}
+
+/// The container's name, or the one that it would have.
+pub(super) fn subject(desired: &Desired, replica: &Replica, container: Option<&Container>) -> String {
+    match (container, desired.services.get(&replica.service)) {
+        (Some(container), _) => container.name.clone(),
+        (None, Some(service)) => create::name(desired, service, replica),
+        (None, None) => replica.to_string(),
+    }
+}
