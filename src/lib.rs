@@ -63,6 +63,7 @@ pub mod controller;
 pub mod core;
 pub mod engine;
 pub mod live;
+pub mod notify;
 pub mod rehearse;
 pub mod secret;
 pub mod source;

@@ -203,6 +203,12 @@ fn what_the_loader_refuses_for_its_shape_the_schema_refuses() {
             "{compose: {files: [compose.yaml]}, breaker: {disruptions: 0}}",
             "{compose: {files: [compose.yaml]}, breaker: {disruptions: -1}}",
             "{compose: {files: [compose.yaml]}, onManualChange: ignore}",
+            "{compose: {files: [compose.yaml]}, notifications: {slack: {url: 'https://x'}}}",
+            "{compose: {files: [compose.yaml]}, notifications: [{slack: https://x}]}",
+            "{compose: {files: [compose.yaml]}, notifications: [{slack: {url: 'https://x'}, on: [Everything]}]}",
+            "{compose: {files: [compose.yaml]}, notifications: [{email: {server: x, from: a@x}}]}",
+            "{compose: {files: [compose.yaml]}, notifications: [{email: {server: x, from: a@x, to: [b@x], tls: ssl}}]}",
+            "{compose: {files: [compose.yaml]}, notifications: [{pager: {}}]}",
             "{compose: {files: [compose.yaml]}, services: {a b: {}}}",
         ]
         .map(with_spec),

@@ -945,6 +945,33 @@ networks: {n: {ipam: {config: [{subnet: 10.1.0.0/24}]}}}
     }
 
     #[test]
+    fn a_notification_that_could_not_be_sent() {
+        let manifest = format!(
+            "{MANIFEST}  notifications:\n\
+             {0}- on: [Healed]\n\
+             {0}- slack: {{}}\n\
+             {0}- webhook: {{url: example.com}}\n\
+             {0}- webhook: {{url: 'https://x', urlFile: y}}\n\
+             {0}- email: {{server: x, from: a@x, to: [nobody]}}\n\
+             {0}- email: {{server: 'x y', from: a@x, to: [b@x]}}\n\
+             {0}- email: {{server: x, from: a@x, to: [b@x], user: me}}\n",
+            "    "
+        );
+        assert_eq!(
+            faults(&["m/s.yaml"], &[("m/s.yaml", &manifest), ("compose.yaml", COMPOSE)]),
+            [
+                "m/s.yaml:7:7: a notification goes to exactly one of `webhook`, `slack` and `email` (write one list item for each of them)",
+                "m/s.yaml:8:14: it has no address (give `url: https://…`, or `urlFile` with a file that holds it)",
+                "m/s.yaml:9:22: it is no address of a page (give `url: https://…`, or `urlFile` with a file that holds it)",
+                "m/s.yaml:10:44: it has two addresses (give `url: https://…`, or `urlFile` with a file that holds it)",
+                "m/s.yaml:11:41: `nobody` is no mail address (write ops@example.com or Ops <ops@example.com>)",
+                "m/s.yaml:12:23: `x y` is no name of a server (write mail.example.com; the port has a field of its own)",
+                "m/s.yaml:13:54: its password is missing (set `passwordFile`)",
+            ]
+        );
+    }
+
+    #[test]
     fn what_cannot_be_carried_over_yet_is_told_and_not_dropped() {
         let text = "\
 services:

@@ -1,6 +1,7 @@
 //! `operator run`: the daemon.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,11 +23,14 @@ use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::controller::fleet::{self, Watch};
 use crate::controller::reconcile::Reconciler;
 use crate::controller::report::{Both, Report};
+use crate::core::event::Event;
 use crate::core::ids::StackName;
 use crate::core::limits::DEFAULT_PARALLEL;
+use crate::notify::Postmaster;
 use crate::source::Source;
 use crate::source::files::Files;
 use crate::source::overlaid::Overlaid;
+use crate::stack::Stack;
 use crate::store::memory::Memories;
 use crate::store::overrides::Overlays;
 
@@ -89,6 +93,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     let memories = Some(Memories::new(&state));
     let machine = Machine::new(&state, memories, |warning| warn!("{warning}"));
     let daemon = Daemon {
+        postmaster: Rc::new(Postmaster::new(Rc::clone(&opened.clock), host())),
         scribe: Scribe::new(state),
         supervisor: Supervisor::of_environment(),
         told: RefCell::default(),
@@ -108,7 +113,8 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     let stop = CancellationToken::new();
     opened.drive.block_on(async {
         let mut fleet = std::pin::pin!(fleet::run(reconciler, first, &mut source, &daemon, stop.clone()));
-        tokio::select! {
+        let mut post = std::pin::pin!(daemon.postmaster.work());
+        let ended = tokio::select! {
             biased;
             ended = asked_to_end() => {
                 ended?;
@@ -117,11 +123,17 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
                 stop.cancel();
                 tokio::select! {
                     () = fleet => Ok(Exit::Ok),
+                    () = &mut post => Ok(Exit::Ok),
                     again = asked_to_end() => again.map(|()| Exit::Interrupted),
                 }
             }
             () = &mut fleet => Ok(Exit::Ok),
+            () = &mut post => Ok(Exit::Ok),
+        };
+        if matches!(ended, Ok(Exit::Ok)) {
+            daemon.postmaster.settle().await;
         }
+        ended
     })?
 }
 
@@ -137,20 +149,44 @@ async fn asked_to_end() -> anyhow::Result<()> {
 
 /// Hears of everything: logs it, and keeps the standings that `status` reads.
 struct Daemon {
+    postmaster: Rc<Postmaster>,
     scribe: Scribe,
     supervisor: Supervisor,
     /// The faults that were logged last, so that a rescan does not repeat them.
     told: RefCell<Vec<String>>,
 }
 
+/// Passes on what people are to be told.
+struct Tells(Rc<Postmaster>);
+
+impl Report for Tells {
+    fn happened(&self, event: &Event) {
+        self.0.happened(event);
+    }
+}
+
+/// The name of this machine.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
 impl Watch for Daemon {
+    fn declared(&self, stack: &Stack) {
+        self.postmaster.declare(&stack.desired.stack, &stack.notifications);
+    }
+
     fn stack(&self, stack: &StackName) -> Box<dyn Report> {
-        Box::new(Both(Both(Log::new(stack.clone()), self.scribe.of(stack)), self.supervisor.of(stack)))
+        let kept = Both(Log::new(stack.clone()), self.scribe.of(stack));
+        Box::new(Both(Both(kept, self.supervisor.of(stack)), Tells(Rc::clone(&self.postmaster))))
     }
 
     fn read(&self, faults: &[Diagnostic]) {
         let headlines: Vec<String> = faults.iter().map(Diagnostic::headline).collect();
-        self.scribe.refused(headlines.first().map(|first| Refusal { headline: first.clone() }));
+        let refusal = headlines.first().map(|first| Refusal { headline: first.clone() });
+        for event in self.scribe.refused(refusal) {
+            self.postmaster.happened(&event);
+        }
         if *self.told.borrow() == headlines {
             return;
         }

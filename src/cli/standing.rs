@@ -74,19 +74,24 @@ impl Scribe {
         Clerk { stack: stack.clone(), shared: Rc::clone(&self.0) }
     }
 
-    /// The files were read: sound, or not.
-    pub(super) fn refused(&self, refusal: Option<Refusal>) {
+    /// The files were read: sound, or not. Says what is to be told, where that is new.
+    pub(super) fn refused(&self, refusal: Option<Refusal>) -> Vec<Event> {
         let before = self.0.refused.borrow().clone();
         let same = before.as_ref().map(|(before, _)| before) == refusal.as_ref();
+        let mut events = Vec::new();
         if !same {
             let since = before.map_or_else(now, |(_, since)| since);
             self.0.refused.replace(refusal.map(|refusal| (refusal, since)));
             let last = self.0.last.borrow().clone();
             for status in &last {
                 self.0.write(status);
-                self.0.tell_of_files(&status.stack);
+                events.push(self.0.told_of_files(&status.stack));
             }
         }
+        for event in &events {
+            self.0.keep(event);
+        }
+        events
     }
 
     /// A stack is no longer looked after.
@@ -109,13 +114,12 @@ impl Shared {
     }
 
     /// Of a stack that is looked after: whether its files are refused. They may be those of another.
-    fn tell_of_files(&self, stack: &StackName) {
+    fn told_of_files(&self, stack: &StackName) -> Event {
         let (kind, message) = match &*self.refused.borrow() {
             Some((refusal, _)) => (EventKind::FilesRefused, refusal.headline.clone()),
             None => (EventKind::FilesAccepted, "the files are sound again".to_owned()),
         };
-        let event = Event::new(stack.clone(), kind, stack.to_string(), message, now());
-        self.keep(&event);
+        Event::new(stack.clone(), kind, stack.to_string(), message, now())
     }
 
     fn keep(&self, event: &Event) {

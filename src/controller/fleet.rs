@@ -13,10 +13,15 @@ use crate::compose::errors::Diagnostic;
 use crate::core::desired::Desired;
 use crate::core::ids::StackName;
 use crate::source::Source;
-use crate::stack::Loaded;
+use crate::stack::{Loaded, Stack};
 
 /// Who hears of the fleet, and gives each stack somebody who hears of it.
 pub trait Watch {
+    /// A stack was read, for the first time or again.
+    fn declared(&self, stack: &Stack) {
+        let _ = stack;
+    }
+
     /// The report of one stack's loop.
     fn stack(&self, stack: &StackName) -> Box<dyn Report>;
 
@@ -80,6 +85,7 @@ impl Fleet<'_> {
         self.watch.read(&loaded.faults);
         let mut seen = Vec::new();
         for stack in loaded.stacks {
+            self.watch.declared(&stack);
             seen.push(stack.desired.stack.clone());
             self.take_on(stack.desired).await;
         }

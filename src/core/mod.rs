@@ -26,6 +26,7 @@ pub mod live;
 pub mod memory;
 pub mod narrator;
 pub mod needs;
+pub mod notice;
 pub mod observed;
 pub mod order;
 pub mod overrides;

@@ -81,6 +81,13 @@ impl Schema {
     /// Tells every field that is unknown or missing, at its place.
     fn check(&self, node: &Node, schema: &Json, what: &str, faults: &mut Vec<Diagnostic>) {
         let schema = self.resolve(schema);
+        if let (Some(items), Some(of)) = (node.as_sequence(), schema.get("items")) {
+            let what = format!("an item of `{what}`");
+            for item in items {
+                self.check(item, of, &what, faults);
+            }
+            return;
+        }
         let Some(mapping) = node.as_mapping() else {
             // The types would take a list for the fields in their order.
             if is_list_for_mapping(node, schema) {

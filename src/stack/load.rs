@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::compile::compile;
+use super::compile::{compile, notifications};
 use super::decode::{Undecoded, decode};
 use super::discover::{Sources, discover};
 use super::faults::{Findings, Places, did_you_mean};
@@ -16,6 +16,7 @@ use crate::compose::errors::{Diagnostic, Diagnostics, Faults};
 use crate::compose::yaml::{Node, Span};
 use crate::compose::{self, LoadOptions, Project, clean};
 use crate::core::desired::Desired;
+use crate::core::notice::Notifications;
 
 /// A stack as its files declare it.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Stack {
     pub project: Project,
     /// The file of its manifest; `None` for bare Compose files.
     pub manifest: Option<PathBuf>,
+    /// Who is told of what happens to it.
+    pub notifications: Notifications,
     /// The manifest as it was written.
     pub(super) document: Option<Node>,
     /// What is dubious without being wrong, with places where they are known.
@@ -239,6 +242,7 @@ fn load_stack(
     let places = Places { project: &project, manifest: declared.map(|stack| stack.document) };
     let mut findings = Findings::default();
     let desired = compile(places, files, spec, &mut findings);
+    let notifications = notifications(places, spec, &options.working_dir, &mut findings);
     validate(places, spec, &desired, broken.is_none(), &mut findings);
     if let Some(Diagnostics { faults }) = broken {
         let mut all = Faults::default();
@@ -259,6 +263,7 @@ fn load_stack(
         desired,
         project,
         manifest: declared.map(|stack| stack.path.to_owned()),
+        notifications,
         document: declared.map(|stack| stack.document.clone()),
         warnings,
         idle,

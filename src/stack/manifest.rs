@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 pub use heal::{BreakerOverlay, HealOverlay, MemoryAbove, OnManualChange, PeriodOrNever};
+pub use notifications::{Email, MailTls, Notification, On, Slack, Webhook};
 pub use probes::{ExecProbe, HttpProbe, ProbeOverlay, RedisProbe, Scheme, TcpProbe};
 
 use super::period::Period;
@@ -15,6 +16,7 @@ use super::quantity::{ByteSize, Cpus, Scalar};
 use crate::core::redis;
 
 mod heal;
+mod notifications;
 mod probes;
 
 /// One stack: a Compose project in the operator's care.
@@ -78,6 +80,14 @@ pub struct Spec {
     pub on_manual_change: Option<OnManualChange>,
     /// How long `onManualChange: hold` leaves it. 30m where nothing is said.
     pub hold_for: Option<Period>,
+    /// Who is told of what happens.
+    pub notifications: Vec<Notification>,
+    /// Whom to call, in what people are told: a name, a number, a channel.
+    #[schemars(extend("examples" = ["#shop-ops, or on call +49 30 1234"]))]
+    pub contact: Option<String>,
+    /// Where it is written what to do, in what people are told.
+    #[schemars(extend("examples" = ["https://wiki.example.com/shop"]))]
+    pub runbook: Option<String>,
     /// What Compose cannot say about its services, by service name.
     #[schemars(extend("propertyNames" = {"pattern": "^[a-zA-Z0-9._-]+$"}))]
     pub services: BTreeMap<String, ServiceOverlay>,

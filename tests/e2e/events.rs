@@ -1,5 +1,7 @@
 //! What `events` and `explain` say of what happened to a real stack.
 
+use std::io::{Read, Write};
+
 use crate::stage::{BUSYBOX, Project, SLEEPER, docker, said, wait_until};
 
 /// Kind, subject and message of each event.
@@ -82,4 +84,36 @@ fn a_value_is_explained_by_its_place_and_its_variables() {
     let without_docker = said(without_docker.env("DOCKER_HOST", "unix:///nowhere.sock"));
     assert_eq!(without_docker.code, 0, "{}", without_docker.all());
     assert!(without_docker.out.contains("compose.yaml:3"), "{}", without_docker.all());
+}
+
+#[test]
+fn people_are_told_of_what_was_healed_when_the_daemon_ends() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let received = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut text = String::new();
+        // The body is complete when its JSON is.
+        while !text.ends_with('}') {
+            let mut part = [0; 4096];
+            let read = stream.read(&mut part).unwrap();
+            text.push_str(std::str::from_utf8(&part[..read]).unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 204 taken\r\ncontent-length: 0\r\n\r\n").unwrap();
+        text
+    });
+    let project = Project::with("notify", &format!("services:\n  web:\n    {SLEEPER}\n"));
+    project
+        .manifest(&format!("  notifications:\n    - {{webhook: {{url: '{url}'}}, on: [ByHand, Healed]}}\n"));
+    let mut daemon = project.daemon("stack.yaml");
+    docker(&["kill", &project.named("web-1")]);
+    wait_until("it was healed", || told(&project, &[]).into_iter().find(|it| it.0 == "Healed"));
+    daemon.signal("TERM");
+    daemon.end();
+    let text = received.join().unwrap();
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let kinds: Vec<&str> =
+        body["events"].as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["ByHand", "Healed"], "{body}");
 }

@@ -19,9 +19,13 @@ impl Narrator {
     pub(super) fn crashes(&mut self, view: &View<'_>, memory: &Memory, now: Timestamp, told: &mut Vec<Told>) {
         let containers = || view.services().flat_map(|(_, _, replicas)| replicas.all());
         for (replica, crashes) in memory.all_crashes() {
-            let before = self.crashed.insert(replica.clone(), crashes.total).unwrap_or(0);
             let container =
                 containers().find(|it| it.state == State::Exited && it.replica().as_ref() == Some(replica));
+            if container.is_some_and(|it| memory.is_busy(&it.id)) {
+                // It ended before its start was over: that is told first.
+                continue;
+            }
+            let before = self.crashed.insert(replica.clone(), crashes.total).unwrap_or(0);
             // What we stopped since it failed is told as what we did.
             let ours = container.is_some_and(|it| memory.stopped_by_us(&it.id));
             if crashes.total > before && !ours {

@@ -14,12 +14,15 @@ mod heal;
 mod hooks;
 mod mounts;
 mod networks;
+mod notifications;
 mod probes;
 mod redis;
 mod reference;
 mod refused;
 mod resources;
 mod security;
+
+pub(super) use notifications::notifications;
 
 use std::collections::BTreeMap;
 use std::path::Path;
