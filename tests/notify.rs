@@ -48,17 +48,20 @@ fn to(channel: Channel) -> Notifications {
     Notifications { receivers, contact: Some("#shop-ops".into()), runbook: Some("https://wiki/shop".into()) }
 }
 
+/// What was posted: head and body.
+type Posts = Rc<RefCell<Vec<(String, Vec<u8>)>>>;
+
 /// A page: answers each post with the next of these codes, then with the last, and keeps what was posted.
 struct Page {
     url: String,
-    posts: Rc<RefCell<Vec<(String, Vec<u8>)>>>,
+    posts: Posts,
 }
 
 impl Page {
     async fn answering(codes: &'static [u16]) -> (Self, LocalBoxFuture<'static, ()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let posts = Rc::new(RefCell::new(Vec::new()));
+        let posts = Posts::default();
         let kept = Rc::clone(&posts);
         let serve = async move {
             loop {
@@ -150,7 +153,7 @@ async fn slack_gets_a_text_from_an_address_in_a_file_that_may_change() {
     let change = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         std::fs::write(&file, &page.url).unwrap();
-        std::future::pending::<()>().await
+        std::future::pending::<()>().await;
     };
     let both = async {
         tokio::join!(serve, change);
