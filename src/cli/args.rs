@@ -7,7 +7,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    apply, completion, config, diff, down, events, exit, explain, init, pause, run, schema, status, validate,
+    apply, completion, config, diff, down, events, exit, explain, init, install, pause, run, schema, status,
+    validate,
 };
 
 const EXAMPLES: &str = "\
@@ -178,6 +179,9 @@ pub enum Command {
     /// Write a manifest for what is there already
     #[command(long_about = init::LONG)]
     Init(init::InitArgs),
+    /// Make `run` a service of this machine, under systemd
+    #[command(long_about = install::LONG)]
+    Install(install::InstallArgs),
     /// Print the JSON Schema of a manifest
     #[command(long_about = schema::LONG, after_help = schema::EXAMPLES)]
     Schema,

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod explain;
 pub mod files;
 pub mod init;
+pub mod install;
 pub mod log;
 mod owner;
 pub mod pause;
@@ -99,6 +100,7 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Down(args) => down::run(args, cli, screen),
         Command::Config(args) => config::run(args, cli, screen),
         Command::Validate(args) => validate::run(args, cli, screen),
+        Command::Install(args) => install::run(args, cli, screen),
         Command::Init(args) => init::run(args, cli, screen),
         Command::Schema => schema::run(screen),
         Command::Completion(args) => completion::run(args, screen),

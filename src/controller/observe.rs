@@ -26,6 +26,9 @@ const PARALLEL_INSPECTS: usize = 16;
 /// How much later than its grace a killed program's end may be noted.
 const SIGNAL_SLACK: Duration = Duration::from_secs(5);
 
+/// An exit code above this is that of a program that a signal ended.
+const SIGNALLED: i64 = 128;
+
 /// One stack, as last read.
 #[derive(Debug)]
 pub struct Observer<'e> {
@@ -38,6 +41,8 @@ pub struct Observer<'e> {
     signalled: BTreeMap<ContainerId, Timestamp>,
     /// Up to when, by the engine's clock, its events were heard.
     heard_until: Option<Timestamp>,
+    /// Ends up to here are taken as they are, whether or not somebody's signal explains them.
+    judged_until: Option<Timestamp>,
 }
 
 /// What one look read of the containers.
@@ -73,6 +78,7 @@ impl<'e> Observer<'e> {
             lines: BTreeMap::new(),
             signalled: BTreeMap::new(),
             heard_until: None,
+            judged_until: None,
         }
     }
 
@@ -111,6 +117,7 @@ impl<'e> Observer<'e> {
         }
         // What ended before we listened, no event will explain.
         self.heard_until = self.heard_until.or_else(|| self.last_end());
+        self.judged_until = self.judged_until.or(self.heard_until);
         self.read_live(desired).await;
         self.observed.as_of = now;
         self.observed.complete = true;
@@ -279,19 +286,29 @@ impl<'e> Observer<'e> {
     }
 
     /// Whether a container has ended of which the events are still to come. They say by whose hand it was, and an
-    /// engine shows the end a moment before it has told them.
+    /// engine shows the end a moment before it has told them; it may even tell of an end before it tells of the signal
+    /// that led to it.
     pub fn awaits_word(&self) -> bool {
         self.last_end() > self.heard_until
+            || self.ended().any(|container| {
+                container.finished_at > self.judged_until
+                    && looks_signalled(container)
+                    && !self.signalled.get(&container.id).is_some_and(|at| ended_by_signal(container, *at))
+            })
     }
 
     /// Judges the ends that no event explained as they are: the stream may be down.
     pub fn await_no_longer(&mut self) {
         self.heard_until = self.heard_until.max(self.last_end());
+        self.judged_until = self.judged_until.max(self.last_end());
+    }
+
+    fn ended(&self) -> impl Iterator<Item = &Container> {
+        self.observed.containers.values().filter(|container| container.state == State::Exited)
     }
 
     fn last_end(&self) -> Option<Timestamp> {
-        let ended = self.observed.containers.values().filter(|container| container.state == State::Exited);
-        ended.filter_map(|container| container.finished_at).max()
+        self.ended().filter_map(|container| container.finished_at).max()
     }
 
     /// Takes in what was read after an action.
@@ -332,6 +349,11 @@ impl<'e> Observer<'e> {
         self.lines.remove(&id);
         Some(id)
     }
+}
+
+/// Whether it ended as programs do that got a signal: by it, or in peace.
+fn looks_signalled(container: &Container) -> bool {
+    !container.oom_killed && (container.exit_code == 0 || container.exit_code > SIGNALLED)
 }
 
 /// Whether the signal of this moment ended the container's last run: one that came before was for another run, and

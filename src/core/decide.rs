@@ -21,6 +21,7 @@ use super::{create, labels, limits, needs, order, ownership};
 mod claims;
 mod hooks;
 mod images;
+mod itself;
 mod leave;
 mod prepare;
 mod restart;
@@ -91,6 +92,7 @@ pub fn decide(view: &View<'_>, memory: &Memory, now: Timestamp) -> Decision {
         return planner.decision;
     }
     planner.plan();
+    planner.itself();
     planner.pauses();
     planner.in_flight();
     planner.decision

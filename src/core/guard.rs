@@ -35,6 +35,8 @@ pub enum Promise {
     NoDataLoss,
     /// What others made and the stack only uses is never created, changed or removed.
     ExternalStays,
+    /// The operator never touches the container that it runs in.
+    NotItself,
     /// What somebody paused stays as it is.
     PausedIsStill,
     /// An action on a container says in which state that container must be.
@@ -98,6 +100,9 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
         else {
             return Some(Promise::NoForeignTouch);
         };
+        if observed.engine.itself.as_ref() == Some(&target.id) {
+            return Some(Promise::NotItself);
+        }
         if !matches!(&action.precondition, Precondition::ContainerIn { id, .. } if *id == target.id) {
             return Some(Promise::Precondition);
         }

@@ -64,6 +64,8 @@ impl Observed {
 pub struct EngineInfo {
     /// Its own id, the same over all addresses; empty where it says none.
     pub id: String,
+    /// The container that this operator runs in, where it runs in one of this engine's.
+    pub itself: Option<ContainerId>,
     /// Version of the engine, for messages.
     pub version: String,
     /// Its newest API, as `1.41`.

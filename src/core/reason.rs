@@ -75,6 +75,8 @@ pub enum Reason {
     Held,
     /// Healing did harm and was stopped until somebody says `resume` or changes the files.
     Stalled,
+    /// It is the operator itself, which it never touches.
+    Itself,
     /// It is restarted: for its memory, its age, or a probe that fails.
     Restarting,
 }

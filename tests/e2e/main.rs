@@ -12,6 +12,7 @@ mod adopt;
 mod adopt_stacks;
 mod apply;
 mod builds;
+mod contained;
 mod daemon;
 mod diff;
 mod drift;

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use compose_operator::clock::Clock;
+use compose_operator::controller::observe::Observer;
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Service};
 use compose_operator::core::heal::{Above, Breaker, ByHand, MemoryBound};
 use compose_operator::core::ids::{ContainerId, ServiceName};
-use compose_operator::core::observed::{Container, State};
+use compose_operator::core::observed::{Container, EngineInfo, State};
 use compose_operator::core::overrides::Pause;
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Resources, RestartPolicy};
 use compose_operator::core::time::Timestamp;
+use compose_operator::engine::EngineEvent;
 use compose_operator::engine::sim::{Behaviour, Counting, Subject};
 use futures_util::StreamExt;
 
@@ -443,6 +445,16 @@ fn what_is_paused_is_still_until_that_ends_and_the_rest_goes_on() {
 }
 
 #[test]
+fn an_image_that_a_paused_service_shares_is_fetched_for_the_others() {
+    let stage = Stage::new();
+    let at = |image: &str| with(with(stack(), "a", service(1).image(image)), "b", service(1).image(image));
+    stage.converge(&at("app:1"));
+    stage.apply(&paused(at("app:2"), Some("a"), None));
+    let images = stage.containers(&at("app:2")).into_iter().map(|it| it.spec.image).collect::<Vec<_>>();
+    assert_eq!(images, ["app:1", "app:2"]);
+}
+
+#[test]
 fn an_apply_of_what_is_paused_says_so_and_one_with_nothing_to_do_is_fine() {
     let stage = Stage::new();
     let desired = with(stack(), "web", service(1));
@@ -483,4 +495,68 @@ fn a_pause_keeps_the_back_off_and_resume_ends_it_and_the_breaker() {
     let late: Vec<u64> =
         log.calls("start").into_iter().map(|(at, _)| at).filter(|at| *at >= 19 * 60).collect();
     assert!(late.len() >= 2 && late.iter().all(|at| *at >= 20 * 60), "at once, and again: {late:?}");
+}
+
+#[test]
+fn the_operator_never_touches_the_container_that_it_runs_in() {
+    let stage = Stage::new();
+    let at = |image: &str| {
+        with(with(stack(), "operator", service(1).image(image)), "web", service(1).image(image))
+    };
+    stage.converge(&at("app:1"));
+    let own = id(&stage, "shop-operator-1");
+    stage.engine.act(|world| {
+        let itself = Some(own.clone());
+        world.set_info(EngineInfo { itself, ..world.info().clone() });
+    });
+    let (outcome, calls) = stage.apply(&at("app:2"));
+    assert!(matches!(outcome, Outcome::Stuck(_)), "{outcome:?}");
+    assert!(calls.iter().all(|call| !call.contains("operator")), "{calls:?}");
+    let images = stage.containers(&at("app:2")).into_iter().map(|it| it.spec.image).collect::<Vec<_>>();
+    assert_eq!(images, ["app:1", "app:2"], "the others are changed");
+    let log = Log::new(&stage);
+    log.run(&at("app:2"), minutes(1));
+    assert_eq!(log.reason("shop-operator-1"), Some(Reason::Itself));
+    assert_eq!(stage.container(&at("app:1"), "shop-operator-1").id, own);
+    // Where nothing is to be done for it, nothing is said.
+    stage.converge(&at("app:1"));
+}
+
+/// As Docker does it now and then: it tells of the end first, and of the signal a moment later.
+#[test]
+fn a_signal_that_is_told_after_the_end_that_it_made_is_waited_for() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", service(3).once());
+    stage.converge(&desired);
+    let mut observer = Observer::new(&stage.engine);
+    let read = async |observer: &mut Observer<'_>, ids: &[ContainerId]| {
+        observer.look_at(&desired, ids.iter().cloned().collect()).await.expect("it answers");
+    };
+    let event = |action: &str, id: &ContainerId| EngineEvent {
+        at: stage.clock.now(),
+        kind: "container".into(),
+        action: action.into(),
+        id: id.as_str().into(),
+        attributes: std::collections::BTreeMap::new(),
+    };
+    let ids = ["shop-web-1", "shop-web-2", "shop-web-3"].map(|name| id(&stage, name));
+    let story = async {
+        observer.look(&desired, stage.clock.now()).await.expect("it answers");
+        for (id, code) in ids.iter().zip([137, 1, 0]) {
+            stage.clock.sleep(minutes(1)).await;
+            stage.engine.act(|world| world.crash(id, code)).expect("it runs");
+            observer.heard(&event("die", id));
+            read(&mut observer, &ids).await;
+            assert_eq!(observer.awaits_word(), code != 1, "a program that fails by itself waits for nobody");
+            if code == 137 {
+                observer.heard(&event("kill", id));
+                read(&mut observer, &ids).await;
+                assert!(observer.observed().containers[id].stopped_by_hand);
+            }
+        }
+        observer.await_no_longer();
+        assert!(!observer.awaits_word(), "it may have ended in peace");
+        assert!(!observer.observed().containers[&ids[2]].stopped_by_hand);
+    };
+    stage.clock.run(story).expect("it ends");
 }

@@ -99,12 +99,26 @@ impl Planner<'_> {
         self.prepare(name, call);
     }
 
-    /// Makes an image be here. Services that share an image share the call.
+    /// Makes an image be here. Services that share an image share the call, which is made for one that is not left as it
+    /// is.
     fn prepare(&mut self, name: &ServiceName, call: Call) {
         let key = call.key();
-        if self.decision.actions.iter().all(|action| action.call.key() != key) {
-            self.act(Some(name), call, Cause::Missing, Precondition::None);
+        let same = self.decision.actions.iter().position(|action| action.call.key() == key);
+        let Some(same) = same else {
+            return self.act(Some(name), call, Cause::Missing, Precondition::None);
+        };
+        let made_for = self.decision.actions.get(same).and_then(|action| action.service.clone());
+        if made_for.is_some_and(|service| self.is_left_alone(&service))
+            && let Some(action) = self.decision.actions.get_mut(same)
+        {
+            action.service = Some(name.clone());
         }
+    }
+
+    /// Whether nothing is done for a service, whatever is to be done.
+    fn is_left_alone(&self, service: &ServiceName) -> bool {
+        self.desired.overrides.forbids(Some(service), self.now)
+            || self.own_container().is_some_and(|own| own.service() == Some(service.as_str()))
     }
 
     /// Whether the images are here that a build takes files from; starts what is missing.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum};
 
-use super::{Docker, classify};
+use super::{Docker, classify, itself};
 use crate::core::failure::Failure;
 use crate::core::needs::ApiVersion;
 use crate::core::observed::EngineInfo;
@@ -53,6 +53,7 @@ impl Facts {
             swap_limit: info.swap_limit.unwrap_or(true),
             info: EngineInfo {
                 id: info.id.unwrap_or_default(),
+                itself: itself::container(),
                 version: info.server_version.unwrap_or_default(),
                 api_version,
                 cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(0),

@@ -36,6 +36,7 @@ mod files;
 mod hooks;
 mod images;
 mod inspect;
+mod itself;
 mod limits;
 mod logs;
 mod mounts;

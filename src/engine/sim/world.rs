@@ -61,6 +61,7 @@ impl World {
             ids: IdSource::new(seed),
             info: EngineInfo {
                 id: "SIMULATED".into(),
+                itself: None,
                 version: "sim".into(),
                 api_version: "1.47".into(),
                 cpus: 8,
