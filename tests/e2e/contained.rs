@@ -13,9 +13,9 @@ impl Image {
         std::fs::create_dir(project.path("context")).unwrap();
         std::fs::copy(env!("CARGO_BIN_EXE_operator"), project.path("context/operator")).unwrap();
         let dockerfile = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/Dockerfile");
-        let mut build = Command::new("docker");
-        build.args(["build", "-q", "-t", &name, "-f"]).arg(dockerfile).arg(project.path("context"));
-        let built = said(build.env("DOCKER_BUILDKIT", "0"));
+        let mut command = Command::new("docker");
+        command.args(["build", "-q", "-t", &name, "-f"]).arg(dockerfile).arg(project.path("context"));
+        let built = said(command.env("DOCKER_BUILDKIT", "0"));
         assert_eq!(built.code, 0, "{}", built.all());
         Self(name)
     }
