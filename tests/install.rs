@@ -109,6 +109,11 @@ fn systemd_is_told_what_to_do_and_its_refusal_is_told() {
     let _ = fs::remove_file(&path);
     assert_eq!(refused.status.code(), Some(2));
     let said = stderr(&refused);
-    let expected = "`systemctl daemon-reload` failed (exit status: 5): no such unit";
-    assert!(said.contains(expected) || said.contains("say it with sudo"), "{said}");
+    // By whom the tests run, and where they were built, decides how far it comes.
+    let expected = [
+        "`systemctl daemon-reload` failed (exit status: 5): no such unit",
+        "say it with sudo",
+        "is where a service does not see it",
+    ];
+    assert!(expected.iter().any(|expected| said.contains(expected)), "{said}");
 }
