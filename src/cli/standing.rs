@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tracing::warn;
 
 use crate::controller::report::Report;
 use crate::core::event::{Event, EventKind};
+use crate::core::failure::Failure;
 use crate::core::ids::StackName;
 use crate::core::memory::Durable;
 use crate::core::status::StackStatus;
@@ -51,6 +53,8 @@ struct Shared {
     /// One a stack, since each counts its records.
     writers: RefCell<BTreeMap<StackName, Writer>>,
     refused: RefCell<Option<(Refusal, Timestamp)>>,
+    /// The stacks whose engine does not answer: what it said, and since when.
+    lost: RefCell<BTreeMap<StackName, (String, Timestamp)>>,
     /// The last standing of each stack, to write it again when only the files changed.
     last: RefCell<Vec<StackStatus>>,
     warned: RefCell<bool>,
@@ -64,6 +68,7 @@ impl Scribe {
             writers: RefCell::default(),
             standings: Standings::new(directory),
             refused: RefCell::default(),
+            lost: RefCell::default(),
             last: RefCell::default(),
             warned: RefCell::default(),
         }))
@@ -108,6 +113,7 @@ impl Shared {
             at: now(),
             files_refused: refused.as_ref().map(|(refusal, _)| refusal.headline.clone()),
             refused_since: refused.map(|(_, since)| since),
+            engine_lost: self.lost.borrow().get(&status.stack).cloned(),
             status: status.clone(),
         };
         self.warn_once(self.standings.write(&standing));
@@ -145,7 +151,30 @@ struct Clerk {
     shared: Rc<Shared>,
 }
 
+impl Clerk {
+    /// Writes the last standing again: something beside it is new.
+    fn write_again(&self) {
+        let last = self.shared.last.borrow();
+        if let Some(status) = last.iter().find(|status| status.stack == self.stack) {
+            self.shared.write(status);
+        }
+    }
+}
+
 impl Report for Clerk {
+    fn engine_lost(&self, failure: &Failure, _: Duration) {
+        let since = self.shared.lost.borrow().get(&self.stack).map_or_else(now, |(_, since)| *since);
+        let lost = (failure.to_string(), since);
+        if self.shared.lost.borrow_mut().insert(self.stack.clone(), lost).is_none() {
+            self.write_again();
+        }
+    }
+
+    fn engine_back(&self) {
+        self.shared.lost.borrow_mut().remove(&self.stack);
+        self.write_again();
+    }
+
     fn decided(&self, status: &StackStatus) {
         let mut last = self.shared.last.borrow_mut();
         if last.contains(status) {

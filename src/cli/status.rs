@@ -52,17 +52,17 @@ struct Shown {
 
 /// Looks, and shows; with `--watch` again and again.
 pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
-    let mut shown = look(args, cli)?;
+    let (mut shown, trouble) = look(args, cli)?;
     screen.redraw(rendered(&shown, cli.output.format), args.watch)?;
     if !args.watch {
-        return Ok(Exit::Ok);
+        return trouble.map_or(Ok(Exit::Ok), Err);
     }
     loop {
         std::thread::sleep(WATCH_EVERY);
         match look(args, cli) {
             // Ages move; a page that nobody watches gets what is new.
-            Ok(now) if now == shown && !screen.is_watched() => {}
-            Ok(now) => {
+            Ok((now, _)) if now == shown && !screen.is_watched() => {}
+            Ok((now, _)) => {
                 screen.redraw(rendered(&now, cli.output.format), true)?;
                 shown = now;
             }
@@ -71,8 +71,9 @@ pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
     }
 }
 
-/// The stacks as they are now.
-fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<Vec<Shown>> {
+/// The stacks as they are now; where the engine does not answer, as their daemons last saw them, with the trouble.
+fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<(Vec<Shown>, Option<anyhow::Error>)> {
+    let mut trouble = None;
     let standings = Standings::new(standing::directory());
     let loaded = files::load(&cli.files)?.even_idle();
     let mut shown = Vec::new();
@@ -81,7 +82,14 @@ fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<Vec<Shown>> {
         let engine = engine::reader(&cli.engine)?;
         for stack in &loaded.stacks {
             let daemon = standings.read(&stack.desired.stack);
-            shown.push(Shown { status: of_stack(&engine, stack)?, daemon });
+            match (of_stack(&engine, stack), daemon) {
+                (Ok(status), daemon) => shown.push(Shown { status, daemon }),
+                (Err(error), Some(daemon)) if daemon.engine_lost.is_some() => {
+                    shown.push(Shown { status: daemon.status.clone(), daemon: Some(daemon) });
+                    trouble = Some(error);
+                }
+                (Err(error), _) => return Err(error),
+            }
         }
     } else {
         // The files do not say what should be: what the daemon holds to does, where one runs.
@@ -95,7 +103,7 @@ fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<Vec<Shown>> {
             .services
             .retain(|service| args.services.iter().any(|name| name == service.service.as_str()));
     }
-    Ok(shown)
+    Ok((shown, trouble))
 }
 
 /// One stack as it is now, with what its daemon remembers.
@@ -151,6 +159,8 @@ fn rendered(shown: &[Shown], format: Format) -> String {
                         "pid": daemon.pid,
                         "filesRefused": daemon.files_refused,
                         "refusedSince": daemon.refused_since.map(render::moment),
+                        "engineLost": daemon.engine_lost.as_ref().map(|(why, _)| why),
+                        "engineLostSince": daemon.engine_lost.as_ref().map(|(_, since)| render::moment(*since)),
                     })
                 });
             }

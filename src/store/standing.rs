@@ -22,6 +22,9 @@ pub struct Standing {
     pub files_refused: Option<String>,
     /// Since when.
     pub refused_since: Option<Timestamp>,
+    /// The engine does not answer: what it or the connection said, and since when. The rest is as it was then.
+    #[serde(default)]
+    pub engine_lost: Option<(String, Timestamp)>,
     /// How the stack stands.
     pub status: StackStatus,
 }
@@ -96,7 +99,8 @@ mod tests {
             services: Vec::new(),
             waiting: Vec::new(),
         };
-        Standing { pid, at: Timestamp::from_millis(1), files_refused: None, refused_since: None, status }
+        let (files_refused, refused_since, engine_lost) = (None, None, None);
+        Standing { pid, at: Timestamp::from_millis(1), files_refused, refused_since, engine_lost, status }
     }
 
     #[test]

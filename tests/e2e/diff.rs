@@ -1,11 +1,8 @@
 //! The preview: what it says, that it says what then happens, and that it changes nothing.
 
-use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::{Arc, Mutex};
-
 use serde_json::Value as Json;
 
+use crate::proxy::Proxy;
 use crate::stage::{Project, REDIS, SLEEPER, said};
 
 fn shop(replicas: u32, version: &str, memory: &str, maxmemory: &str) -> String {
@@ -118,64 +115,11 @@ fn people_get_every_change_by_service_with_what_it_costs() {
     assert!(!said.out.contains('\u{1b}'), "no colours where nobody sees them");
 }
 
-/// Stands between a program and the engine, and writes down each request.
-struct Proxy {
-    socket: std::path::PathBuf,
-    heard: Arc<Mutex<Vec<u8>>>,
-    _directory: tempfile::TempDir,
-}
-
-impl Proxy {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("proxy.sock");
-        let listener = UnixListener::bind(&socket).unwrap();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let ear = Arc::clone(&heard);
-        std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let engine = UnixStream::connect(engine_socket()).unwrap();
-                let (to, from) = (engine.try_clone().unwrap(), client.try_clone().unwrap());
-                let ear = Arc::clone(&ear);
-                std::thread::spawn(move || {
-                    pass_on(from, to, |bytes| ear.lock().unwrap().extend_from_slice(bytes));
-                });
-                std::thread::spawn(move || pass_on(engine, client, |_| {}));
-            }
-        });
-        Self { socket, heard, _directory: directory }
-    }
-
-    /// `GET /v1.41/containers/json` and so on.
-    fn requests(&self) -> Vec<String> {
-        let heard = self.heard.lock().unwrap();
-        let text = String::from_utf8_lossy(&heard);
-        let lines = text.lines().filter_map(|line| line.strip_suffix(" HTTP/1.1"));
-        lines.map(str::to_owned).collect()
-    }
-}
-
-fn engine_socket() -> String {
-    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
-    host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
-}
-
-fn pass_on(mut from: UnixStream, mut to: UnixStream, mut hear: impl FnMut(&[u8])) {
-    let mut buffer = [0; 16 << 10];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
-        hear(&buffer[..count]);
-        if to.write_all(&buffer[..count]).is_err() {
-            break;
-        }
-    }
-    let _closed = to.shutdown(std::net::Shutdown::Write);
-}
-
 #[test]
 fn a_preview_and_a_status_only_read() {
     let project = Project::with("reads", &shop(1, "1", "64m", "32mb"));
     let proxy = Proxy::new();
-    let host = format!("unix://{}", proxy.socket.display());
+    let host = proxy.host();
     let events = project.events();
     let preview = said(project.command(&["diff"]).env("DOCKER_HOST", &host));
     assert_eq!(preview.code, 1, "{preview}");

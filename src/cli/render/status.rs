@@ -49,6 +49,14 @@ pub(super) fn troubles(service: &ServiceStatus, now: Timestamp) -> Vec<String> {
 /// The daemon that looks after a stack, for people.
 pub fn daemon(standing: &Standing, now: Timestamp) -> String {
     let looked_after = format!("looked after by `operator run` (pid {})", standing.pid);
+    if let Some((why, since)) = &standing.engine_lost {
+        return format!(
+            "{}: the engine has not answered for {}, and this is how it stood then; it is tried again\n  {why}",
+            paint(CHANGE, looked_after),
+            span(now.since(*since)),
+            why = paragraph(why)
+        );
+    }
     let Some(refused) = &standing.files_refused else { return paint(FAINT, looked_after) };
     let since =
         standing.refused_since.map_or_else(String::new, |since| format!(" for {}", span(now.since(since))));
