@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join3};
+use futures_util::future::{join_all, try_join, try_join3};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::core::action::{Action, Call};
@@ -16,6 +16,7 @@ use crate::core::live::LiveSettings;
 use crate::core::observed::{
     Container, EngineInfo, Foreign, Image, LiveState, Network, Observed, State, Volume,
 };
+use crate::core::planted::{self, Bug};
 use crate::core::time::Timestamp;
 use crate::core::{labels, redis};
 use crate::engine::{EngineEvent, Listed, ReadEngine};
@@ -92,6 +93,12 @@ impl<'e> Observer<'e> {
         &mut self.observed
     }
 
+    /// The next look inspects every container: what somebody did to one need not show in the list, and the event that
+    /// would have told of it may be lost.
+    pub fn doubt(&mut self) {
+        self.lines.clear();
+    }
+
     /// Reads everything: the lists, and those containers that are new or whose line changed.
     pub async fn look(&mut self, desired: &Desired, now: Timestamp) -> Result<(), Failure> {
         self.observed.complete = false;
@@ -124,28 +131,52 @@ impl<'e> Observer<'e> {
         Ok(())
     }
 
-    /// The list, and the containers that are to be looked at because of it.
+    /// The list, and the containers that are to be looked at because of it: those whose line is another one, and those
+    /// that it does not show any more. An engine that restarts may leave some out, and what is only not shown must not be
+    /// made a second time.
     async fn read_containers(&self, desired: &Desired) -> Result<Read, Failure> {
         let engine = self.engine;
-        let listed = engine.list_containers().await?;
+        let listed = self.list_containers().await?;
         let (ours, foreign): (Vec<Listed>, Vec<Listed>) =
             listed.into_iter().partition(|line| is_of(&line.labels, &desired.stack));
         let changed = ours.iter().filter(|line| {
             self.lines.get(&line.id) != Some(*line) || !self.observed.containers.contains_key(&line.id)
         });
-        let inspects: Vec<_> = changed
-            .map(|line| async move {
-                engine.inspect_container(&line.id).await.map(|container| (line.id.clone(), container))
-            })
-            .collect();
+        let shown: BTreeSet<&ContainerId> = ours.iter().map(|line| &line.id).collect();
+        let missing = self.observed.containers.keys().filter(|id| !shown.contains(id));
+        let missing = missing.filter(|_| !planted::has(Bug::TrustsLists));
+        let inspects: Vec<_> =
+            changed
+                .map(|line| &line.id)
+                .chain(missing)
+                .map(|id| async move {
+                    engine.inspect_container(id).await.map(|container| (id.clone(), container))
+                })
+                .collect();
         let inspected = stream::iter(inspects).buffer_unordered(PARALLEL_INSPECTS).try_collect().await?;
         Ok(Read { ours, foreign, inspected })
+    }
+
+    /// The list; of what nothing is known yet, two that are laid over each other: an engine that has only just come up may
+    /// leave some out, and what is missed now is made a second time.
+    async fn list_containers(&self) -> Result<Vec<Listed>, Failure> {
+        let engine = self.engine;
+        if !self.lines.is_empty() || planted::has(Bug::TrustsLists) {
+            return engine.list_containers().await;
+        }
+        // At once: a preview waits for both.
+        let (one, other) = try_join(engine.list_containers(), engine.list_containers()).await?;
+        let all: BTreeMap<ContainerId, Listed> =
+            one.into_iter().chain(other).map(|line| (line.id.clone(), line)).collect();
+        Ok(all.into_values().collect())
     }
 
     fn keep_containers(&mut self, read: Read) {
         self.observed.foreign =
             read.foreign.into_iter().map(|line| (line.id.clone(), foreigner(line))).collect();
-        let ids: BTreeSet<&ContainerId> = read.ours.iter().map(|line| &line.id).collect();
+        let shown = read.ours.iter().map(|line| &line.id);
+        let there = read.inspected.iter().filter(|(_, container)| container.is_some()).map(|(id, _)| id);
+        let ids: BTreeSet<&ContainerId> = shown.chain(there).collect();
         self.observed.containers.retain(|id, _| ids.contains(id));
         for (id, container) in read.inspected {
             self.put(id, container);

@@ -26,6 +26,7 @@ use crate::core::guard;
 use crate::core::limits;
 use crate::core::memory::{Durable, Memory};
 use crate::core::narrator::Narrator;
+use crate::core::planted::{self, Bug};
 use crate::core::reason::Reason;
 use crate::core::status::{StackStatus, status};
 use crate::core::time::Timestamp;
@@ -212,6 +213,9 @@ impl<'e> Loop<'e> {
     async fn look(&mut self, mut stop: Pin<&mut impl FusedFuture<Output = ()>>) -> Option<Outcome> {
         loop {
             let now = self.with.clock.now();
+            if now >= self.resync_at {
+                self.observer.doubt();
+            }
             match self.observer.look(&self.desired, now).await {
                 Ok(()) => {
                     if std::mem::take(&mut self.lost) > 0 {
@@ -223,6 +227,9 @@ impl<'e> Loop<'e> {
                     self.look_again = false;
                     self.acted_since_look = false;
                     self.resync_at = now.after(self.with.resync);
+                    if planted::has(Bug::NeverResyncs) {
+                        self.resync_at = now.after(Duration::from_hours(9_000));
+                    }
                     self.live_at = now.after(limits::LIVE_EVERY);
                     return None;
                 }
@@ -368,7 +375,7 @@ impl<'e> Loop<'e> {
         let now = self.with.clock.now();
         self.acted_since_look = true;
         if matches!(seen, Seen::Nothing) || result.is_err() {
-            self.look_again = true;
+            self.look_again = !planted::has(Bug::DoublesAfterLostAnswer);
         }
         self.observer.saw(&self.desired, seen);
         match &action.call {

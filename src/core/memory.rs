@@ -175,7 +175,8 @@ impl Memory {
         self.rollouts.retain(|name, _| desired.services.contains_key(name));
         self.crashes.retain(|replica, _| desired.services.contains_key(&replica.service));
         self.troubles.observe_dependencies(view, now);
-        self.by_hand.observe(view, now);
+        let stopped = &self.stopped;
+        self.by_hand.observe(view, |id| stopped.contains_key(id), now);
         self.disruptions.observe(desired, now);
     }
 

@@ -31,6 +31,7 @@ pub mod observed;
 pub mod order;
 pub mod overrides;
 pub mod ownership;
+pub mod planted;
 pub mod probe;
 pub mod reason;
 pub mod redact;

@@ -6,26 +6,34 @@ use super::desired::{Condition, Dependency, Desired, Service};
 use super::ids::ServiceName;
 use super::labels;
 use super::observed::{Container, State};
-use super::view::{View, serves};
+use super::view::{View, is_completed, serves};
 
 /// What a container waits for before it starts: the first dependency that does not hold.
 ///
 /// One ready container of the dependency is enough: a replica that crashes for ever must not keep others
 /// from being healed. For a container that never ran, a dependency that is itself being replaced counts when
-/// its new revision does.
+/// its new revision does. What is `stopping` counts no more, though the engine still shows it running.
 pub fn unmet<'a>(
     service: &'a Service,
     container: &Container,
     view: &View<'_>,
+    stopping: impl Fn(&Container) -> bool,
 ) -> Option<(&'a ServiceName, Dependency)> {
+    let first_start = container.state == State::Created;
     service
         .depends_on
         .iter()
-        .find(|(name, dependency)| !holds(name, **dependency, container.state == State::Created, view))
+        .find(|(name, dependency)| !holds(name, **dependency, first_start, view, &stopping))
         .map(|(name, dependency)| (name, *dependency))
 }
 
-fn holds(name: &ServiceName, dependency: Dependency, first_start: bool, view: &View<'_>) -> bool {
+fn holds(
+    name: &ServiceName,
+    dependency: Dependency,
+    first_start: bool,
+    view: &View<'_>,
+    stopping: &impl Fn(&Container) -> bool,
+) -> bool {
     let (Some(target), Some(replicas)) = (view.desired.services.get(name), view.replicas(name.as_str()))
     else {
         // Left out by its profile: the loader refused it where it is required.
@@ -34,7 +42,7 @@ fn holds(name: &ServiceName, dependency: Dependency, first_start: bool, view: &V
     if target.replicas == 0 {
         return true;
     }
-    let met = |container: &Container| meets(container, dependency.condition);
+    let met = |container: &Container| meets(container, target, dependency.condition) && !stopping(container);
     replicas.current.iter().any(|container| met(container))
         || replicas.outdated.iter().any(|old| met(old.container))
             && !(first_start && replicas.current.iter().any(|container| container.state == State::Running))
@@ -42,9 +50,12 @@ fn holds(name: &ServiceName, dependency: Dependency, first_start: bool, view: &V
             && replicas.all().any(|container| container.state == State::Exited && container.exit_code != 0)
 }
 
-fn meets(container: &Container, condition: Condition) -> bool {
+fn meets(container: &Container, service: &Service, condition: Condition) -> bool {
     match condition {
-        Condition::Started => container.state == State::Running && !container.starting,
+        // What has done its work did start, however short that was.
+        Condition::Started => {
+            container.state == State::Running && !container.starting || is_completed(container, service)
+        }
         Condition::Healthy => container.is_ready(),
         Condition::CompletedSuccessfully => container.state == State::Exited && container.exit_code == 0,
     }

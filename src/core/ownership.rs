@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::desired::{self, Desired, Origin};
 use super::labels;
 use super::observed::{Container, Network};
+use super::planted::{self, Bug};
 
 /// Whether a container is this stack's to change: made by the operator for it, or (adoption) by Compose
 /// from this stack's own files or in its own project directory. What is to go by its name alone has no files that
@@ -12,6 +13,7 @@ use super::observed::{Container, Network};
 pub fn is_own(container: &Container, desired: &Desired) -> bool {
     let by_name = desired.teardown.as_ref().is_some_and(|teardown| teardown.by_name);
     is_ours(&container.labels, desired)
+        || planted::has(Bug::TouchesPretenders) && has_project(&container.labels, desired)
         || (has_project(&container.labels, desired)
             && (by_name || is_from(&container.labels, &desired.origin)))
 }

@@ -49,7 +49,7 @@ impl Strategy {
     pub fn of(name: &ServiceName, service: &Service, old: &Container, desired: &Desired) -> Self {
         let held = old.host_ports();
         let claimed = order::transitive(name, desired).into_iter().find_map(|dependency| {
-            let other = desired.services.get(&dependency)?;
+            let other = desired.services.get(&dependency).filter(|other| other.replicas > 0)?;
             let port = other.spec.ports.iter().filter_map(Port::fixed).find(|port| held.contains(port));
             let what = port.map(|port| format!("host port {port}"));
             let what = what.or_else(|| other.container_name.clone().filter(|name| *name == old.name))?;

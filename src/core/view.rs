@@ -7,9 +7,10 @@ use super::fields::FieldChange;
 use super::ids::{Revision, ServiceName};
 use super::observed::{Container, Observed, State};
 use super::ownership;
+use super::probe::Probes;
 use super::replace::Strategy;
 use super::revision::{self, Verdict};
-use super::spec::RestartPolicy;
+use super::spec::{Healthcheck, RestartPolicy};
 
 /// A stack at one moment.
 #[derive(Debug)]
@@ -137,12 +138,21 @@ impl<'a> Replicas<'a> {
     }
 }
 
-/// Whether a container has done its work: it ended well, and nothing says that it should run again.
+/// Whether a container has done its work: it ended well, and nothing says that it should run again: neither the service
+/// nor what the container was made with, which may be another revision. What is asked for its health is no one-shot.
 pub fn is_completed(container: &Container, service: &Service) -> bool {
+    let may_end = |policy| matches!(policy, RestartPolicy::No | RestartPolicy::OnFailure { .. });
     container.state == State::Exited
         && container.exit_code == 0
         && !container.stopped_by_hand
-        && matches!(service.resources.restart, RestartPolicy::No | RestartPolicy::OnFailure { .. })
+        && may_end(service.resources.restart)
+        && may_end(container.resources.restart)
+        && !is_checked(service)
+}
+
+fn is_checked(service: &Service) -> bool {
+    service.spec.healthcheck.as_ref().is_some_and(Healthcheck::is_enabled)
+        || service.probes != Probes::default()
 }
 
 /// Whether a container does what it is there for: it is ready, or it has done its work.

@@ -5,6 +5,7 @@
 mod attributes;
 mod events;
 mod files;
+mod found;
 mod healing;
 mod hooks;
 mod images;
@@ -12,6 +13,7 @@ mod log;
 mod preview;
 mod probes;
 mod properties;
+mod sketch;
 mod stage;
 mod stories;
 mod volumes;

@@ -8,7 +8,7 @@ use compose_operator::clock::Clock;
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::controller::report::Report;
 use compose_operator::core::action::Action;
-use compose_operator::core::desired::{Condition, Desired, Service};
+use compose_operator::core::desired::Desired;
 use compose_operator::core::diff::diff;
 use compose_operator::core::ids::ServiceName;
 use compose_operator::core::labels;
@@ -18,32 +18,8 @@ use compose_operator::engine::sim::World;
 use compose_operator::rehearse::rehearse;
 use proptest::prelude::*;
 
-use crate::stage::{Stage, Words, service, stack, with, with_volume};
-
-const MB: i64 = 1 << 20;
-const NAMES: [&str; 4] = ["api", "cache", "db", "web"];
-
-/// A service, as few words as a failure report can bear.
-#[derive(Clone, Debug)]
-struct Piece {
-    replicas: u32,
-    checked: bool,
-    memory: Option<i64>,
-    env: Option<u8>,
-    kind: u8,
-    image: u8,
-    depends: bool,
-    secret: Option<u8>,
-    /// A volume that nobody named, and hooks.
-    extras: [bool; 2],
-}
-
-/// A stack of up to four services; later ones may depend on the one before.
-#[derive(Clone, Debug)]
-struct Sketch {
-    pieces: Vec<Option<Piece>>,
-    volume: bool,
-}
+use crate::sketch::{Mischief, NAMES, Piece, Sketch};
+use crate::stage::Stage;
 
 fn a_piece() -> impl Strategy<Value = Piece> {
     let memory = prop::option::of(32..512_i64);
@@ -53,22 +29,14 @@ fn a_piece() -> impl Strategy<Value = Piece> {
         any::<bool>(),
         memory,
         env,
-        0..5_u8,
+        0..6_u8,
         1..3_u8,
         any::<bool>(),
         prop::option::of(0..2_u8),
         any::<[bool; 2]>(),
     )
-        .prop_map(|(replicas, checked, memory, env, kind, image, depends, secret, extras)| Piece {
-            replicas,
-            checked,
-            memory,
-            env,
-            kind,
-            image,
-            depends,
-            secret,
-            extras,
+        .prop_map(|(replicas, checked, memory, env, kind, image, depends, secret, [scratch, hooked])| {
+            Piece { replicas, checked, memory, env, kind, image, depends, secret, scratch, hooked }
         })
 }
 
@@ -77,119 +45,17 @@ fn a_sketch() -> impl Strategy<Value = Sketch> {
         .prop_map(|(pieces, volume)| Sketch { pieces, volume })
 }
 
-impl Piece {
-    fn service(&self) -> Service {
-        let mut service = service(self.replicas).image(&format!("app:{}", self.image));
-        if self.checked {
-            service = service.checked();
-        }
-        if let Some(memory) = self.memory {
-            service = service.memory(memory * MB);
-        }
-        if let Some(env) = self.env {
-            service = service.env("A", &env.to_string());
-        }
-        if let Some(secret) = self.secret {
-            service = service.secret(&secret.to_string());
-        }
-        let [scratch, hooked] = self.extras;
-        if scratch {
-            service = service.scratch();
-        }
-        if hooked {
-            service = service.hooked("hello", "bye");
-        }
-        match self.kind {
-            0 => service.but(|s| s.replicas = s.replicas.min(1)).published(8080),
-            1 => service.but(|s| s.replicas = s.replicas.min(1)).named("front"),
-            2 => service.image("redis:7").redis(&[("maxmemory", &(i64::from(self.image) * MB).to_string())]),
-            _ => service,
-        }
-    }
-}
-
-impl Sketch {
-    fn desired(&self) -> Desired {
-        let (mut desired, mut port_taken, mut name_taken) = (stack(), false, false);
-        let mut last: Option<&str> = None;
-        for (name, piece) in NAMES.into_iter().zip(&self.pieces) {
-            let Some(piece) = piece else { continue };
-            let mut service = piece.service();
-            // Two services cannot have one host port or one name: the loader would say so.
-            if port_taken {
-                service.spec.ports.clear();
-            }
-            if name_taken {
-                service.container_name = None;
-            }
-            port_taken |= !service.spec.ports.is_empty();
-            name_taken |= service.container_name.is_some();
-            if let Some(before) = last.filter(|_| piece.depends) {
-                service = service.needs(before, Condition::Healthy);
-            }
-            desired = with(desired, name, service);
-            last = Some(name);
-        }
-        match last {
-            Some(name) if self.volume => with_volume(desired, "data", name),
-            _ => desired,
-        }
-    }
-}
-
-/// Something that somebody else does to the `nth` container.
-#[derive(Clone, Debug)]
-enum Mischief {
-    Kill(usize),
-    Stop(usize),
-    Remove(usize),
-    Pause(usize),
-    Update(usize),
-    Disconnect(usize),
-    Rename(usize),
-}
-
 fn a_mischief() -> impl Strategy<Value = Mischief> {
-    (0..7_u8, 0..12_usize).prop_map(|(kind, nth)| match kind {
+    (0..8_u8, 0..12_usize).prop_map(|(kind, nth)| match kind {
         0 => Mischief::Kill(nth),
         1 => Mischief::Stop(nth),
         2 => Mischief::Remove(nth),
         3 => Mischief::Pause(nth),
         4 => Mischief::Update(nth),
         5 => Mischief::Disconnect(nth),
-        _ => Mischief::Rename(nth),
+        6 => Mischief::Rename(nth),
+        _ => Mischief::Configure(nth),
     })
-}
-
-impl Mischief {
-    /// Does it; what cannot be done (a pause of what does not run) is no mischief.
-    fn happen(&self, world: &mut World) {
-        let ids: Vec<_> = world.containers().keys().cloned().collect();
-        let (Self::Kill(nth)
-        | Self::Stop(nth)
-        | Self::Remove(nth)
-        | Self::Pause(nth)
-        | Self::Update(nth)
-        | Self::Disconnect(nth)
-        | Self::Rename(nth)) = self;
-        let Some(id) = ids.get(nth % ids.len().max(1)) else { return };
-        let _ = match self {
-            Self::Kill(_) => world.kill(id, "SIGKILL"),
-            Self::Stop(_) => world.stop_container(id, None),
-            Self::Remove(_) => world.remove_by_force(id),
-            Self::Pause(_) => world.pause(id),
-            Self::Update(_) => {
-                let drifted = compose_operator::core::spec::Resources {
-                    memory: Some(48 * MB),
-                    memory_swap: Some(96 * MB),
-                    ..Default::default()
-                };
-                world.update_container(id, &drifted)
-            }
-            Self::Disconnect(_) => world.disconnect("shop_default", id),
-            Self::Rename(_) => world.rename_container(id, "by-hand"),
-        };
-    }
 }
 
 /// Containers that run without the files that were to be in them.

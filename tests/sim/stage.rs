@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use compose_operator::clock::VirtualClock;
@@ -23,6 +24,7 @@ use compose_operator::core::overrides::Overrides;
 use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::sim::{Fault, FaultPlan, SimEngine, When, World};
+use compose_operator::secret::Secret;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 
@@ -71,7 +73,7 @@ pub(crate) trait Words: Sized {
 
     fn env(self, key: &str, value: &str) -> Self {
         self.but(|service| {
-            service.spec.environment.insert(key.into(), compose_operator::secret::Secret::new(value));
+            service.spec.environment.insert(key.into(), Secret::new(value));
         })
     }
 
@@ -139,11 +141,7 @@ pub(crate) trait Words: Sized {
 
     /// With a secret that is copied into it.
     fn secret(self, content: &str) -> Self {
-        self.but(|service| {
-            let content = compose_operator::secret::Secret::new(content);
-            let file = File { content, mode: 0o444, owner: None };
-            service.files = Files::new("shop", BTreeMap::from([("/run/secrets/key".into(), file)]));
-        })
+        self.but(|service| service.files = files_of(content))
     }
 
     fn once(self) -> Self {
@@ -161,6 +159,18 @@ pub(crate) trait Words: Sized {
                 Some(LiveSettings { software: Software::Redis, settings, password: None, port: 6379 });
         })
     }
+}
+
+/// The files of a service with that secret. Fingerprints are made to cost time: each is taken once.
+fn files_of(content: &str) -> Files {
+    static KNOWN: Mutex<BTreeMap<String, Files>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().expect("nobody panics");
+    let make = || {
+        let secret = Secret::new(content);
+        let file = File { content: secret, mode: 0o444, owner: None };
+        Files::new("shop", BTreeMap::from([("/run/secrets/key".into(), file)]))
+    };
+    known.entry(content.to_owned()).or_insert_with(make).clone()
 }
 
 impl Words for Service {

@@ -4,6 +4,7 @@
 use super::super::action::Call;
 use super::super::ids::ServiceName;
 use super::super::observed::{Container, State};
+use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
 use super::super::replace;
 use super::super::shared;
@@ -34,7 +35,7 @@ impl Planner<'_> {
     }
 
     /// Whether its stop is under way or decided on: what it gives others ends before the engine says so.
-    fn is_stopping(&self, container: &Container) -> bool {
+    pub(super) fn is_stopping(&self, container: &Container) -> bool {
         let stops =
             |call: &Call| matches!(call, Call::StopContainer { target, .. } if target.id == container.id);
         self.calls().any(stops)
@@ -47,7 +48,8 @@ impl Planner<'_> {
 
     /// Whether another container of the stack writes to one of its volumes that nobody named; says so.
     pub(super) fn waits_for_volume(&mut self, service: &ServiceName, container: &Container) -> bool {
-        let Some(writer) = self.writer_beside(container) else { return false };
+        let writer = self.writer_beside(container).filter(|_| !planted::has(Bug::LetsTwoWrite));
+        let Some(writer) = writer else { return false };
         let message = format!("waits until {} stops: both would write to one volume", writer.name);
         self.wait(Some(service), &container.name, Reason::RollingOut, message, None);
         true
@@ -71,8 +73,12 @@ impl Planner<'_> {
         true
     }
 
-    /// The container that has one of its anonymous volumes now.
+    /// The container that has one of its anonymous volumes now, or is about to.
     pub(super) fn writer_beside(&self, container: &Container) -> Option<&Container> {
-        self.observed.containers.values().find(|other| replace::writes_beside(other, container))
+        let starts = |other: &Container| {
+            other.id != container.id && replace::share_volume(other, container) && self.is_starting(other)
+        };
+        let writes = |other: &&Container| replace::writes_beside(other, container) || starts(other);
+        self.observed.containers.values().find(writes)
     }
 }

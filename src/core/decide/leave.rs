@@ -7,6 +7,7 @@ use super::super::desired::DEFAULT_STOP_GRACE;
 use super::super::heal::WhyRestart;
 use super::super::ids::ServiceName;
 use super::super::observed::{Container, State};
+use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
 use super::super::view::View;
 use super::super::{labels, limits, order, ownership};
@@ -91,7 +92,7 @@ impl Planner<'_> {
             self.view.orphans.clone()
         };
         self.decision.waiting.extend(orphaned(self.view));
-        for container in leaving.iter().filter(|_| self.desired.prune) {
+        for container in leaving.iter().filter(|_| self.desired.prune && !planted::has(Bug::LeavesOrphans)) {
             let service = container.service().map(ServiceName::from);
             if order::has_dependents(container, &leaving) {
                 let message = "others that depend on it go first".to_owned();

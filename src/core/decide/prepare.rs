@@ -5,6 +5,7 @@ use super::super::desired::Service;
 use super::super::ids::ServiceName;
 use super::super::labels;
 use super::super::observed::Container;
+use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
 use super::{Planner, target};
 
@@ -20,6 +21,9 @@ impl Planner<'_> {
         container: &Container,
         cause: Cause,
     ) -> bool {
+        if planted::has(Bug::StartsUnfilled) {
+            return false;
+        }
         if self.is_current(name, container) {
             let Some(files) = service.files.missing(&container.files).map(Box::new) else { return false };
             let call = Call::CopyFiles { target: target(container), files };

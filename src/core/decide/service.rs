@@ -9,6 +9,7 @@ use super::super::heal::ByHand;
 use super::super::ids::{Replica, ServiceName};
 use super::super::limits;
 use super::super::observed::{Container, State};
+use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
 use super::super::replace::{Strategy, WhyStopFirst, heritage, share_volume};
 use super::super::spec::Mount;
@@ -70,7 +71,7 @@ impl Planner<'_> {
         let have = replicas.current.len();
         let (from, to) = (count(replicas), service.replicas);
         let mut surplus: Vec<&Container> = replicas.current.clone();
-        surplus.sort_by_key(|container| std::cmp::Reverse(container.number()));
+        surplus.sort_by_key(|container| goes_after(service, container));
         surplus.truncate(have.saturating_sub(wanted));
         let kept: Vec<&&Container> =
             replicas.current.iter().filter(|c| surplus.iter().all(|gone| gone.id != c.id)).collect();
@@ -156,7 +157,10 @@ impl Planner<'_> {
         // While another container of ours has the name, this one waits for it under a name as Compose gives it.
         let name_at_rest = create::name(self.desired, service, &replica);
         let holder = self.observed.containers.values().find(|container| container.name == name_at_rest);
-        let temporary = holder.map(|holder| format!("{}_{name_at_rest}", holder.id.short()));
+        let mut temporary = holder.map(|holder| format!("{}_{name_at_rest}", holder.id.short()));
+        if planted::has(Bug::DoublesAfterLostAnswer) && self.memory.failures().next().is_some() {
+            temporary = Some(format!("{}_{name_at_rest}", self.now.as_millis()));
+        }
         match create::container(self.view, &replica, service, &replicas.revision, temporary, heritage) {
             Ok(new) => {
                 let is_gone = matches!(cause, Cause::Missing | Cause::ScaleUp { .. });
@@ -197,11 +201,16 @@ impl Planner<'_> {
         {
             return;
         }
-        if let Some(new) = replicas.current.iter().find(|container| !serves(container, service)) {
-            if start_first || new.state != State::Created {
-                self.wait_for_replacement(name, new, None);
-            } else {
+        let is_believed = |new: &Container| {
+            serves(new, service) || planted::has(Bug::BelievesTooSoon) && new.state == State::Running
+        };
+        if let Some(new) = replicas.current.iter().find(|container| !is_believed(container)) {
+            // One that ran before, of a revision that is wanted again, may have lost its place to a successor.
+            let is_kept_out = new.state == State::Exited && in_the_way(service, new, replicas).is_some();
+            if !start_first && (new.state == State::Created || is_kept_out) {
                 self.swap(name, service, new, replicas);
+            } else {
+                self.wait_for_replacement(name, new, None);
             }
             return;
         }
@@ -210,7 +219,12 @@ impl Planner<'_> {
             return;
         }
         let Some(old) = next_to_go(service, replicas) else { return };
-        if total > wanted {
+        if planted::has(Bug::ReplacesAllAtOnce) {
+            for old in &replicas.outdated {
+                self.retire(Some(name), old.container, old.cause());
+            }
+        }
+        if total > wanted || planted::has(Bug::RemovesFirst) {
             self.retire(Some(name), old.container, old.cause());
         } else {
             let heritage = self.heritage(service, replicas);
@@ -222,6 +236,9 @@ impl Planner<'_> {
     fn heritage(&self, service: &Service, replicas: &Replicas<'_>) -> BTreeMap<String, Mount> {
         let mut old: Vec<&Container> = replicas.outdated.iter().map(|old| old.container).collect();
         old.sort_by_key(|old| goes_after(service, old));
+        if planted::has(Bug::LosesAnonymousVolumes) {
+            return BTreeMap::new();
+        }
         let without_successor =
             old.into_iter().filter(|old| !replicas.current.iter().any(|new| share_volume(new, old)));
         let volumes = without_successor.map(|old| heritage(service, old, self.observed));
@@ -243,15 +260,9 @@ impl Planner<'_> {
         if self.fills(name, service, new, Cause::NotStarted) || self.marks(name, service, new) {
             return;
         }
-        let serving: Vec<&Outdated<'_>> =
-            replicas.outdated.iter().filter(|old| old.container.state.is_alive()).collect();
-        let up = serving.len() + replicas.current.iter().filter(|c| is_up(c)).count();
-        let full = hands_over || up >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
-        let predecessor = serving.iter().find(|old| share_volume(old.container, new));
-        if let Some(old) = predecessor.or_else(|| serving.last().filter(|_| full)) {
-            self.retire(Some(name), old.container, old.cause());
-        } else {
-            self.start(name, service, new, Cause::NotStarted);
+        match in_the_way(service, new, replicas) {
+            Some(old) => self.retire(Some(name), old.container, old.cause()),
+            None => self.start(name, service, new, Cause::NotStarted),
         }
     }
 
@@ -283,6 +294,12 @@ impl Planner<'_> {
                 continue;
             }
             match container.state {
+                // What crashed by itself since goes through its back-off.
+                State::Exited if !self.memory.stopped_by_us(&container.id) => {
+                    if new_is_down {
+                        self.heal(name, service, container);
+                    }
+                }
                 State::Exited | State::Created if new_is_down && !is_completed(container, service) => {
                     self.start(name, service, container, cause());
                 }
@@ -302,7 +319,10 @@ impl Planner<'_> {
                 continue;
             }
             let Some(by_hand) = self.corrects(name, service, container, "renamed") else { continue };
-            if self.keeps_mark(service, container) || self.has_holder(&expected) {
+            if self.keeps_mark(service, container)
+                || self.has_holder(&expected)
+                || planted::has(Bug::KeepsTemporaryNames)
+            {
                 continue;
             }
             let cause = if by_hand {
@@ -323,6 +343,9 @@ impl Planner<'_> {
 
 /// Of several containers with one number, the best stays; the others are left over from a crash.
 fn doubles<'a>(replicas: &Replicas<'a>) -> Vec<&'a Container> {
+    if planted::has(Bug::DoublesAfterLostAnswer) {
+        return Vec::new();
+    }
     // Numbers that only rise leave no doubt, and they nearly always do.
     if replicas.outdated.is_empty() && replicas.current.is_sorted_by(|a, b| a.number() < b.number()) {
         return Vec::new();
@@ -330,10 +353,10 @@ fn doubles<'a>(replicas: &Replicas<'a>) -> Vec<&'a Container> {
     let current = replicas.current.iter().map(|container| (*container, true));
     let mut all: Vec<(&Container, bool)> =
         current.chain(replicas.outdated.iter().map(|old| (old.container, false))).collect();
-    // The best of each number first: the current revision, ready, running, the oldest.
+    // The best of each number first: ready, of the current revision, running, the oldest.
     all.sort_by_key(|(container, current)| {
         let up = container.state == State::Running;
-        (container.number(), !current, !container.is_ready(), !up, container.created_at, &container.id)
+        (container.number(), !container.is_ready(), !current, !up, container.created_at, &container.id)
     });
     all.windows(2)
         .filter_map(|pair| match pair {
@@ -341,6 +364,23 @@ fn doubles<'a>(replicas: &Replicas<'a>) -> Vec<&'a Container> {
             _ => None,
         })
         .collect()
+}
+
+/// The outdated container that runs where a new one is to: on its volume, or as one too many beside it.
+fn in_the_way<'a, 'b>(
+    service: &Service,
+    new: &Container,
+    replicas: &'b Replicas<'a>,
+) -> Option<&'b Outdated<'a>> {
+    let hands_over = matches!(replicas.strategy, Strategy::StopFirst(WhyStopFirst::HandsOver { .. }));
+    if planted::has(Bug::LetsTwoWrite) {
+        return None;
+    }
+    let mut serving = replicas.outdated.iter().filter(|old| old.container.state.is_alive());
+    let up = serving.clone().count() + replicas.current.iter().filter(|c| is_up(c)).count();
+    let is_full = hands_over || up >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
+    let last = serving.clone().next_back().filter(|_| is_full);
+    serving.find(|old| share_volume(old.container, new)).or(last)
 }
 
 /// The outdated containers that must serve until the new ones do: those that run, then the lowest numbers.
@@ -352,12 +392,12 @@ fn still_needed<'a>(replicas: &Replicas<'a>, count: usize) -> Vec<&'a Container>
     outdated
 }
 
-/// The outdated container that goes next: first those that serve nobody, then the highest number.
+/// The outdated container that goes next.
 fn next_to_go<'a, 'b>(service: &Service, replicas: &'b Replicas<'a>) -> Option<&'b Outdated<'a>> {
     replicas.outdated.iter().min_by_key(|old| goes_after(service, old.container))
 }
 
-/// The order in which outdated containers go.
+/// The order in which containers go: what serves nobody first. It may be waiting for what another one has.
 fn goes_after(service: &Service, old: &Container) -> (bool, std::cmp::Reverse<u32>) {
     (serves(old, service), std::cmp::Reverse(old.number()))
 }

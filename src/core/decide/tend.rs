@@ -9,6 +9,7 @@ use super::super::ids::ServiceName;
 use super::super::limits;
 use super::super::observed::{Container, Health, LiveState, State};
 use super::super::order;
+use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
 use super::super::time::Timestamp;
 use super::super::view::is_completed;
@@ -33,7 +34,9 @@ impl Planner<'_> {
             State::Created => self.start(name, service, container, Cause::NotStarted),
             State::Exited
                 if is_completed(container, service) && !self.memory.stopped_by_us(&container.id) => {}
+            State::Exited if planted::has(Bug::LeavesDead) => {}
             State::Exited => self.revive(name, service, container),
+            State::Paused if planted::has(Bug::LeavesFrozen) => {}
             State::Paused if self.holds(name, service, container, "paused") => {}
             State::Paused => {
                 let call = Call::UnpauseContainer(target(container));
@@ -145,6 +148,7 @@ impl Planner<'_> {
             Some(cause @ Cause::Restart(_)) => cause.clone(),
             _ => Cause::Exited { code: container.exit_code, oom_killed: container.oom_killed },
         };
+        let crashes = crashes.filter(|_| !planted::has(Bug::NeverWaits));
         match crashes.filter(|crashes| crashes.next_try > self.now) {
             Some(crashes) => {
                 let next: Timestamp = crashes.next_try;
@@ -185,9 +189,9 @@ impl Planner<'_> {
         service: &Service,
         container: &Container,
     ) -> bool {
-        let Some((dependency, condition)) = order::unmet(service, container, self.view) else {
-            return false;
-        };
+        let unmet = order::unmet(service, container, self.view, |it| self.is_stopping(it));
+        let unmet = unmet.filter(|_| !planted::has(Bug::IgnoresDependencies));
+        let Some((dependency, condition)) = unmet else { return false };
         let message = format!("waits for {dependency}: {}", condition.condition.as_str());
         self.wait(Some(name), &container.name, Reason::DependencyNotReady, message, None);
         true
@@ -196,7 +200,7 @@ impl Planner<'_> {
     /// Puts it on its networks and takes it off others; whether anything had to be done.
     pub(super) fn connect(&mut self, name: &ServiceName, service: &Service, container: &Container) -> bool {
         let changes = fields::network_changes(service, container, self.desired, self.observed);
-        if changes.is_empty() {
+        if changes.is_empty() || planted::has(Bug::IgnoresNetworks) {
             return false;
         }
         let Some(by_hand) = self.corrects(name, service, container, "connected or disconnected") else {
@@ -230,7 +234,7 @@ impl Planner<'_> {
             return;
         }
         let delta = fields::resource_changes(&service.resources, &container.resources, &self.observed.engine);
-        if delta.changes.is_empty() {
+        if delta.changes.is_empty() || planted::has(Bug::IgnoresLimits) {
             return;
         }
         let Some(by_hand) = self.corrects(name, service, container, "limits changed") else { return };
@@ -262,7 +266,7 @@ impl Planner<'_> {
             return;
         }
         let changes = fields::live_changes(service, container);
-        if changes.is_empty() {
+        if changes.is_empty() || planted::has(Bug::IgnoresLiveSettings) {
             return;
         }
         let Some(by_hand) = self.corrects(name, service, container, "settings changed") else { return };

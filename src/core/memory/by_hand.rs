@@ -62,8 +62,8 @@ impl ByHand {
         self.removing.insert(id.clone());
     }
 
-    /// Notes what was stopped, frozen or removed by somebody.
-    pub(super) fn observe(&mut self, view: &View<'_>, now: Timestamp) {
+    /// Notes what was stopped, frozen or removed by somebody. What we stopped, the engine tells of just the same.
+    pub(super) fn observe(&mut self, view: &View<'_>, by_us: impl Fn(&ContainerId) -> bool, now: Timestamp) {
         let containers = &view.observed.containers;
         self.changed.retain(|id, _| containers.contains_key(id));
         self.settled.retain(|id, _| containers.contains_key(id));
@@ -73,7 +73,9 @@ impl ByHand {
                 self.present.insert(container.id.clone(), replica);
             }
             let since = match container.state {
-                State::Exited if container.stopped_by_hand => container.finished_at.unwrap_or(now),
+                State::Exited if container.stopped_by_hand && !by_us(&container.id) => {
+                    container.finished_at.unwrap_or(now)
+                }
                 // We never freeze anything.
                 State::Paused => now,
                 _ => continue,

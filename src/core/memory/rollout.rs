@@ -56,7 +56,8 @@ impl Memory {
             return None;
         }
         replicas.current.iter().find_map(|container| {
-            if container.health == Some(Health::Unhealthy) {
+            // The engine calls unhealthy whatever has a health check and does not run.
+            if container.state == State::Running && container.health == Some(Health::Unhealthy) {
                 return Some(format!("{} is unhealthy", container.name));
             }
             let crashes = container.replica().and_then(|replica| self.crashes.get(&replica));

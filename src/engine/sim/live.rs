@@ -97,6 +97,11 @@ impl World {
         Ok(())
     }
 
+    /// The settings of the redis in a container, where they differ from its defaults.
+    pub fn settings(&self, id: &ContainerId) -> Result<BTreeMap<String, String>, Refusal> {
+        Ok(self.container(id)?.software.settings.clone())
+    }
+
     /// Keys that the redis in a container holds.
     pub fn keys(&self, id: &ContainerId) -> Result<u64, Refusal> {
         Ok(self.container(id)?.software.keys)

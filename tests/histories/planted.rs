@@ -1,0 +1,42 @@
+//! Bugs that somebody could have written: the simulation finds every one, and soon.
+
+use std::sync::Mutex;
+
+use compose_operator::core::planted::{Bug, plant};
+
+use crate::draw::history;
+
+/// Histories within which a bug must be found.
+const SOON: u64 = 5_000;
+
+/// The first history that finds it, and what it finds.
+fn found(bug: Bug) -> Option<(u64, String)> {
+    plant(Some(bug));
+    let found = (0..SOON).find_map(|seed| history(seed).play().verdict.err().map(|why| (seed, why)));
+    plant(None);
+    found
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    let left = Mutex::new(Bug::ALL.to_vec());
+    let survivors = Mutex::new(Vec::new());
+    let next = || left.lock().expect("nobody panics").pop();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(bug) = next() {
+                    match found(bug) {
+                        Some((seed, why)) => {
+                            let why = why.lines().next().unwrap_or_default();
+                            println!("{bug:?}: after {} histories: {why:.160}", seed + 1);
+                        }
+                        None => survivors.lock().expect("nobody panics").push(bug),
+                    }
+                }
+            });
+        }
+    });
+    let survivors = survivors.into_inner().expect("nobody panics");
+    assert_eq!(survivors, [], "not found within {SOON} histories each");
+}
