@@ -12,8 +12,12 @@ mod adopt;
 mod adopt_stacks;
 mod apply;
 mod builds;
+mod chaos;
 mod contained;
 mod daemon;
+#[allow(dead_code, reason = "the histories draw more")]
+#[path = "../histories/dice.rs"]
+mod dice;
 mod diff;
 mod drift;
 mod errors;

@@ -9,6 +9,7 @@ mod found;
 mod healing;
 mod hooks;
 mod images;
+mod isolation;
 mod log;
 mod preview;
 mod probes;
