@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::dice::Dice;
 use crate::proxy::Proxy;
-use crate::stage::{Background, Container, Project, REDIS, SLEEPER};
+use crate::stage::{Background, Container, Project, REDIS};
 use faults::Fault;
 
 mod faults;
@@ -20,6 +20,14 @@ const FEW: u64 = 12;
 
 /// Settings by hand are seen within ten seconds; a busy machine is given some slack.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A service that runs until it is told to stop. Without a policy, what somebody stops while nobody listens, and ends well,
+/// has done its work for all that one can know.
+const SLEEPER: &str = concat!(
+    "image: compose-operator-test/busybox:1\n",
+    "    command: [sh, -c, \"trap 'exit 0' TERM; sleep 600 & wait\"]\n",
+    "    restart: unless-stopped"
+);
 
 /// Services that only sleep, in chains of dependencies.
 const PLAIN: usize = 14;
@@ -51,6 +59,7 @@ fn compose() -> String {
   cache:
     image: {REDIS}
     command: redis-server --maxmemory 32mb
+    restart: unless-stopped
   data:
     {SLEEPER}
     volumes: ['kept:/data']
