@@ -213,7 +213,8 @@ impl<'e> Loop<'e> {
     async fn look(&mut self, mut stop: Pin<&mut impl FusedFuture<Output = ()>>) -> Option<Outcome> {
         loop {
             let now = self.with.clock.now();
-            if now >= self.resync_at {
+            // No event tells of what was done while nobody could listen.
+            if now >= self.resync_at || self.lost > 0 {
                 self.observer.doubt();
             }
             match self.observer.look(&self.desired, now).await {

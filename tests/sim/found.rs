@@ -9,7 +9,7 @@ use compose_operator::core::ids::ContainerId;
 use compose_operator::core::observed::State;
 use compose_operator::core::spec::Resources;
 use compose_operator::engine::sim::{
-    Behaviour, Counting, EventFaults, Fault, FaultPlan, Subject, When, World,
+    Behaviour, Counting, EventFaults, Fault, FaultPlan, Meanwhile, Subject, When, World,
 };
 
 use crate::log::Log;
@@ -109,6 +109,26 @@ fn a_change_of_which_no_event_tells_is_seen_within_a_resync() {
         });
     };
     let calls = stage.run_beside(&desired, Duration::from_mins(7), change);
+    assert_eq!(calls, ["update container shop-web-1"]);
+}
+
+#[test]
+fn a_change_that_is_made_while_the_engine_is_out_of_reach_is_seen_when_it_is_back() {
+    let stage = Stage::new();
+    let desired = web(service(1).memory(64 << 20));
+    stage.converge(&desired);
+    let change = async {
+        stage.clock.sleep(Duration::from_secs(5)).await;
+        let change = |world: &mut World| {
+            let id = id(world, "shop-web-1");
+            let changed =
+                Resources { memory: Some(32 << 20), ..world.containers()[&id].container.resources.clone() };
+            world.update_container(&id, &changed).expect("it runs");
+            world.go_down(Duration::from_secs(20), Meanwhile::GoOn);
+        };
+        stage.engine.act(change);
+    };
+    let calls = stage.run_beside(&desired, Duration::from_mins(3), change);
     assert_eq!(calls, ["update container shop-web-1"]);
 }
 
