@@ -44,6 +44,11 @@ pub enum WhyStopFirst {
 }
 
 impl Strategy {
+    /// Whether the old one has what another service waits for, which this one waits for in turn.
+    pub fn hands_over(&self) -> bool {
+        matches!(self, Self::StopFirst(WhyStopFirst::HandsOver { .. }))
+    }
+
     /// The order for a service whose container `old` is to be replaced: stop-first where the two cannot live side by
     /// side, and where they would wait for each other, one for a port or name and the other for its dependency.
     pub fn of(name: &ServiceName, service: &Service, old: &Container, desired: &Desired) -> Self {

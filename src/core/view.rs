@@ -7,7 +7,6 @@ use super::fields::FieldChange;
 use super::ids::{Revision, ServiceName};
 use super::observed::{Container, Observed, State};
 use super::ownership;
-use super::probe::Probes;
 use super::replace::Strategy;
 use super::revision::{self, Verdict};
 use super::spec::{Healthcheck, RestartPolicy};
@@ -151,8 +150,7 @@ pub fn is_completed(container: &Container, service: &Service) -> bool {
 }
 
 fn is_checked(service: &Service) -> bool {
-    service.spec.healthcheck.as_ref().is_some_and(Healthcheck::is_enabled)
-        || service.probes != Probes::default()
+    service.spec.healthcheck.as_ref().is_some_and(Healthcheck::is_enabled) || !service.probes.is_empty()
 }
 
 /// Whether a container does what it is there for: it is ready, or it has done its work.

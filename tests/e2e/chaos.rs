@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::dice::Dice;
 use crate::proxy::Proxy;
-use crate::stage::{Background, Container, Project, REDIS};
+use crate::stage::{Background, Container, Project, REDIS, SLEEPER};
 use faults::Fault;
 
 mod faults;
@@ -21,47 +21,41 @@ const FEW: u64 = 12;
 /// Settings by hand are seen within ten seconds; a busy machine is given some slack.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A service that runs until it is told to stop. Without a policy, what somebody stops while nobody listens, and ends well,
-/// has done its work for all that one can know.
-const SLEEPER: &str = concat!(
-    "image: compose-operator-test/busybox:1\n",
-    "    command: [sh, -c, \"trap 'exit 0' TERM; sleep 600 & wait\"]\n",
-    "    restart: unless-stopped"
-);
-
 /// Services that only sleep, in chains of dependencies.
 const PLAIN: usize = 14;
 
-/// Twenty services of several kinds, some of which wait for others.
+/// Twenty services of several kinds, some of which wait for others. Without a restart policy, what somebody stops while
+/// nobody listens, and ends well, would have done its work for all that one can know.
 fn compose() -> String {
+    let sleeper = format!("{SLEEPER}\n    restart: unless-stopped");
     let plain = (0..PLAIN).map(|nth| {
         let waits =
             if nth % 5 == 0 { String::new() } else { format!("    depends_on: [plain{}]\n", nth - 1) };
-        format!("  plain{nth}:\n    {SLEEPER}\n    networks: [default, back]\n{waits}")
+        format!("  plain{nth}:\n    {sleeper}\n    networks: [default, back]\n{waits}")
     });
     let plain: String = plain.collect();
     format!(
         "services:
 {plain}  api:
-    {SLEEPER}
+    {sleeper}
     deploy: {{replicas: 3}}
     depends_on: [cache]
   web:
-    {SLEEPER}
+    {sleeper}
     deploy: {{replicas: 3}}
     depends_on: [api]
   limited:
-    {SLEEPER}
+    {sleeper}
     mem_limit: 32m
   checked:
-    {SLEEPER}
+    {sleeper}
     healthcheck: {{test: [CMD, 'true'], interval: 1s}}
   cache:
     image: {REDIS}
     command: redis-server --maxmemory 32mb
     restart: unless-stopped
   data:
-    {SLEEPER}
+    {sleeper}
     volumes: ['kept:/data']
 networks: {{back: {{}}}}
 volumes: {{kept: {{}}}}

@@ -1,10 +1,10 @@
 //! Draws a history from a seed. Each draws from a few kinds of trouble only: a world in which all goes wrong at once
 //! stands still, and shows less.
 
-use compose_operator::engine::sim::EventFaults;
+use compose_operator::engine::sim::{EventFaults, Fault};
 
 use crate::dice::Dice;
-use crate::history::{Deed, History, Program};
+use crate::history::{Deed, History, Program, is_lie};
 use crate::sketch::{Mischief, NAMES, Piece, Sketch};
 use crate::sweep::faults;
 
@@ -116,18 +116,21 @@ fn program(dice: &mut Dice) -> Program {
     *dice.pick(&all)
 }
 
-fn troubles(dice: &mut Dice) -> Vec<(u64, &'static str, compose_operator::engine::sim::Fault)> {
+fn troubles(dice: &mut Dice) -> Vec<(u64, Fault)> {
     let all = faults();
     // Old and partial lists are what controllers stumble over most.
-    let lies = |name: &str| name.ends_with("-list");
-    let few: Vec<_> = all.iter().filter(|(name, ..)| dice.once_in(if lies(name) { 2 } else { 3 })).collect();
+    let few: Vec<&Fault> = all
+        .iter()
+        .map(|(_, fault, _)| fault)
+        .filter(|fault| dice.once_in(if is_lie(fault) { 2 } else { 3 }))
+        .collect();
     if few.is_empty() {
         return Vec::new();
     }
     let (count, span) = (dice.below(8), 30 + dice.below(300));
     let drawn = (0..count).map(|_| {
-        let (name, fault, _) = *dice.pick(&few);
-        (dice.below(span), *name, fault.clone())
+        let fault = *dice.pick(&few);
+        (dice.below(span), fault.clone())
     });
     drawn.collect()
 }

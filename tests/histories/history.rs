@@ -7,27 +7,33 @@ use compose_operator::clock::Clock;
 use compose_operator::core::desired::{Desired, Service};
 use compose_operator::core::observed::Image;
 use compose_operator::engine::sim::{
-    Behaviour, CallKind, CallRecord, Counting, EventFaults, Fault, FaultPlan, Outcome, Subject, When, World,
+    Behaviour, CallKind, CallRecord, Counting, EventFaults, Fault, FaultPlan, Meanwhile, Outcome, Subject,
+    When, World,
 };
 
-use crate::oracle::{self, add_strangers};
+use crate::oracle;
 use crate::play::{PATIENCE, Play};
+use crate::scenarios::strange;
 use crate::sketch::{Mischief, NAMES, Sketch};
-use crate::stage::START;
 use crate::witness::Counts;
 
-/// The lists of a history of which some lie.
+/// The lists of a history of which some lie. Few calls are lists, and it takes one to lie.
 const LISTS: u64 = 24;
 
+/// Whether only a list can be struck by it.
+pub(crate) fn is_lie(fault: &Fault) -> bool {
+    matches!(fault, Fault::StaleList(_) | Fault::PartialList { .. })
+}
+
 /// What happens to one stack, from the first `apply` on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct History {
     /// What runs when it begins.
     pub(crate) before: Sketch,
     /// What happens then, each so many seconds after the one before.
     pub(crate) deeds: Vec<(u64, Deed)>,
-    /// What goes wrong with calls, by their number.
-    pub(crate) faults: Vec<(u64, &'static str, Fault)>,
+    /// What goes wrong with calls, by their number; for lists that lie, by that of the list.
+    pub(crate) faults: Vec<(u64, Fault)>,
     /// What goes wrong with events.
     pub(crate) events: EventFaults,
     /// The state directory is lost with each operator that dies.
@@ -37,7 +43,7 @@ pub(crate) struct History {
 }
 
 /// One thing that somebody does, or that a program does from now on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Deed {
     Edit(Sketch),
     Hand(Mischief),
@@ -50,7 +56,7 @@ pub(crate) enum Deed {
 }
 
 /// What the programs of a service do for a while.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Program {
     /// The next so many starts end with an error, after so many seconds.
     Crashes(u8, u8),
@@ -119,22 +125,27 @@ impl History {
     /// Nobody but the operator stops or ends anything.
     fn is_calm(&self) -> bool {
         let harmless = |deed: &Deed| matches!(deed, Deed::Edit(_) | Deed::Image(..) | Deed::DiskFull(_));
-        let is_harmless = |(_, name, _): &(u64, &str, Fault)| *name != "reboot";
-        self.deeds.iter().all(|(_, deed)| harmless(deed)) && self.faults.iter().all(is_harmless)
+        let harms = |fault: &Fault| matches!(fault, Fault::Outage { meanwhile: Meanwhile::Die, .. });
+        self.deeds.iter().all(|(_, deed)| harmless(deed))
+            && !self.faults.iter().any(|(_, fault)| harms(fault))
     }
 
-    /// What the files say in the end.
-    fn last(&self) -> &Sketch {
-        let edits = self.deeds.iter().rev().filter_map(|(_, deed)| match deed {
+    /// What the files say, from first to last.
+    fn files(&self) -> impl Iterator<Item = &Sketch> {
+        let edits = self.deeds.iter().filter_map(|(_, deed)| match deed {
             Deed::Edit(sketch) => Some(sketch),
             _ => None,
         });
-        edits.into_iter().next().unwrap_or(&self.before)
+        std::iter::once(&self.before).chain(edits)
     }
 
     /// Plays it, and judges.
     pub(crate) fn play(&self) -> Course {
-        let mut play = Play::begin(world(self.has_pretender));
+        let mut world = strange();
+        if self.has_pretender {
+            oracle::add_pretender(&mut world);
+        }
+        let mut play = Play::begin(world);
         play.witness.is_forgetful = self.is_forgetful;
         let verdict = self.judged(&play);
         let calls = play.stage.engine.trace();
@@ -151,7 +162,7 @@ impl History {
     }
 
     fn judged(&self, play: &Play) -> Result<(), String> {
-        let (before, last) = (self.before.desired(), self.last().desired());
+        let (before, last) = (self.before.desired(), self.files().last().unwrap_or(&self.before).desired());
         play.watch.is_calm.set(true);
         play.apply(&before).map_err(|why| format!("even before anything happens: {why}"))?;
         let engine = &play.stage.engine;
@@ -174,16 +185,16 @@ impl History {
             clock.sleep(PATIENCE).await;
         });
         let picture = play.settled(&last)?;
-        let expected = Play::begin(world(false)).apply(&last)?;
+        let expected = Play::begin(strange()).apply(&last)?;
         if !oracle::is_like(&picture, &expected, &last) {
             return Err(format!("it ends as\n{}\nand not as\n{}", picture.join("\n"), expected.join("\n")));
         }
         if !marks.is_subset(&engine.look(World::marks)) {
             return Err("data is gone".to_owned());
         }
-        for (service, volumes, fewest) in heirlooms {
+        for (service, volumes, kept) in heirlooms {
             let handed_on = engine.look(|world| oracle::volumes_of(world, &service));
-            if volumes.intersection(&handed_on).count() < fewest {
+            if volumes.intersection(&handed_on).count() < kept {
                 return Err(format!("{service} has {handed_on:?} and not what it had of {volumes:?}"));
             }
         }
@@ -196,50 +207,31 @@ impl History {
         if self.deeds.iter().any(|(_, deed)| matches!(deed, Deed::Hand(Mischief::Remove(_)))) {
             return Vec::new();
         }
-        let edits = self.deeds.iter().filter_map(|(_, deed)| match deed {
-            Deed::Edit(sketch) => Some(sketch.desired()),
-            _ => None,
-        });
-        let all: Vec<Desired> = std::iter::once(self.before.desired()).chain(edits).collect();
-        let fewest = |name: &str| {
+        let all: Vec<Desired> = self.files().map(Sketch::desired).collect();
+        let kept = |name: &str| {
             let replicas = all.iter().map(|desired| {
                 let service = desired.services.get(name);
                 let has_volume = |it: &&Service| it.spec.mounts.contains_key("/scratch");
                 service.filter(has_volume).map_or(0, |service| service.replicas as usize)
             });
             let replicas: BTreeSet<usize> = replicas.collect();
-            if replicas.len() == 1 { replicas.first().copied().unwrap_or(0) } else { 0 }
+            replicas.first().copied().filter(|_| replicas.len() == 1).unwrap_or(0)
         };
-        let services = NAMES.map(|name| (name.to_owned(), oracle::volumes_of(world, name), fewest(name)));
+        let services = NAMES.map(|name| (name.to_owned(), oracle::volumes_of(world, name), kept(name)));
         services.into()
     }
 
     fn plan(&self, calls: u64, lists: u64) -> FaultPlan {
         let plan = FaultPlan::none().with_events(self.events.clone());
-        self.faults.iter().fold(plan, |plan, (call, _, fault)| {
-            let when = match fault {
-                // Few calls are lists, and it takes one to lie.
-                Fault::StaleList(_) | Fault::PartialList { .. } => {
-                    When::Nth(CallKind::ListContainers, lists + call % LISTS)
-                }
-                _ => When::Call(calls + call),
+        self.faults.iter().fold(plan, |plan, (number, fault)| {
+            let when = if is_lie(fault) {
+                When::Nth(CallKind::ListContainers, lists + number % LISTS)
+            } else {
+                When::Call(calls + number)
             };
             plan.with(when, fault.clone())
         })
     }
-}
-
-/// A world with images, and with strangers.
-fn world(has_pretender: bool) -> World {
-    let mut world = World::new(7, START);
-    for reference in ["app:1", "app:2", "redis:7"] {
-        world.publish_image(reference, Image::default());
-    }
-    add_strangers(&mut world);
-    if has_pretender {
-        oracle::add_pretender(&mut world);
-    }
-    world
 }
 
 /// The causes of all trouble go.

@@ -28,3 +28,8 @@ mod sketch;
 mod stage;
 mod sweep;
 mod witness;
+
+/// A number that the environment gives.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}

@@ -11,7 +11,7 @@ use compose_operator::core::spec::RestartPolicy;
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::sim::{CallKind, CallRecord, World};
 
-use crate::stage::stack;
+use crate::stage::{is_unfilled, stack};
 
 /// The word in the names of all that is somebody else's.
 pub(crate) const STRANGER: &str = "stranger";
@@ -116,7 +116,7 @@ pub(crate) fn judge(world: &World, call: &CallRecord, watch: &Watch) -> Result<(
     let mut writers: BTreeMap<&str, &Container> = BTreeMap::new();
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     for container in ours(world).filter(|container| container.state == State::Running) {
-        if is_unfilled(world, container) {
+        if world.containers().get(&container.id).is_some_and(is_unfilled) {
             return Err(format!("{} runs without its files", container.name));
         }
         let Some(replica) = container.replica() else { continue };
@@ -168,12 +168,6 @@ fn before(world: &World, call: &CallRecord, watch: &Watch) -> Result<(), String>
         _ => {}
     }
     Ok(())
-}
-
-fn is_unfilled(world: &World, container: &Container) -> bool {
-    let wanted = container.labels.get(labels::FILES);
-    let inside = world.containers().get(&container.id).and_then(|sim| sim.files.get("/run/secrets/key"));
-    wanted.is_some() && inside != wanted
 }
 
 /// The volumes that nobody named, of a service's containers.

@@ -52,17 +52,16 @@ impl Play {
     }
 
     /// An operator that stays for so long; one that dies is followed by another at once.
-    pub(crate) fn operate(&self, desired: &Desired, duration: Duration) -> usize {
+    pub(crate) fn operate(&self, desired: &Desired, duration: Duration) {
         self.edit(desired);
-        self.operate_beside(self.stage.clock.sleep(duration))
+        self.operate_beside(self.stage.clock.sleep(duration));
     }
 
     /// The same, for as long as something else happens.
-    pub(crate) fn operate_beside(&self, beside: impl Future<Output = ()>) -> usize {
+    pub(crate) fn operate_beside(&self, beside: impl Future<Output = ()>) {
         let engine = &self.stage.engine;
         let life = async {
             let mut beside = std::pin::pin!(beside);
-            let mut deaths = 0;
             loop {
                 let (files, mut updates) = unbounded_channel();
                 let updates = futures_util::stream::poll_fn(move |context| updates.poll_recv(context));
@@ -71,16 +70,13 @@ impl Play {
                 let run = reconciler.run(self.watch.desired(), updates.boxed_local(), std::future::pending());
                 tokio::select! {
                     biased;
-                    () = engine.crashed() => {
-                        deaths += 1;
-                        engine.revive();
-                    }
-                    () = &mut beside => return deaths,
+                    () = engine.crashed() => engine.revive(),
+                    () = &mut beside => return,
                     () = run => {}
                 }
             }
         };
-        self.stage.clock.run(life).expect("the loop waits on the clock only")
+        self.stage.clock.run(life).expect("the loop waits on the clock only");
     }
 
     fn reconciler(&self) -> Reconciler<'_> {

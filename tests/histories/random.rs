@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::draw::history;
 use crate::history::{Course, History};
+use crate::number;
 use crate::shrink::shrink;
 use crate::witness::Counts;
 
@@ -92,7 +93,6 @@ fn add(counts: &mut Counts, more: Counts) {
 
 #[test]
 fn drawn_histories_break_nothing_and_end_well() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let (first, count) = number("HISTORY").map_or((0, number("HISTORIES").unwrap_or(FEW)), |seed| (seed, 1));
     let next = AtomicU64::new(first);
     let failed = Mutex::new(Vec::new());

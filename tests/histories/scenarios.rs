@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use compose_operator::core::desired::{Condition, Desired, Service};
 use compose_operator::core::ids::{ContainerId, ServiceName};
-use compose_operator::core::observed::Image;
 use compose_operator::core::spec::{Resources, RestartPolicy};
 use compose_operator::engine::sim::World;
 
 use crate::oracle::add_strangers;
 use crate::play::Play;
-use crate::stage::{START, Words, service, stack, with, with_volume};
+use crate::stage::{START, Words, empty, id_of, service, stack, with, with_volume};
 
 const MB: i64 = 1 << 20;
 
@@ -77,18 +76,16 @@ fn hands() -> Vec<(&'static str, Hand)> {
     ]
 }
 
-fn empty() -> World {
-    let mut world = World::new(7, START);
-    for reference in ["app:1", "app:2", "redis:7"] {
-        world.publish_image(reference, Image::default());
-    }
+/// Nothing of ours, and strangers.
+pub(crate) fn strange() -> World {
+    let mut world = empty();
     add_strangers(&mut world);
     world
 }
 
 /// The world once all is as these files say.
 fn world_of(desired: &Desired) -> World {
-    let play = Play::begin(empty());
+    let play = Play::begin(strange());
     play.settle(desired).expect("without faults all goes well");
     play.stage.engine.world()
 }
@@ -102,7 +99,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     for (name, shape) in shapes() {
         let (first, second) = (stack_of(shape, 1), stack_of(shape, 2));
         let world = world_of(&first);
-        add(format!("{name}-created"), &empty(), &stack(), first.clone());
+        add(format!("{name}-created"), &strange(), &stack(), first.clone());
         add(format!("{name}-changed"), &world, &first, second);
         let mut moved = first.clone();
         let web = moved.services.remove("web").expect("it is there");
@@ -120,7 +117,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     for (name, hand) in hands() {
         let mut world = world.clone();
         world.advance(START.after(Duration::from_hours(2)));
-        let id = world.named("shop-web-1").expect("it is there").container.id.clone();
+        let id = id_of(&world, "shop-web-1");
         hand(&mut world, &id);
         add(name.to_owned(), &world, &stack(), desired.clone());
     }

@@ -28,47 +28,35 @@ pub(crate) fn shrink(mut history: History, mut why: String) -> (History, String)
 
 /// Histories with a little less in them.
 fn simpler(history: &History) -> Vec<History> {
-    let mut all = Vec::new();
-    let mut add = |change: &dyn Fn(&mut History)| {
-        let mut simpler = history.clone();
-        change(&mut simpler);
-        all.push(simpler);
-    };
-    add(&|it| it.faults.clear());
+    let mut simpler = Simpler::than(history);
+    simpler.with(|it| it.faults.clear());
     for nth in (0..history.deeds.len()).rev() {
-        add(&|it| _ = it.deeds.remove(nth));
+        simpler.with(|it| _ = it.deeds.remove(nth));
     }
     for nth in (0..history.faults.len()).rev() {
-        add(&|it| _ = it.faults.remove(nth));
+        simpler.with(|it| _ = it.faults.remove(nth));
     }
-    add(&|it| it.events = EventFaults::default());
-    add(&|it| it.is_forgetful = false);
-    add(&|it| it.has_pretender = false);
+    simpler.with(|it| it.events = EventFaults::default());
+    simpler.with(|it| it.is_forgetful = false);
+    simpler.with(|it| it.has_pretender = false);
     for sketch in simpler_sketches(&history.before) {
-        add(&|it| it.before = sketch.clone());
+        simpler.with(|it| it.before = sketch);
     }
     for (nth, (_, deed)) in history.deeds.iter().enumerate() {
-        add(&|it| it.deeds[nth].0 /= 2);
+        simpler.with(|it| it.deeds[nth].0 /= 2);
         let Deed::Edit(sketch) = deed else { continue };
         for sketch in simpler_sketches(sketch) {
-            add(&|it| it.deeds[nth].1 = Deed::Edit(sketch.clone()));
+            simpler.with(|it| it.deeds[nth].1 = Deed::Edit(sketch));
         }
     }
-    // What changes nothing is not simpler.
-    all.retain(|simpler| format!("{simpler:?}") != format!("{history:?}"));
-    all
+    simpler.found
 }
 
 fn simpler_sketches(sketch: &Sketch) -> Vec<Sketch> {
-    let mut all = Vec::new();
-    let mut add = |change: &dyn Fn(&mut Sketch)| {
-        let mut simpler = sketch.clone();
-        change(&mut simpler);
-        all.push(simpler);
-    };
-    add(&|it| it.volume = false);
+    let mut simpler = Simpler::than(sketch);
+    simpler.with(|it| it.volume = false);
     for place in 0..sketch.pieces.len() {
-        add(&|it| it.pieces[place] = None);
+        simpler.with(|it| it.pieces[place] = None);
         let plainer: [fn(&mut Piece); 8] = [
             |it| it.replicas = it.replicas.min(1),
             |it| it.checked = false,
@@ -80,8 +68,29 @@ fn simpler_sketches(sketch: &Sketch) -> Vec<Sketch> {
             |it| (it.scratch, it.hooked) = (false, false),
         ];
         for change in plainer {
-            add(&|it| it.pieces[place].iter_mut().for_each(change));
+            simpler.with(|it| it.pieces[place].iter_mut().for_each(change));
         }
     }
-    all
+    simpler.found
+}
+
+/// What differs from something in one change each.
+struct Simpler<'t, T> {
+    than: &'t T,
+    found: Vec<T>,
+}
+
+impl<'t, T: Clone + PartialEq> Simpler<'t, T> {
+    fn than(than: &'t T) -> Self {
+        Self { than, found: Vec::new() }
+    }
+
+    /// One with this change. What changes nothing is not simpler.
+    fn with(&mut self, change: impl FnOnce(&mut T)) {
+        let mut changed = self.than.clone();
+        change(&mut changed);
+        if changed != *self.than {
+            self.found.push(changed);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use compose_operator::core::failure::FailureKind;
 use compose_operator::engine::sim::{Fault, FaultPlan, Meanwhile, When};
 
 use crate::dice::Dice;
+use crate::number;
 use crate::play::{PATIENCE, Play};
 use crate::scenarios::{self, Scenario};
 
@@ -77,8 +78,8 @@ fn each_fault_at_each_call_breaks_nothing_and_is_overcome() {
     let (scenarios, faults) = (scenarios::all(), faults());
     assert!(scenarios.len() >= 40, "{}", scenarios.len());
     let wanted = std::env::var("SWEEP").ok();
-    let share: u64 = std::env::var("SWEEP_SHARE").map_or(SHARE, |text| text.parse().expect("a number"));
-    let mut number = 0_u64;
+    let share = number("SWEEP_SHARE").unwrap_or(SHARE);
+    let mut nth = 0_u64;
     let (mut histories, mut struck) = (0_u64, BTreeMap::<String, u64>::new());
     let mut failed = Vec::new();
     for scenario in &scenarios {
@@ -86,8 +87,8 @@ fn each_fault_at_each_call_breaks_nothing_and_is_overcome() {
         for call in 0..course.calls {
             for (name, fault, harmful) in &faults {
                 let history = format!("{} {name}@{call}", scenario.name);
-                number += 1;
-                let is_drawn = number.is_multiple_of(share);
+                nth += 1;
+                let is_drawn = nth.is_multiple_of(share);
                 if wanted.as_ref().map_or(!is_drawn, |wanted| *wanted != history) {
                     continue;
                 }
@@ -124,7 +125,7 @@ fn each_fault_at_each_call_breaks_nothing_and_is_overcome() {
 #[test]
 fn two_faults_at_drawn_calls_are_overcome_too() {
     let (scenarios, faults) = (scenarios::all(), faults());
-    let pairs: u64 = std::env::var("SWEEP_PAIRS").map_or(4, |text| text.parse().expect("a number"));
+    let pairs = number("SWEEP_PAIRS").unwrap_or(4);
     let mut failed = Vec::new();
     for (nth, scenario) in scenarios.iter().enumerate() {
         let course = course(scenario);

@@ -10,7 +10,7 @@ use compose_operator::engine::sim::{Behaviour, Counting, Fault, FaultPlan, Meanw
 use futures_util::StreamExt;
 
 use crate::log::Log;
-use crate::stage::{START, Stage, Words, service, stack, with};
+use crate::stage::{START, Stage, Words, id_of, service, stack, with};
 
 fn behaving(stage: &Stage, runs: Vec<Behaviour>) {
     let web = Subject::Service("web".into());
@@ -73,8 +73,7 @@ fn what_people_do_is_told_as_theirs_and_what_the_files_say_is_no_healing() {
         stage.clock.sleep(Duration::from_mins(1)).await;
         assert_eq!(lines(&log), Vec::<String>::new(), "a deployment is no trouble");
         stage.engine.act(|world| {
-            let id = |name: &str| world.named(name).expect("it is there").container.id.clone();
-            let ids = ["shop-web-1", "shop-web-2", "shop-web-3", "shop-web-4"].map(id);
+            let ids = ["shop-web-1", "shop-web-2", "shop-web-3", "shop-web-4"].map(|name| id_of(world, name));
             world.stop_container(&ids[0], None).expect("it runs");
             world.pause(&ids[1]).expect("it runs");
             world.remove_by_force(&ids[2]).expect("it is there");

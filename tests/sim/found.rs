@@ -5,7 +5,6 @@ use std::time::Duration;
 use compose_operator::clock::Clock;
 use compose_operator::core::desired::{Condition, Desired, Service};
 use compose_operator::core::event::EventKind;
-use compose_operator::core::ids::ContainerId;
 use compose_operator::core::observed::State;
 use compose_operator::core::spec::Resources;
 use compose_operator::engine::sim::{
@@ -13,15 +12,18 @@ use compose_operator::engine::sim::{
 };
 
 use crate::log::Log;
-use crate::stage::{Stage, Words, service, stack, with};
+use crate::stage::{Stage, Words, id_of, service, stack, with};
 
 fn web(service: Service) -> Desired {
     with(stack(), "web", service)
 }
 
-/// The id of a container.
-fn id(world: &World, name: &str) -> ContainerId {
-    world.named(name).expect("it is there").container.id.clone()
+/// What `docker update` does.
+fn halve_memory(world: &mut World) {
+    let id = id_of(world, "shop-web-1");
+    let now = world.containers()[&id].container.resources.clone();
+    let halved = Resources { memory: now.memory.map(|bytes| bytes / 2), ..now };
+    world.update_container(&id, &halved).expect("it runs");
 }
 
 #[test]
@@ -31,7 +33,7 @@ fn a_new_container_that_does_not_run_is_not_taken_for_one_whose_health_check_fai
     let changed = web(service(1).published(8080).checked());
     // The operator dies once the new one runs; somebody kills that. Engines call unhealthy what does not run.
     assert!(stage.crash_at(&changed, 2, true), "it stops the old one and starts the new one");
-    stage.engine.act(|world| world.kill(&id(world, "shop-web-2"), "SIGKILL")).expect("it runs");
+    stage.engine.act(|world| world.kill(&id_of(world, "shop-web-2"), "SIGKILL")).expect("it runs");
     stage.converge(&changed);
     assert_eq!(stage.names(&changed), ["shop-web-2"]);
 }
@@ -52,7 +54,7 @@ fn a_revision_that_is_wanted_again_gets_its_volume_back() {
 fn what_does_not_serve_is_the_first_to_go_when_there_are_too_many() {
     let stage = Stage::new();
     stage.converge(&web(service(2)));
-    stage.engine.act(|world| world.stop_container(&id(world, "shop-web-1"), None)).expect("it runs");
+    stage.engine.act(|world| world.stop_container(&id_of(world, "shop-web-1"), None)).expect("it runs");
     let calls = stage.converge(&web(service(1)));
     assert_eq!(calls, ["remove container shop-web-1"]);
 }
@@ -86,7 +88,7 @@ fn what_is_asked_for_its_health_is_no_one_shot() {
     let desired = web(service(1).once().checked());
     stage.converge(&desired);
     // It ended before anybody listened: as it does when the machine goes down.
-    stage.engine.act(|world| world.stop_container(&id(world, "shop-web-1"), None)).expect("it runs");
+    stage.engine.act(|world| world.stop_container(&id_of(world, "shop-web-1"), None)).expect("it runs");
     stage.converge(&desired);
     assert_eq!(stage.container(&desired, "shop-web-1").state, State::Running);
 }
@@ -100,13 +102,7 @@ fn a_change_of_which_no_event_tells_is_seen_within_a_resync() {
     stage.engine.set_faults(FaultPlan::none().with_events(events));
     let change = async {
         stage.clock.sleep(Duration::from_secs(5)).await;
-        stage.engine.act(|world| {
-            let changed = Resources {
-                memory: Some(32 << 20),
-                ..world.named("shop-web-1").expect("it is there").container.resources.clone()
-            };
-            world.update_container(&id(world, "shop-web-1"), &changed).expect("it runs");
-        });
+        stage.engine.act(halve_memory);
     };
     let calls = stage.run_beside(&desired, Duration::from_mins(7), change);
     assert_eq!(calls, ["update container shop-web-1"]);
@@ -119,14 +115,10 @@ fn a_change_that_is_made_while_the_engine_is_out_of_reach_is_seen_when_it_is_bac
     stage.converge(&desired);
     let change = async {
         stage.clock.sleep(Duration::from_secs(5)).await;
-        let change = |world: &mut World| {
-            let id = id(world, "shop-web-1");
-            let changed =
-                Resources { memory: Some(32 << 20), ..world.containers()[&id].container.resources.clone() };
-            world.update_container(&id, &changed).expect("it runs");
+        stage.engine.act(|world| {
+            halve_memory(world);
             world.go_down(Duration::from_secs(20), Meanwhile::GoOn);
-        };
-        stage.engine.act(change);
+        });
     };
     let calls = stage.run_beside(&desired, Duration::from_mins(3), change);
     assert_eq!(calls, ["update container shop-web-1"]);
@@ -145,7 +137,10 @@ fn what_a_list_does_not_show_is_not_made_a_second_time() {
             .fold(FaultPlan::none(), |plan, call| plan.with(When::Call(call), nothing.clone()));
         stage.engine.set_faults(plan);
         // The name is free now, and the event wakes the operator.
-        stage.engine.act(|world| world.rename_container(&id(world, "shop-web-1"), "by-hand")).expect("it is");
+        stage
+            .engine
+            .act(|world| world.rename_container(&id_of(world, "shop-web-1"), "by-hand"))
+            .expect("it is");
     };
     let calls = stage.run_beside(&desired, Duration::from_mins(2), lie);
     assert_eq!(calls, ["rename container by-hand → shop-web-1"]);

@@ -18,7 +18,7 @@ use compose_operator::engine::sim::{Behaviour, Counting, Subject};
 use futures_util::StreamExt;
 
 use crate::log::Log;
-use crate::stage::{START, Stage, Words, service, stack, with};
+use crate::stage::{START, Stage, Words, id_of, service, stack, with};
 
 const MB: i64 = 1 << 20;
 
@@ -59,7 +59,7 @@ fn limited(memory: i64) -> Resources {
 }
 
 fn id(stage: &Stage, name: &str) -> ContainerId {
-    stage.engine.look(|world| world.named(name).expect("it is there").container.id.clone())
+    stage.engine.look(|world| id_of(world, name))
 }
 
 #[test]

@@ -8,7 +8,7 @@ use compose_operator::core::observed::State;
 use compose_operator::core::probe::{Handler, Probe};
 use compose_operator::engine::sim::{Behaviour, Checks, Counting, Subject};
 
-use crate::stage::{Stage, Words, service, stack, with};
+use crate::stage::{Stage, Words, id_of, service, stack, with};
 
 /// One that asks every two seconds.
 fn probe() -> Probe {
@@ -126,7 +126,7 @@ fn probes_that_hang_delay_no_other() {
     stage.run_for(&desired, Duration::from_secs(15));
     let observed = stage.containers(&desired);
     assert!(observed.iter().all(|container| container.state == State::Running));
-    let web = stage.engine.look(|world| world.named("shop-web-1").expect("it is there").container.id.clone());
+    let web = stage.engine.look(|world| id_of(world, "shop-web-1"));
     let asked = stage
         .engine
         .trace()

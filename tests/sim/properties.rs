@@ -11,7 +11,6 @@ use compose_operator::core::action::Action;
 use compose_operator::core::desired::Desired;
 use compose_operator::core::diff::diff;
 use compose_operator::core::ids::ServiceName;
-use compose_operator::core::labels;
 use compose_operator::core::observed::State;
 use compose_operator::core::view::View;
 use compose_operator::engine::sim::World;
@@ -19,7 +18,7 @@ use compose_operator::rehearse::rehearse;
 use proptest::prelude::*;
 
 use crate::sketch::{Mischief, NAMES, Piece, Sketch};
-use crate::stage::Stage;
+use crate::stage::{Stage, is_unfilled};
 
 fn a_piece() -> impl Strategy<Value = Piece> {
     let memory = prop::option::of(32..512_i64);
@@ -61,11 +60,7 @@ fn a_mischief() -> impl Strategy<Value = Mischief> {
 /// Containers that run without the files that were to be in them.
 fn unfilled(world: &World) -> Vec<String> {
     let running = world.containers().values().filter(|sim| sim.container.state == State::Running);
-    let unfilled = running.filter(|sim| {
-        let wanted = sim.container.labels.get(labels::FILES);
-        wanted.is_some() && sim.files.get("/run/secrets/key") != wanted
-    });
-    unfilled.map(|sim| sim.container.name.clone()).collect()
+    running.filter(|sim| is_unfilled(sim)).map(|sim| sim.container.name.clone()).collect()
 }
 
 /// The steps that an `apply` takes, as a preview names them.

@@ -17,13 +17,14 @@ use compose_operator::core::desired::{Condition, Dependency, Desired, Network, O
 use compose_operator::core::files::{File, Files};
 use compose_operator::core::heal::Breaker;
 use compose_operator::core::hooks::{Hook, Moment};
-use compose_operator::core::ids::{ServiceName, StackName};
+use compose_operator::core::ids::{ContainerId, ServiceName, StackName};
+use compose_operator::core::labels;
 use compose_operator::core::live::{LiveSettings, Software};
 use compose_operator::core::observed::{Container, Image, Observed, State};
 use compose_operator::core::overrides::Overrides;
 use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
-use compose_operator::engine::sim::{Fault, FaultPlan, SimEngine, When, World};
+use compose_operator::engine::sim::{Fault, FaultPlan, SimContainer, SimEngine, When, World};
 use compose_operator::secret::Secret;
 use futures_util::FutureExt;
 use futures_util::future::Either;
@@ -220,6 +221,26 @@ fn sound(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// A world with images to fetch, and nothing else.
+pub(crate) fn empty() -> World {
+    let mut world = World::new(7, START);
+    for reference in ["app:1", "app:2", "redis:7"] {
+        world.publish_image(reference, Image::default());
+    }
+    world
+}
+
+/// The id of a container.
+pub(crate) fn id_of(world: &World, name: &str) -> ContainerId {
+    world.named(name).expect("it is there").container.id.clone()
+}
+
+/// Whether a container is without the files that its label says are in it.
+pub(crate) fn is_unfilled(sim: &SimContainer) -> bool {
+    let wanted = sim.container.labels.get(labels::FILES);
+    wanted.is_some() && sim.files.get("/run/secrets/key") != wanted
+}
+
 /// An engine and the time it lives in.
 pub(crate) struct Stage {
     pub(crate) clock: VirtualClock,
@@ -233,10 +254,7 @@ impl Stage {
 
     pub(crate) fn with_world(prepare: impl FnOnce(&mut World)) -> Self {
         let clock = VirtualClock::starting_at(START);
-        let mut world = World::new(7, START);
-        for reference in ["app:1", "app:2", "redis:7"] {
-            world.publish_image(reference, Image::default());
-        }
+        let mut world = empty();
         prepare(&mut world);
         let engine = SimEngine::new(world, Rc::new(clock.clone())).with_oracle(|world, _| sound(world));
         Self { clock, engine }

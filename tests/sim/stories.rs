@@ -9,7 +9,7 @@ use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::RestartPolicy;
 use compose_operator::engine::sim::{Behaviour, Subject};
 
-use crate::stage::{Stage, Words, service, stack, with, with_volume};
+use crate::stage::{Stage, Words, id_of, service, stack, with, with_volume};
 
 const MB: i64 = 1 << 20;
 
@@ -282,9 +282,7 @@ fn killing_by_hand_again_and_again_is_healed_at_once_each_time() {
         for _ in 0..6 {
             let clock = &stage.clock;
             compose_operator::clock::Clock::sleep(clock, Duration::from_secs(5)).await;
-            let id = stage
-                .engine
-                .look(|world| world.named("shop-web-1").expect("it is there").container.id.clone());
+            let id = stage.engine.look(|world| id_of(world, "shop-web-1"));
             stage.engine.act(|world| world.kill(&id, "SIGKILL")).expect("it runs");
         }
         compose_operator::clock::Clock::sleep(&stage.clock, Duration::from_secs(2)).await;

@@ -49,22 +49,24 @@ pub(super) fn troubles(service: &ServiceStatus, now: Timestamp) -> Vec<String> {
 /// The daemon that looks after a stack, for people.
 pub fn daemon(standing: &Standing, now: Timestamp) -> String {
     let looked_after = format!("looked after by `operator run` (pid {})", standing.pid);
-    if let Some((why, since)) = &standing.engine_lost {
-        return format!(
-            "{}: the engine has not answered for {}, and this is how it stood then; it is tried again\n  {why}",
-            paint(CHANGE, looked_after),
-            span(now.since(*since)),
-            why = paragraph(why)
-        );
+    let trouble =
+        |what: String, why: &str| format!("{}: {what}\n  {}", paint(CHANGE, &looked_after), paragraph(why));
+    let ago = |since: Timestamp| span(now.since(since));
+    match (&standing.engine_lost, &standing.files_refused) {
+        (Some((why, since)), _) => {
+            let since = ago(*since);
+            let what = format!(
+                "the engine has not answered for {since}, and this is how it stood then; it is tried again"
+            );
+            trouble(what, why)
+        }
+        (None, Some(why)) => {
+            let since =
+                standing.refused_since.map_or_else(String::new, |since| format!(" for {}", ago(since)));
+            trouble(format!("its files do not load{since}, and the last good ones stay in force"), why)
+        }
+        (None, None) => paint(FAINT, &looked_after),
     }
-    let Some(refused) = &standing.files_refused else { return paint(FAINT, looked_after) };
-    let since =
-        standing.refused_since.map_or_else(String::new, |since| format!(" for {}", span(now.since(since))));
-    format!(
-        "{}: its files do not load{since}, and the last good ones stay in force\n  {refused}",
-        paint(CHANGE, looked_after),
-        refused = paragraph(refused)
-    )
 }
 
 /// A moment for programs.

@@ -15,7 +15,7 @@ impl Planner<'_> {
     pub(super) fn waits_for_port(&mut self, service: &ServiceName, container: &Container) -> bool {
         let holds = |other: &&Container| {
             other.id != container.id
-                && (other.state.is_alive() || self.is_starting(other))
+                && self.runs_soon(other)
                 && other
                     .spec
                     .ports
@@ -28,10 +28,10 @@ impl Planner<'_> {
         true
     }
 
-    /// Whether its start is under way or decided on: of two that cannot both have a port, the first gets it.
-    fn is_starting(&self, container: &Container) -> bool {
+    /// Whether it runs, or its start is under way or decided on: of two that cannot both have a thing, the first gets it.
+    fn runs_soon(&self, container: &Container) -> bool {
         let starts = |call: &Call| matches!(call, Call::StartContainer(it) if it.id == container.id);
-        self.calls().any(starts)
+        container.state.is_alive() || self.calls().any(starts)
     }
 
     /// Whether its stop is under way or decided on: what it gives others ends before the engine says so.
@@ -75,10 +75,9 @@ impl Planner<'_> {
 
     /// The container that has one of its anonymous volumes now, or is about to.
     pub(super) fn writer_beside(&self, container: &Container) -> Option<&Container> {
-        let starts = |other: &Container| {
-            other.id != container.id && replace::share_volume(other, container) && self.is_starting(other)
+        let writes = |other: &&Container| {
+            other.id != container.id && replace::share_volume(other, container) && self.runs_soon(other)
         };
-        let writes = |other: &&Container| replace::writes_beside(other, container) || starts(other);
         self.observed.containers.values().find(writes)
     }
 }

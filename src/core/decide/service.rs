@@ -11,7 +11,7 @@ use super::super::limits;
 use super::super::observed::{Container, State};
 use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
-use super::super::replace::{Strategy, WhyStopFirst, heritage, share_volume};
+use super::super::replace::{Strategy, heritage, share_volume};
 use super::super::spec::Mount;
 use super::super::time::Timestamp;
 use super::super::view::{Outdated, Replicas, is_completed, serves};
@@ -252,8 +252,8 @@ impl Planner<'_> {
 
     /// Stop-first: the new container is made; the old one stops (and stays) before the new one starts.
     fn swap(&mut self, name: &ServiceName, service: &Service, new: &Container, replicas: &Replicas<'_>) {
-        let hands_over = matches!(replicas.strategy, Strategy::StopFirst(WhyStopFirst::HandsOver { .. }));
-        if self.connect(name, service, new) || !hands_over && self.waits_for_dependency(name, service, new) {
+        let waits = !replicas.strategy.hands_over();
+        if self.connect(name, service, new) || waits && self.waits_for_dependency(name, service, new) {
             return;
         }
         // All that can be done before the old one stops: nothing serves from then on.
@@ -372,13 +372,13 @@ fn in_the_way<'a, 'b>(
     new: &Container,
     replicas: &'b Replicas<'a>,
 ) -> Option<&'b Outdated<'a>> {
-    let hands_over = matches!(replicas.strategy, Strategy::StopFirst(WhyStopFirst::HandsOver { .. }));
     if planted::has(Bug::LetsTwoWrite) {
         return None;
     }
     let mut serving = replicas.outdated.iter().filter(|old| old.container.state.is_alive());
     let up = serving.clone().count() + replicas.current.iter().filter(|c| is_up(c)).count();
-    let is_full = hands_over || up >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
+    let is_full =
+        replicas.strategy.hands_over() || up >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
     let last = serving.clone().next_back().filter(|_| is_full);
     serving.find(|old| share_volume(old.container, new)).or(last)
 }
