@@ -157,11 +157,11 @@ impl<'e> Observer<'e> {
         Ok(Read { ours, foreign, inspected })
     }
 
-    /// The list; of what nothing is known yet, two that are laid over each other: an engine that has only just come up may
-    /// leave some out, and what is missed now is made a second time.
+    /// The list. At the first look two that are laid over each other: an engine that has only just come up may leave some
+    /// out, and what is missed then is made a second time. Later, what is known and not shown is asked for.
     async fn list_containers(&self) -> Result<Vec<Listed>, Failure> {
         let engine = self.engine;
-        if !self.lines.is_empty() || planted::has(Bug::TrustsLists) {
+        if self.info.is_some() || planted::has(Bug::TrustsLists) {
             return engine.list_containers().await;
         }
         // At once: a preview waits for both.
