@@ -197,6 +197,7 @@ impl Report for Clerk {
 
 impl Drop for Clerk {
     fn drop(&mut self) {
+        self.shared.lost.borrow_mut().remove(&self.stack);
         self.shared.standings.remove(&self.stack);
     }
 }
