@@ -114,11 +114,9 @@ impl<'a, E: RunIn> Server<'a, E> {
         for address in addresses.iter().filter(|_| engine.reaches_addresses()) {
             match connect(address, live).await {
                 Ok(connection) => return Ok(Self { way: Way::Tcp(Box::new(connection)), call }),
-                // Somebody answered, and refused: another way to the same server changes nothing.
-                Err(error) if !error.is_io_error() && !error.is_timeout() => {
-                    return Err(failure(call, &error));
-                }
-                Err(_) => {}
+                Err(error) if is_elsewhere(&error) => {}
+                // It answered, and refused: another way to the same server changes nothing.
+                Err(error) => return Err(failure(call, &error)),
             }
         }
         let password = live.password.as_ref();
@@ -198,10 +196,19 @@ fn credentials(password: &Secret) -> [String; 2] {
     ["REDISCLI_AUTH", "VALKEYCLI_AUTH"].map(|name| format!("{name}={}", password.expose()))
 }
 
+/// Whether it is not redis that was spoken to: nobody is there, or something between answers for every address (an
+/// engine in a virtual machine, a machine whose proxy takes all connections).
+fn is_elsewhere(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_timeout() || error.kind() == ErrorKind::Parse
+}
+
 async fn connect(address: &str, live: &LiveSettings) -> Result<MultiplexedConnection, RedisError> {
     let plain = || RedisConnectionInfo::default().set_skip_set_lib_name();
     let Some(password) = &live.password else {
-        return connect_with(address, live.port, plain()).await;
+        // Nothing was said so far: whether it is redis shows only now.
+        let mut connection = connect_with(address, live.port, plain()).await?;
+        redis::cmd("PING").exec_async(&mut connection).await?;
+        return Ok(connection);
     };
     match connect_with(address, live.port, plain().set_password(password.expose())).await {
         Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
@@ -259,7 +266,11 @@ fn with_hint(words: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+    use crate::engine::Answer;
+    use crate::live::Output;
 
     #[test]
     fn what_redis_answers_decides_the_kind() {
@@ -271,6 +282,41 @@ mod tests {
             FailureKind::Unavailable
         );
         assert_eq!(kind("ERR Invalid argument 'x' for CONFIG SET 'maxmemory'"), FailureKind::Invalid);
+    }
+
+    /// An engine whose containers have redis-cli.
+    struct Client;
+
+    impl RunIn for Client {
+        fn reaches_addresses(&self) -> bool {
+            true
+        }
+
+        fn run_in<'a>(&'a self, _: &'a ContainerId, _: &'a [&'a str], _: Vec<String>) -> Answer<'a, Output> {
+            Box::pin(async { Ok(Output { stdout: "PONG\n".to_owned(), ..Output::default() }) })
+        }
+    }
+
+    #[tokio::test]
+    async fn something_else_at_its_address_is_not_the_server() {
+        for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
+            let between = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = between.local_addr().unwrap().port();
+            let mut answering = std::pin::pin!(async {
+                loop {
+                    let (mut client, _) = between.accept().await.unwrap();
+                    client.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+            let target = Target { id: ContainerId::new("a"), addresses: vec!["127.0.0.1".to_owned()] };
+            for password in [None, Some(Secret::new("s3cret"))] {
+                let said = tokio::select! {
+                    said = ping(&Client, &target, port, password) => said,
+                    () = &mut answering => unreachable!(),
+                };
+                assert_eq!(said, Ok(Ok(())), "{answer}");
+            }
+        }
     }
 
     #[test]
