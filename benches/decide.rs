@@ -176,6 +176,7 @@ fn converged(desired: &Desired) -> Observed {
         allowed: Allowed::default(),
         resync: Duration::from_mins(5),
         heartbeat: None,
+        world_moves: true,
     };
     let outcome = clock.run(reconciler.converge(desired.clone(), None, std::future::pending()));
     assert!(matches!(outcome, Some(Outcome::Converged)), "{outcome:?}");

@@ -75,6 +75,7 @@ pub fn rehearse(desired: &Desired, observed: &Observed, parallel: usize) -> Rehe
         allowed: Allowed { memory_under_use: true },
         resync: Duration::from_mins(5),
         heartbeat: None,
+        world_moves: false,
     };
     let outcome = clock.run(reconciler.converge(desired.clone(), Some(CURTAIN), std::future::pending()));
     let blocked = match outcome {

@@ -65,6 +65,7 @@ pub(super) fn converge(
         allowed: effort.allowed,
         resync: RESYNC,
         heartbeat: None,
+        world_moves: true,
     };
     let timeout = (!effort.timeout.is_zero()).then_some(effort.timeout);
     let stop = CancellationToken::new();

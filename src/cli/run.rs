@@ -108,6 +108,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         allowed: allowed(&args.allow),
         resync: args.resync,
         heartbeat: daemon.supervisor.heartbeat(),
+        world_moves: true,
     };
     info!(version = env!("CARGO_PKG_VERSION"), engine = opened.engine.location(), "operator starts");
     let stop = CancellationToken::new();

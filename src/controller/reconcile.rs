@@ -57,6 +57,8 @@ pub struct Reconciler<'e> {
     pub resync: Duration,
     /// The loop says that it turns at least this often, for whoever watches over it; `None` where nobody does.
     pub heartbeat: Option<Duration>,
+    /// Whether the world may change by itself. That of a rehearsal does not: what does not answer never will.
+    pub world_moves: bool,
 }
 
 impl std::fmt::Debug for Reconciler<'_> {
@@ -361,9 +363,12 @@ impl<'e> Loop<'e> {
             }
             return Some(Outcome::Converged);
         }
-        let hopeless = decision.waiting.iter().any(|waiting| waiting.stuck)
+        let stuck = |waiting: &Waiting| {
+            waiting.stuck || (waiting.reason == Reason::LiveUnreadable && !self.with.world_moves)
+        };
+        let hopeless = decision.waiting.iter().any(stuck)
             && decision.waiting.iter().all(|waiting| {
-                waiting.stuck
+                stuck(waiting)
                     || matches!(
                         waiting.reason,
                         Reason::DependencyNotReady | Reason::Orphaned | Reason::Refused | Reason::Paused

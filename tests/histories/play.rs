@@ -89,6 +89,7 @@ impl Play {
             allowed: Allowed::default(),
             resync: Duration::from_mins(5),
             heartbeat: None,
+            world_moves: true,
         }
     }
 

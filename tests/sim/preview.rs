@@ -1,7 +1,10 @@
 //! What a preview says of changes, and that it says all of them.
 
+use std::time::{Duration, Instant};
+
 use compose_operator::core::desired::{Condition, Desired, Network, Volume};
 use compose_operator::core::diff::{Change, Impact, diff};
+use compose_operator::core::observed::LiveState;
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Endpoint, RestartPolicy};
 use compose_operator::core::view::View;
@@ -234,4 +237,24 @@ fn hooks_that_come_change_and_go_are_named_with_their_commands() {
             line("web pre_stop[0]", "bye → -", Impact::Rolling),
         ]
     );
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_told_and_not_waited_for() {
+    let stage = Stage::new();
+    let redis = service(1).redis(&[("maxmemory", "67108864")]);
+    let before = with(with(stack(), "redis", redis), "web", service(1));
+    stage.converge(&before);
+    let mut observed = stage.observe(&before);
+    for container in observed.containers.values_mut().filter(|container| container.name.contains("redis")) {
+        container.live = LiveState::Failed("it does not answer".into());
+    }
+    let desired = with(before, "web", service(2));
+    let start = Instant::now();
+    let rehearsal = rehearse(&desired, &observed, 8);
+    assert!(start.elapsed() < Duration::from_secs(5), "it was waited for");
+    let steps: Vec<_> = rehearsal.steps.iter().map(|step| step.action).collect();
+    assert_eq!(steps, ["create container", "start container"]);
+    let blocked: Vec<_> = rehearsal.blocked.iter().map(|waiting| waiting.reason).collect();
+    assert_eq!(blocked, [Reason::LiveUnreadable]);
 }

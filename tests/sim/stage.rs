@@ -270,6 +270,7 @@ impl Stage {
             allowed: Allowed::default(),
             resync: Duration::from_mins(5),
             heartbeat: None,
+            world_moves: true,
         }
     }
 
