@@ -26,7 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // The port knows none of its adapters.
     ("engine", &["core"]),
     ("live", &["engine", "core", "secret"]),
-    ("notify", &["core", "clock", "secret"]),
+    ("notify", &["store", "core", "clock", "secret"]),
     ("engine::docker", &["engine", "live", "core", "secret"]),
     ("engine::sim", &["engine", "clock", "core", "secret"]),
     // The shell works on ports: which engine it is, others choose.

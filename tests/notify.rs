@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a receiver that cannot be set up is a failed test")]
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use compose_operator::core::ids::StackName;
 use compose_operator::core::notice::{self, Address, Channel, Mail, Notifications, Receiver, Security};
 use compose_operator::core::time::Timestamp;
 use compose_operator::notify::Postmaster;
+use compose_operator::store::outbox::Outboxes;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -34,8 +36,14 @@ impl Clock for Fast {
     }
 }
 
+/// One that keeps nothing.
 fn postmaster() -> Postmaster {
-    Postmaster::new(Rc::new(Fast(tokio::time::Instant::now())), "edge-1".into())
+    keeping_in(Path::new("/dev/null"))
+}
+
+fn keeping_in(state: &Path) -> Postmaster {
+    let clock = Rc::new(Fast(tokio::time::Instant::now()));
+    Postmaster::new(clock, "edge-1".into(), Outboxes::new(state))
 }
 
 fn event(kind: EventKind, message: &str) -> Event {
@@ -196,6 +204,36 @@ async fn what_waits_at_the_end_goes_out_at_once() {
         () = serve => {}
     }
     assert_eq!(page.count(), 1);
+}
+
+#[tokio::test]
+async fn what_a_killed_daemon_had_not_told_the_next_one_tells_once() {
+    let (page, serve) = Page::answering(&[500, 200]).await;
+    let state = tempfile::tempdir().unwrap();
+    let hook = |url: &str| to(Channel::Webhook { url: Address::Given(url.to_owned()), secret_file: None });
+    let killed = keeping_in(state.path());
+    killed.declare(&"shop".into(), &hook(&page.url));
+    killed.happened(&event(EventKind::Degraded, "exited with code 1"));
+    let mut serve = serve;
+    until(&killed, &mut serve, || page.count() == 1).await;
+    drop(killed);
+
+    // Another daemon waits for the stack: nothing has happened to it there.
+    let waits = keeping_in(state.path());
+    waits.declare(&"shop".into(), &hook(&page.url));
+    waits.settle().await;
+    assert_eq!(page.count(), 1);
+
+    let next = keeping_in(state.path());
+    let mut receivers = hook(&page.url);
+    receivers.receivers.extend(hook("http://127.0.0.1:1/new").receivers);
+    next.declare(&"shop".into(), &receivers);
+    next.happened(&event(EventKind::Adopted, "looked after from now on"));
+    until(&next, &mut serve, || page.count() == 2).await;
+    assert_eq!(page.body(1)["events"], page.body(0)["events"]);
+    next.happened(&event(EventKind::Recovered, "as it should be again"));
+    until(&next, &mut serve, || page.count() == 3).await;
+    assert_eq!(page.body(2)["events"].as_array().unwrap().len(), 1, "what was told is not told again");
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ use crate::source::files::Files;
 use crate::source::overlaid::Overlaid;
 use crate::stack::Stack;
 use crate::store::memory::Memories;
+use crate::store::outbox::Outboxes;
 use crate::store::overrides::Overlays;
 
 /// What `operator run --help` says.
@@ -93,7 +94,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     let memories = Some(Memories::new(&state));
     let machine = Machine::new(&state, memories, |warning| warn!("{warning}"));
     let daemon = Daemon {
-        postmaster: Rc::new(Postmaster::new(Rc::clone(&opened.clock), host())),
+        postmaster: Rc::new(Postmaster::new(Rc::clone(&opened.clock), host(), Outboxes::new(&state))),
         scribe: Scribe::new(state),
         supervisor: Supervisor::of_environment(),
         told: RefCell::default(),

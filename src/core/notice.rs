@@ -6,6 +6,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::event::{Event, EventKind};
 use super::ids::StackName;
 use super::time::Timestamp;
@@ -122,7 +124,7 @@ const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LONGEST: Duration = Duration::from_mins(5);
 
 /// What goes out together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// The stack.
     pub stack: StackName,
@@ -187,13 +189,25 @@ impl Mailbox {
         self.attempts = self.attempts.saturating_add(1);
         let doubled = RETRY_FIRST.saturating_mul(1 << (self.attempts - 1).min(16));
         self.not_before = now.after(doubled.min(RETRY_LONGEST));
+        self.put_back(notice, now);
+        self.attempts
+    }
+
+    /// What was not told goes out before all that has come since.
+    pub fn put_back(&mut self, notice: Notice, now: Timestamp) {
         self.since.get_or_insert(now);
         self.more += notice.more;
         for event in notice.events.into_iter().rev() {
             self.waiting.push_front(event);
         }
         self.bound();
-        self.attempts
+    }
+
+    /// What waits, as one notice; `None` where nothing does.
+    pub fn waiting(&self, stack: &StackName) -> Option<Notice> {
+        self.since?;
+        let events = self.waiting.iter().cloned().collect();
+        Some(Notice { stack: stack.clone(), events, more: self.more })
     }
 
     /// The oldest go: what is now matters more.

@@ -1,19 +1,21 @@
 //! Tells people: webhooks, Slack, mail. Nothing waits for it, and nothing is decided by it.
 //!
 //! What is to be told is put into a [`Mailbox`] per receiver, which gathers and bounds; the [`Postmaster`] sends what is
-//! due, side by side, each attempt bounded in time.
+//! due, side by side, each attempt bounded in time. What was not told yet outlives the process.
 
 mod letter;
 mod mail;
 mod page;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -22,6 +24,7 @@ use crate::core::event::Event;
 use crate::core::ids::StackName;
 use crate::core::notice::{Channel, Mailbox, Notice, Notifications, Receiver};
 
+use crate::store::outbox::{Outbox, Outboxes};
 use letter::Letter;
 
 /// One attempt to send takes no longer.
@@ -33,6 +36,12 @@ pub struct Postmaster {
     /// The name of this machine.
     host: String,
     boxes: RefCell<Vec<Postbox>>,
+    /// What waits, on disk.
+    outboxes: Outboxes,
+    /// Stacks of which something happened here: what their outboxes held is in the boxes.
+    opened: RefCell<BTreeSet<StackName>>,
+    /// Stacks whose outboxes on disk are not what waits.
+    changed: RefCell<BTreeSet<StackName>>,
     news: Notify,
 }
 
@@ -50,22 +59,22 @@ struct Postbox {
     contact: Option<String>,
     runbook: Option<String>,
     mailbox: Mailbox,
-    /// A notice is under way.
-    busy: bool,
+    /// The notice that is under way.
+    sending: Option<Notice>,
 }
 
-/// A notice that was sent, or not.
+/// What an attempt came to.
 struct Sent {
     stack: StackName,
     channel: Channel,
-    notice: Notice,
     result: Result<(), String>,
 }
 
 impl Postmaster {
     /// Nobody is told of anything yet. `host` stands in what people read.
-    pub fn new(clock: Rc<dyn Clock>, host: String) -> Self {
-        Self { clock, host, boxes: RefCell::default(), news: Notify::new() }
+    pub fn new(clock: Rc<dyn Clock>, host: String, outboxes: Outboxes) -> Self {
+        let (boxes, opened, changed) = Default::default();
+        Self { clock, host, boxes, outboxes, opened, changed, news: Notify::new() }
     }
 
     /// Takes on what a stack's files say now. What waits for a receiver that stays goes on waiting.
@@ -76,23 +85,66 @@ impl Postmaster {
         boxes.extend(others);
         for receiver in &said.receivers {
             let kept = before.iter().position(|it| it.receiver.channel == receiver.channel);
-            let (mailbox, busy) = kept
+            let (mailbox, sending) = kept
                 .map(|at| before.swap_remove(at))
-                .map_or_else(Default::default, |Postbox { mailbox, busy, .. }| (mailbox, busy));
+                .map_or_else(Default::default, |Postbox { mailbox, sending, .. }| (mailbox, sending));
             let (stack, receiver) = (stack.clone(), receiver.clone());
             let (contact, runbook) = (said.contact.clone(), said.runbook.clone());
-            boxes.push(Postbox { stack, receiver, contact, runbook, mailbox, busy });
+            boxes.push(Postbox { stack, receiver, contact, runbook, mailbox, sending });
         }
     }
 
     /// Something happened: told to whoever wants to know.
     pub fn happened(&self, event: &Event) {
         let now = self.clock.now();
+        // Things happen to a stack where it is looked after: until then its outbox is another daemon's.
+        if self.opened.borrow_mut().insert(event.stack.clone()) {
+            self.open(&event.stack);
+        }
         for to in self.boxes.borrow_mut().iter_mut() {
             if to.stack == event.stack && to.receiver.on.contains(&event.kind) {
                 to.mailbox.put(event.clone(), now);
+                self.changed.borrow_mut().insert(event.stack.clone());
                 self.news.notify_one();
             }
+        }
+    }
+
+    /// Takes up what a daemon before this one could not tell any more.
+    fn open(&self, stack: &StackName) {
+        let now = self.clock.now();
+        let mut outbox = self.outboxes.read(stack).unwrap_or_else(|error| {
+            warn!(%stack, %error, "what a daemon before this one had not told yet cannot be read");
+            Outbox::new()
+        });
+        for to in self.boxes.borrow_mut().iter_mut().filter(|it| it.stack == *stack) {
+            if let Some(notice) = outbox.remove(&key(&to.receiver.channel)) {
+                to.mailbox.put_back(notice, now);
+                self.news.notify_one();
+            }
+        }
+    }
+
+    /// Keeps what has changed since it was kept last: of a storm only its end.
+    fn keep_changed(&self) {
+        let changed = self.changed.take();
+        for stack in &changed {
+            self.keep(stack);
+        }
+    }
+
+    /// Keeps what waits for a stack's receivers or is under way to them.
+    fn keep(&self, stack: &StackName) {
+        let boxes = self.boxes.borrow();
+        let waiting = boxes.iter().filter(|it| it.stack == *stack).filter_map(|to| {
+            let mut mailbox = to.mailbox.clone();
+            if let Some(sending) = to.sending.clone() {
+                mailbox.put_back(sending, self.clock.now());
+            }
+            Some((key(&to.receiver.channel), mailbox.waiting(stack)?))
+        });
+        if let Err(error) = self.outboxes.write(stack, &waiting.collect()) {
+            warn!(%stack, %error, "what people are to be told is not kept: it is lost if this daemon is killed");
         }
     }
 
@@ -101,6 +153,7 @@ impl Postmaster {
         let mut sending = FuturesUnordered::new();
         loop {
             let due = self.send_due(&mut sending, false);
+            self.keep_changed();
             let until_due = async {
                 match due {
                     Some(due) => self.clock.sleep_until(due).await,
@@ -119,10 +172,21 @@ impl Postmaster {
     /// The end: what waits goes out now, once, within one attempt's time.
     pub async fn settle(&self) {
         let mut sending = FuturesUnordered::new();
-        self.boxes.borrow_mut().iter_mut().for_each(|it| it.busy = false);
+        self.put_back_what_is_under_way();
         self.send_due(&mut sending, true);
         while let Some(sent) = sending.next().await {
             self.sent(sent);
+        }
+        self.keep_changed();
+    }
+
+    /// Nobody waits for these attempts any more.
+    fn put_back_what_is_under_way(&self) {
+        let now = self.clock.now();
+        for to in self.boxes.borrow_mut().iter_mut() {
+            if let Some(notice) = to.sending.take() {
+                to.mailbox.put_back(notice, now);
+            }
         }
     }
 
@@ -134,37 +198,38 @@ impl Postmaster {
     ) -> Option<crate::core::time::Timestamp> {
         let now = self.clock.now();
         let mut next = None;
-        for to in self.boxes.borrow_mut().iter_mut().filter(|it| !it.busy) {
+        for to in self.boxes.borrow_mut().iter_mut().filter(|it| it.sending.is_none()) {
             let at = if all { to.mailbox.due().unwrap_or(now).max(now) } else { now };
             let Some(notice) = to.mailbox.take(&to.stack, at) else {
                 next = [next, to.mailbox.due()].into_iter().flatten().min();
                 continue;
             };
-            to.busy = true;
             let letter = Letter::new(&notice, to.contact.as_deref(), to.runbook.as_deref(), &self.host);
+            to.sending = Some(notice);
             let (stack, channel) = (to.stack.clone(), to.receiver.channel.clone());
             let attempt = async move {
                 let sent = tokio::time::timeout(ATTEMPT, send(&channel, &letter)).await;
                 let late = || Err(format!("no answer within {} s", ATTEMPT.as_secs()));
-                Sent { stack, channel, notice, result: sent.unwrap_or_else(|_| late()) }
+                Sent { stack, channel, result: sent.unwrap_or_else(|_| late()) }
             };
             sending.push(attempt.boxed_local());
         }
         next
     }
 
-    fn sent(&self, Sent { stack, channel, notice, result }: Sent) {
+    fn sent(&self, Sent { stack, channel, result }: Sent) {
         let now = self.clock.now();
-        let (receiver, events) = (channel.name(), notice.events.len());
+        let receiver = channel.name();
         let mut boxes = self.boxes.borrow_mut();
         // The files may say something else by now.
-        let Some(to) = boxes.iter_mut().find(|it| it.stack == stack && it.receiver.channel == channel) else {
+        let to = boxes.iter_mut().find(|it| it.stack == stack && it.receiver.channel == channel);
+        let Some((to, notice)) = to.and_then(|to| to.sending.take().map(|notice| (to, notice))) else {
             return;
         };
-        to.busy = false;
+        self.changed.borrow_mut().insert(stack.clone());
         match result {
             Ok(()) => {
-                info!(%stack, receiver, events, "people were told");
+                info!(%stack, receiver, events = notice.events.len(), "people were told");
                 to.mailbox.delivered(now);
             }
             Err(error) => {
@@ -175,6 +240,11 @@ impl Postmaster {
             }
         }
     }
+}
+
+/// A word that tells receivers apart, on disk too, and tells nothing: an address may be a secret.
+fn key(channel: &Channel) -> String {
+    hex::encode(Sha256::digest(format!("{channel:?}")))
 }
 
 async fn send(channel: &Channel, letter: &Letter) -> Result<(), String> {

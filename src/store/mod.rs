@@ -2,6 +2,7 @@
 
 pub mod journal;
 pub mod memory;
+pub mod outbox;
 pub mod overrides;
 pub mod owner;
 pub mod standing;
