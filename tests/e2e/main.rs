@@ -33,6 +33,7 @@ mod limits;
 mod order;
 mod orphans;
 mod outage;
+mod own_engine;
 mod owner;
 mod proxy;
 mod redis;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +22,13 @@ struct Line {
 }
 
 impl Proxy {
+    /// Before the engine that all tests share.
     pub(crate) fn new() -> Self {
+        let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+        Self::before(host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").into())
+    }
+
+    pub(crate) fn before(engine: PathBuf) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("proxy.sock");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -31,7 +37,7 @@ impl Proxy {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if !own.is_cut.load(Ordering::Acquire) {
-                    connect(&own, client);
+                    connect(&own, &engine, client);
                 }
             }
         });
@@ -65,8 +71,9 @@ impl Proxy {
     }
 }
 
-fn connect(line: &Arc<Line>, client: UnixStream) {
-    let engine = UnixStream::connect(engine_socket()).unwrap();
+fn connect(line: &Arc<Line>, engine: &Path, client: UnixStream) {
+    // An engine that is not there hangs up.
+    let Ok(engine) = UnixStream::connect(engine) else { return };
     let (to, from) = (engine.try_clone().unwrap(), client.try_clone().unwrap());
     line.open.lock().unwrap().extend([to.try_clone().unwrap(), from.try_clone().unwrap()]);
     let ear = Arc::clone(line);
@@ -74,11 +81,6 @@ fn connect(line: &Arc<Line>, client: UnixStream) {
         pass_on(from, to, |bytes| ear.heard.lock().unwrap().extend_from_slice(bytes));
     });
     std::thread::spawn(move || pass_on(engine, client, |_| {}));
-}
-
-fn engine_socket() -> String {
-    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
-    host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
 }
 
 fn pass_on(mut from: UnixStream, mut to: UnixStream, mut hear: impl FnMut(&[u8])) {

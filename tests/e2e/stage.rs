@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use crate::images::make_sure_of_images;
 pub(crate) use crate::images::{BUSYBOX, REDIS};
+use crate::own_engine::OwnEngine;
 
 /// A service body that runs until it is told to stop, and then stops at once.
 pub(crate) const SLEEPER: &str = r#"image: compose-operator-test/busybox:1
@@ -38,10 +39,18 @@ pub(crate) fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
     }
 }
 
+/// An engine of a test's own: where it listens, and the network that it lives in.
+struct Elsewhere {
+    host: String,
+    network: PathBuf,
+}
+
 /// A Compose project in a directory of its own, with a name that no other test has.
 pub(crate) struct Project {
     pub(crate) name: String,
     directory: tempfile::TempDir,
+    /// The machine that it lives on, if not the one of all others.
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Project {
@@ -52,7 +61,14 @@ impl Project {
         let directory = tempfile::tempdir().unwrap();
         // Without another word a project has its directory's name, for the operator and for Compose alike.
         std::fs::create_dir(directory.path().join(&name)).unwrap();
-        Self { name, directory }
+        Self { name, directory, elsewhere: None }
+    }
+
+    /// A project on an engine of its own.
+    pub(crate) fn on(engine: &OwnEngine, word: &str) -> Self {
+        let mut project = Self::new(word);
+        project.elsewhere = Some(Elsewhere { host: engine.host(), network: engine.network() });
+        project
     }
 
     /// A project with this as its `compose.yaml`.
@@ -91,7 +107,15 @@ impl Project {
 
     /// The binary, in the project's directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_operator"));
+        let program = env!("CARGO_BIN_EXE_operator");
+        let mut command = match &self.elsewhere {
+            None => Command::new(program),
+            Some(Elsewhere { host, network }) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", network.display())).arg(program).env("DOCKER_HOST", host);
+                command
+            }
+        };
         command.args(args).current_dir(self.directory()).stdin(Stdio::null());
         command.env("OPERATOR_STATE_DIR", self.directory.path().join("state"));
         for (name, _) in std::env::vars_os() {
@@ -143,20 +167,30 @@ impl Project {
 
     /// The reference, on the same files.
     pub(crate) fn docker_compose(&self, args: &[&str]) -> Said {
+        said(self.docker_command(&["compose"]).args(args).current_dir(self.directory()).stdin(Stdio::null()))
+    }
+
+    /// The docker command line on the project's engine, which must succeed.
+    pub(crate) fn docker(&self, args: &[&str]) -> String {
+        succeed(&mut self.docker_command(args))
+    }
+
+    fn docker_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("docker");
-        command.arg("compose").args(args).current_dir(self.directory()).stdin(Stdio::null());
-        said(&mut command)
+        let host = self.elsewhere.iter().map(|elsewhere| ("DOCKER_HOST", &elsewhere.host));
+        command.args(args).envs(host);
+        command
     }
 
     /// All containers that carry the project's label, by name.
     pub(crate) fn containers(&self) -> BTreeMap<String, Container> {
-        let ids = docker(&["ps", "-aq", "--no-trunc", "--filter", &self.project_filter()]);
+        let ids = self.docker(&["ps", "-aq", "--no-trunc", "--filter", &self.project_filter()]);
         let ids: Vec<&str> = ids.lines().collect();
         if ids.is_empty() {
             return BTreeMap::new();
         }
         // One may go between the two calls: what is left is printed all the same.
-        let inspected = said(Command::new("docker").arg("inspect").args(&ids));
+        let inspected = said(self.docker_command(&["inspect"]).args(&ids));
         let all: Vec<Json> = serde_json::from_str(&inspected.out).unwrap();
         all.into_iter().map(Container).map(|container| (container.name(), container)).collect()
     }
@@ -183,12 +217,14 @@ impl Project {
     }
 
     pub(crate) fn networks(&self) -> Vec<String> {
-        let names = docker(&["network", "ls", "--format", "{{.Name}}", "--filter", &self.project_filter()]);
+        let names =
+            self.docker(&["network", "ls", "--format", "{{.Name}}", "--filter", &self.project_filter()]);
         names.lines().map(str::to_owned).collect()
     }
 
     pub(crate) fn volumes(&self) -> Vec<String> {
-        let names = docker(&["volume", "ls", "--format", "{{.Name}}", "--filter", &self.project_filter()]);
+        let names =
+            self.docker(&["volume", "ls", "--format", "{{.Name}}", "--filter", &self.project_filter()]);
         names.lines().map(str::to_owned).collect()
     }
 
@@ -204,7 +240,7 @@ impl Project {
     /// Runs a command inside a replica.
     pub(crate) fn exec(&self, replica: &str, command: &[&str]) -> String {
         let name = self.named(replica);
-        docker(&[&["exec", name.as_str()], command].concat())
+        self.docker(&[&["exec", name.as_str()], command].concat())
     }
 
     /// The daemon on this file, once everything is as it should be.
@@ -228,17 +264,16 @@ impl Project {
 impl Drop for Project {
     fn drop(&mut self) {
         for label in [self.project_filter(), format!("label={}", self.by_hand())] {
-            let list = |what: &[&str]| said(Command::new("docker").args(what).args(["--filter", &label])).out;
+            let list = |what: &[&str]| said(self.docker_command(what).args(["--filter", &label])).out;
             let remove = |what: &[&str], all: &str| {
                 if !all.is_empty() {
-                    said(Command::new("docker").args(what).args(all.lines()));
+                    said(self.docker_command(what).args(all.lines()));
                 }
             };
             // Those that one container took over from another do not go with it.
             let mounts = "{{range .Mounts}}{{println .Name}}{{end}}";
             let containers = list(&["ps", "-aq"]);
-            let volumes =
-                said(Command::new("docker").args(["inspect", "-f", mounts]).args(containers.lines())).out;
+            let volumes = said(self.docker_command(&["inspect", "-f", mounts]).args(containers.lines())).out;
             remove(&["rm", "-fv"], &containers);
             let unnamed: Vec<&str> = volumes.lines().filter(|name| name.len() == 64).collect();
             remove(&["volume", "rm"], &unnamed.join("\n"));
@@ -334,8 +369,12 @@ fn code(status: ExitStatus) -> i32 {
 
 /// The docker command line, which must succeed.
 pub(crate) fn docker(args: &[&str]) -> String {
-    let said = said(Command::new("docker").args(args));
-    assert_eq!(said.code, 0, "docker {}:\n{said}", args.join(" "));
+    succeed(Command::new("docker").args(args))
+}
+
+fn succeed(command: &mut Command) -> String {
+    let said = said(command);
+    assert_eq!(said.code, 0, "{command:?}:\n{said}");
     said.out
 }
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Chaos, PLAIN};
+use super::{Chaos, Scene};
 use crate::dice::Dice;
-use crate::stage::{Project, docker};
 
 /// One kind of thing that happens.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,10 +19,13 @@ pub(crate) enum Fault {
     RemoveNetwork,
     KillOperator,
     LoseEngine,
+    RestartEngine,
+    KillEngine,
+    Reboot,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Kill,
         Self::Stop,
         Self::Pause,
@@ -35,6 +37,9 @@ impl Fault {
         Self::RemoveNetwork,
         Self::KillOperator,
         Self::LoseEngine,
+        Self::RestartEngine,
+        Self::KillEngine,
+        Self::Reboot,
     ];
 
     pub(crate) fn word(self) -> &'static str {
@@ -50,32 +55,48 @@ impl Fault {
             Self::RemoveNetwork => "docker network rm",
             Self::KillOperator => "kill -9 of the operator",
             Self::LoseEngine => "engine out of reach",
+            Self::RestartEngine => "engine restart",
+            Self::KillEngine => "kill -9 of the engine",
+            Self::Reboot => "reboot",
         }
+    }
+
+    /// Whether everybody starts again: an engine takes all down with it, unless it is told otherwise.
+    pub(crate) fn stops_all(self) -> bool {
+        matches!(self, Self::RestartEngine | Self::KillEngine | Self::Reboot)
     }
 
     /// The container that may live on as another one, or another run.
-    pub(crate) fn victim(self, dice: &mut Dice, project: &Project) -> String {
-        if self == Self::ConfigSet {
-            return project.named("cache-1");
+    pub(crate) fn victim(self, dice: &mut Dice, scene: &Scene) -> String {
+        match self {
+            Self::ConfigSet => scene.project.named(scene.redis),
+            fault if fault.stops_all() => String::new(),
+            _ => {
+                let all: Vec<String> = scene.project.containers().into_keys().collect();
+                dice.pick(&all).clone()
+            }
         }
-        let all: Vec<String> = project.containers().into_keys().collect();
-        dice.pick(&all).clone()
     }
 
     pub(crate) fn happen(self, chaos: &mut Chaos, victim: &str, dice: &mut Dice) {
-        let network = |key: &str| format!("{}_{key}", chaos.project.name);
+        let project = &chaos.scene.project;
+        let docker = |args: &[&str]| drop(project.docker(args));
         match self {
-            Self::Kill => drop(docker(&["kill", victim])),
-            Self::Stop => drop(docker(&["stop", victim])),
-            Self::Pause => drop(docker(&["pause", victim])),
-            Self::Remove => drop(docker(&["rm", "-f", victim])),
-            Self::Disconnect => drop(docker(&["network", "disconnect", &network("default"), victim])),
-            Self::Update => drop(docker(&["update", "--memory", "48m", "--memory-swap", "96m", victim])),
-            Self::Rename => drop(docker(&["rename", victim, &format!("{victim}-by-hand")])),
-            Self::ConfigSet => {
-                chaos.project.exec("cache-1", &["redis-cli", "CONFIG", "SET", "maxmemory", "9mb"]);
+            Self::Kill => docker(&["kill", victim]),
+            Self::Stop => docker(&["stop", victim]),
+            Self::Pause => docker(&["pause", victim]),
+            Self::Remove => docker(&["rm", "-f", victim]),
+            Self::Disconnect => {
+                let container = &project.containers()[victim];
+                let networks = container.0["NetworkSettings"]["Networks"].as_object().unwrap();
+                docker(&["network", "disconnect", networks.keys().next().unwrap(), victim]);
             }
-            Self::RemoveNetwork => remove_network(&network("back"), chaos),
+            Self::Update => docker(&["update", "--memory", "3g", "--memory-swap", "3g", victim]),
+            Self::Rename => docker(&["rename", victim, &format!("{victim}-by-hand")]),
+            Self::ConfigSet => {
+                project.exec(chaos.scene.redis, &["redis-cli", "CONFIG", "SET", "maxmemory", "9mb"]);
+            }
+            Self::RemoveNetwork => remove_network(chaos),
             Self::KillOperator => {
                 chaos.daemon.signal("KILL");
                 chaos.daemon.end();
@@ -89,6 +110,14 @@ impl Fault {
                 std::thread::sleep(Duration::from_millis(1500));
                 chaos.proxy.mend();
             }
+            Self::RestartEngine => chaos.engine.restart(),
+            Self::KillEngine => chaos.engine.crash(),
+            Self::Reboot => {
+                chaos.daemon.signal("KILL");
+                chaos.daemon.end();
+                chaos.engine.reboot();
+                chaos.succeed();
+            }
         }
     }
 }
@@ -99,11 +128,13 @@ fn any(dice: &mut Dice) -> Fault {
 }
 
 /// An engine lets a network go that nobody is on, and the daemon would put them back.
-fn remove_network(network: &str, chaos: &Chaos) {
+fn remove_network(chaos: &Chaos) {
     chaos.proxy.cut();
-    for nth in 0..PLAIN {
-        docker(&["network", "disconnect", "-f", network, &chaos.project.named(&format!("plain{nth}-1"))]);
+    let project = &chaos.scene.project;
+    let network = format!("{}_{}", project.name, chaos.scene.network);
+    for member in &chaos.scene.members {
+        project.docker(&["network", "disconnect", "-f", &network, &project.named(member)]);
     }
-    docker(&["network", "rm", network]);
+    project.docker(&["network", "rm", &network]);
     chaos.proxy.mend();
 }
