@@ -316,7 +316,11 @@ impl Probing {
             let (probe, track) = (probes.of(kind)?, track(kind)?);
             (track.failures >= probe.failure_threshold).then(|| {
                 let finding = track.finding.as_deref().unwrap_or("it does not answer");
-                format!("its {} probe has failed {} times in a row: {finding}", kind.as_str(), track.failures)
+                let times = match track.failures {
+                    1 => "once".to_owned(),
+                    times => format!("{times} times in a row"),
+                };
+                format!("its {} probe has failed {times}: {finding}", kind.as_str())
             })
         };
         let ready = || track(Kind::Readiness).is_some_and(|track| track.passes);

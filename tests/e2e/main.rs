@@ -35,6 +35,7 @@ mod orphans;
 mod outage;
 mod own_engine;
 mod owner;
+mod probes;
 mod proxy;
 mod redis;
 mod registry;
