@@ -1,13 +1,12 @@
 //! Reads a stack from the engine into one value, in few calls, and keeps it current.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use futures_util::future::{join_all, try_join, try_join3};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::core::action::{Action, Call};
-use crate::core::desired::{DEFAULT_STOP_GRACE, Desired, Service};
+use crate::core::desired::{Desired, Service};
 use crate::core::failure::Failure;
 use crate::core::files::Files;
 use crate::core::hooks::{self, Hook};
@@ -19,16 +18,13 @@ use crate::core::observed::{
 use crate::core::planted::{self, Bug};
 use crate::core::time::Timestamp;
 use crate::core::{labels, redis};
-use crate::engine::{EngineEvent, Listed, ReadEngine};
+use crate::engine::{Listed, ReadEngine};
+use ends::ended_by_signal;
+
+mod ends;
 
 /// Inspects under way at once: they are short, and an engine answers them side by side.
 const PARALLEL_INSPECTS: usize = 16;
-
-/// How much later than its grace a killed program's end may be noted.
-const SIGNAL_SLACK: Duration = Duration::from_secs(5);
-
-/// An exit code above this is that of a program that a signal ended.
-const SIGNALLED: i64 = 128;
 
 /// One stack, as last read.
 #[derive(Debug)]
@@ -38,6 +34,8 @@ pub struct Observer<'e> {
     info: Option<EngineInfo>,
     /// The line of the list from which each container was last inspected.
     lines: BTreeMap<ContainerId, Listed>,
+    /// Events may have been missed since the last look.
+    doubts: bool,
     /// When each container was last sent a signal through the engine, by the engine's clock.
     signalled: BTreeMap<ContainerId, Timestamp>,
     /// Up to when, by the engine's clock, its events were heard.
@@ -77,6 +75,7 @@ impl<'e> Observer<'e> {
             observed: Observed::default(),
             info: None,
             lines: BTreeMap::new(),
+            doubts: true,
             signalled: BTreeMap::new(),
             heard_until: None,
             judged_until: None,
@@ -97,6 +96,7 @@ impl<'e> Observer<'e> {
     /// would have told of it may be lost.
     pub fn doubt(&mut self) {
         self.lines.clear();
+        self.doubts = true;
     }
 
     /// Reads everything: the lists, and those containers that are new or whose line changed.
@@ -121,6 +121,10 @@ impl<'e> Observer<'e> {
         self.keep_containers(containers);
         for container in self.observed.containers.values_mut() {
             container.starting = hooks::is_starting(desired, container);
+        }
+        if self.doubts {
+            self.recall_signals(desired).await?;
+            self.doubts = false;
         }
         // What ended before we listened, no event will explain.
         self.heard_until = self.heard_until.or_else(|| self.last_end());
@@ -284,16 +288,6 @@ impl<'e> Observer<'e> {
         Ok(())
     }
 
-    /// We stopped it ourselves: like one that somebody else stopped, it has not done its work by that.
-    pub fn stopped(&mut self, id: &ContainerId) {
-        if let Some(container) = self.observed.containers.get_mut(id)
-            && let Some(end) = container.finished_at
-        {
-            container.stopped_by_hand = true;
-            self.signalled.insert(id.clone(), end);
-        }
-    }
-
     /// Says whether a container's start is over, by what the files say now.
     fn judge_start(&mut self, desired: &Desired, id: &ContainerId) {
         if let Some(container) = self.observed.containers.get_mut(id) {
@@ -316,32 +310,6 @@ impl<'e> Observer<'e> {
         }
     }
 
-    /// Whether a container has ended of which the events are still to come. They say by whose hand it was, and an
-    /// engine shows the end a moment before it has told them; it may even tell of an end before it tells of the signal
-    /// that led to it.
-    pub fn awaits_word(&self) -> bool {
-        self.last_end() > self.heard_until
-            || self.ended().any(|container| {
-                container.finished_at > self.judged_until
-                    && looks_signalled(container)
-                    && !self.signalled.get(&container.id).is_some_and(|at| ended_by_signal(container, *at))
-            })
-    }
-
-    /// Judges the ends that no event explained as they are: the stream may be down.
-    pub fn await_no_longer(&mut self) {
-        self.heard_until = self.heard_until.max(self.last_end());
-        self.judged_until = self.judged_until.max(self.last_end());
-    }
-
-    fn ended(&self) -> impl Iterator<Item = &Container> {
-        self.observed.containers.values().filter(|container| container.state == State::Exited)
-    }
-
-    fn last_end(&self) -> Option<Timestamp> {
-        self.ended().filter_map(|container| container.finished_at).max()
-    }
-
     /// Takes in what was read after an action.
     pub fn saw(&mut self, desired: &Desired, seen: Seen) {
         match seen {
@@ -360,39 +328,6 @@ impl<'e> Observer<'e> {
             },
         }
     }
-
-    /// Takes in an event; the container that must be looked at again, where it is about one.
-    ///
-    /// A signal is kept with its moment, whoever sent it and whatever is under way meanwhile: which run it ended
-    /// shows in the times of the run alone. The event `stop` is of no use: it comes last, when the next run may
-    /// have begun.
-    pub fn heard(&mut self, event: &EngineEvent) -> Option<ContainerId> {
-        self.heard_until = self.heard_until.max(Some(event.at));
-        let id = match event.kind.as_str() {
-            "container" if !event.action.starts_with("exec_") => ContainerId::new(event.id.as_str()),
-            "network" => ContainerId::new(event.attributes.get("container")?.as_str()),
-            _ => return None,
-        };
-        if event.kind == "container" && event.action == "kill" {
-            self.signalled.insert(id.clone(), event.at);
-        }
-        // Limits change without a trace in the list.
-        self.lines.remove(&id);
-        Some(id)
-    }
-}
-
-/// Whether it ended as programs do that got a signal: by it, or in peace.
-fn looks_signalled(container: &Container) -> bool {
-    !container.oom_killed && (container.exit_code == 0 || container.exit_code > SIGNALLED)
-}
-
-/// Whether the signal of this moment ended the container's last run: one that came before was for another run, and
-/// a program that goes on for longer than a stop would wait was not told to end, or did not listen.
-fn ended_by_signal(container: &Container, at: Timestamp) -> bool {
-    let grace = container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
-    let (Some(start), Some(end)) = (container.started_at, container.finished_at) else { return false };
-    start <= at && start <= end && end.since(at) <= grace + SIGNAL_SLACK
 }
 
 /// Reads what an action changed.

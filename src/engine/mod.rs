@@ -103,6 +103,10 @@ pub trait ReadEngine: fmt::Debug {
     /// The last lines that a container printed.
     fn log_tail<'a>(&'a self, id: &'a ContainerId, lines: usize) -> Answer<'a, Vec<String>>;
 
+    /// When each of the stack's containers was last sent a signal by a call, as far as the engine remembers: by the
+    /// engine's clock. One that is gone may be among them.
+    fn signals<'a>(&'a self, stack: &'a StackName) -> Answer<'a, BTreeMap<ContainerId, Timestamp>>;
+
     /// What happens to this stack's objects from now on. Ends with an error when the connection does.
     fn events<'a>(&'a self, stack: &StackName) -> LocalBoxStream<'a, Result<EngineEvent, Failure>>;
 }

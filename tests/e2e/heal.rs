@@ -65,6 +65,18 @@ fn a_stopped_container_runs_again_at_once() {
 }
 
 #[test]
+fn what_was_stopped_while_nobody_listened_is_known_by_what_the_engine_remembers() {
+    // Without a restart policy, what ends well by itself has done its work.
+    let project = Project::with("unheard", &format!("services:\n  web:\n    {SLEEPER}\n"));
+    project.apply();
+    docker(&["stop", &project.named("web-1")]);
+    let (code, plan) = project.diff("compose.yaml");
+    assert_eq!((code, plan["steps"][0]["action"].as_str()), (1, Some("start container")), "{plan}");
+    project.apply();
+    assert_eq!(project.running(), ["web-1"]);
+}
+
+#[test]
 fn a_paused_container_goes_on_at_once() {
     let stage = watched("pause", "");
     let life = stage.project.container("web-1").life();

@@ -62,6 +62,22 @@ async fn a_stack_hears_what_happens_to_it_and_not_what_happens_to_others() {
 }
 
 #[tokio::test]
+async fn who_was_sent_a_signal_is_known_afterwards() {
+    let (world, other) = (World::new(), World::new());
+    let stopped = world.run(&world.sleeper("stopped")).await;
+    let running = world.run(&world.sleeper("running")).await;
+    let others = other.run(&other.sleeper("other")).await;
+    for (engine, container) in [(&world, &stopped), (&other, &others)] {
+        engine.docker.stop_container(&container.id, None).await.unwrap();
+    }
+    let signals = world.docker.signals(&world.stack).await.unwrap();
+    assert_eq!(signals.keys().collect::<Vec<_>>(), [&stopped.id]);
+    let end = world.docker.inspect_container(&stopped.id).await.unwrap().unwrap().finished_at;
+    let at = signals[&stopped.id];
+    assert!(running.started_at.unwrap() <= at && at <= end.unwrap(), "{at:?} is not before {end:?}");
+}
+
+#[tokio::test]
 async fn nothing_is_heard_where_nothing_happens() {
     let docker = crate::world::docker();
     let stack = StackName::from("cotest-silent");

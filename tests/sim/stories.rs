@@ -7,7 +7,8 @@ use compose_operator::core::desired::{Condition, Desired, Origin, Service, Teard
 use compose_operator::core::observed::State;
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::RestartPolicy;
-use compose_operator::engine::sim::{Behaviour, Subject};
+use compose_operator::engine::sim::{Behaviour, Meanwhile, Subject};
+use compose_operator::rehearse::rehearse;
 
 use crate::stage::{Stage, Words, id_of, service, stack, with, with_volume};
 
@@ -244,6 +245,31 @@ fn what_is_killed_removed_stopped_or_paused_comes_back() {
         calls.join("\n")
     );
     assert_eq!(calls.len(), 5, "{calls:?}");
+}
+
+#[test]
+fn what_somebody_stopped_while_nobody_listened_has_not_done_its_work() {
+    let stage = Stage::new();
+    let one_shot = || service(1).but(|service| service.resources.restart = RestartPolicy::No);
+    let desired = with(with(stack(), "web", one_shot()), "api", one_shot());
+    stage.converge(&desired);
+    let stop = |name| {
+        stage.engine.act(|world| {
+            let id = id_of(world, name);
+            world.stop_container(&id, None).expect("it runs");
+        });
+    };
+    stop("shop-web-1");
+    let planned = rehearse(&desired, &stage.observe(&desired), 8).steps;
+    assert_eq!(planned.len(), 1, "{planned:?}");
+    assert_eq!(stage.converge(&desired), ["start container shop-web-1"]);
+
+    let calls = stage.run_beside(&desired, Duration::from_mins(1), async {
+        compose_operator::clock::Clock::sleep(&stage.clock, Duration::from_secs(20)).await;
+        stage.engine.act(|world| world.go_down(Duration::from_secs(10), Meanwhile::GoOn));
+        stop("shop-api-1");
+    });
+    assert_eq!(calls, ["start container shop-api-1"]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What happens on the engine, as far as it concerns one stack.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
+use std::time::Duration;
 
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
@@ -8,7 +10,7 @@ use futures_util::stream::{self, LocalBoxStream, StreamExt};
 
 use super::Docker;
 use crate::core::failure::{Failure, FailureKind};
-use crate::core::ids::StackName;
+use crate::core::ids::{ContainerId, StackName};
 use crate::core::labels;
 use crate::core::time::Timestamp;
 use crate::engine::EngineEvent;
@@ -89,6 +91,43 @@ pub(super) fn listen<'a>(
         }
     };
     stream::unfold((Listening::Asked, stack), next).boxed_local()
+}
+
+/// What an engine remembers it says at once. One whose clock is behind ours would go on listening until it is now there
+/// too: what it has said by then is all.
+const REMEMBERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// When each of the stack's containers was last sent a signal, among the last 256 events of the engine.
+pub(super) async fn signals(
+    docker: &Docker,
+    stack: &StackName,
+) -> Result<BTreeMap<ContainerId, Timestamp>, Failure> {
+    let call = "read the engine's last events";
+    let mut heard = docker.client(call)?.events(Some(past_signals(stack)));
+    let mut enough = pin!(tokio::time::sleep(REMEMBERS_WITHIN));
+    let mut signals = BTreeMap::new();
+    loop {
+        let message = tokio::select! {
+            message = heard.next() => message,
+            () = &mut enough => None,
+        };
+        let Some(message) = message else { return Ok(signals) };
+        let message = message.map_err(|error| docker.failure(call, &error))?;
+        if let Some(event) = event(message, stack) {
+            signals.insert(ContainerId::new(event.id), event.at);
+        }
+    }
+}
+
+fn past_signals(stack: &StackName) -> bollard::query_parameters::EventsOptions {
+    let filters = HashMap::from([
+        ("type".to_owned(), vec!["container".to_owned()]),
+        ("event".to_owned(), vec!["kill".to_owned()]),
+        ("label".to_owned(), vec![format!("{}={stack}", labels::PROJECT)]),
+    ]);
+    let now = jiff::Timestamp::now();
+    let until = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
+    EventsOptionsBuilder::new().since("0").until(&until).filters(&filters).build()
 }
 
 fn options(since: i64) -> bollard::query_parameters::EventsOptions {

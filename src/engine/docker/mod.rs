@@ -18,6 +18,7 @@ use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Image, Network, Volume};
 use crate::core::probe::{Probe, Target};
 use crate::core::spec::{Endpoint, Resources};
+use crate::core::time::Timestamp;
 use crate::live::{probe, redis};
 
 mod build;
@@ -137,6 +138,10 @@ impl ReadEngine for Docker {
 
     fn log_tail<'a>(&'a self, id: &'a ContainerId, lines: usize) -> Answer<'a, Vec<String>> {
         Box::pin(logs::tail(self, id, lines))
+    }
+
+    fn signals<'a>(&'a self, stack: &'a StackName) -> Answer<'a, BTreeMap<ContainerId, Timestamp>> {
+        Box::pin(events::signals(self, stack))
     }
 
     fn events<'a>(&'a self, stack: &StackName) -> LocalBoxStream<'a, Result<EngineEvent, Failure>> {

@@ -28,6 +28,7 @@ pub enum CallKind {
     MemoryUsage,
     Probe,
     LogTail,
+    Signals,
     PullImage,
     BuildImage,
     CreateNetwork,
@@ -50,7 +51,7 @@ pub enum CallKind {
 
 impl CallKind {
     /// All kinds.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Info,
         Self::ListContainers,
         Self::InspectContainer,
@@ -61,6 +62,7 @@ impl CallKind {
         Self::MemoryUsage,
         Self::Probe,
         Self::LogTail,
+        Self::Signals,
         Self::PullImage,
         Self::BuildImage,
         Self::CreateNetwork,
@@ -99,6 +101,7 @@ impl CallKind {
             Self::MemoryUsage => "read memory",
             Self::Probe => "probe container",
             Self::LogTail => "read log",
+            Self::Signals => "read last events",
             Self::PullImage => "pull image",
             Self::BuildImage => "build image",
             Self::CreateNetwork => "create network",

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 
-use crate::core::ids::StackName;
+use crate::core::ids::{ContainerId, StackName};
 use crate::core::labels;
+use crate::core::time::Timestamp;
 use crate::engine::EngineEvent;
 
 /// Events kept for slow readers. A reader that falls further behind misses the oldest, as with Docker.
 const KEPT: usize = 4_096;
+
+/// The last events are remembered, for those who ask later: as many as with Docker.
+const REMEMBERED: u64 = 256;
 
 /// An event with its place in history.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ impl Entry {
 pub(super) struct EventLog {
     entries: VecDeque<Entry>,
     next: u64,
+    /// The first that the engine has seen since it started.
+    first: u64,
     readers: BTreeMap<u64, Waker>,
     next_reader: u64,
 }
@@ -51,6 +57,18 @@ impl EventLog {
     /// The sequence that the next event will have.
     pub(super) fn end(&self) -> u64 {
         self.next
+    }
+
+    /// When each of the stack's containers was last sent a signal, among what an engine remembers.
+    pub(super) fn signals(&self, stack: &StackName) -> BTreeMap<ContainerId, Timestamp> {
+        let remembered = self.since(self.first.max(self.next.saturating_sub(REMEMBERED)));
+        let kills = remembered.filter(|entry| entry.event.action == "kill" && entry.concerns(stack));
+        kills.map(|entry| (ContainerId::new(entry.event.id.as_str()), entry.event.at)).collect()
+    }
+
+    /// The engine starts anew, and remembers nothing.
+    pub(super) fn forget(&mut self) {
+        self.first = self.next;
     }
 
     /// What is kept from `sequence` on.

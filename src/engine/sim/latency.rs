@@ -75,6 +75,7 @@ fn usual(kind: CallKind) -> Duration {
         CallKind::ReadLive
         | CallKind::SetLive
         | CallKind::LogTail
+        | CallKind::Signals
         | CallKind::StopContainer
         | CallKind::CreateVolume
         | CallKind::RemoveVolume

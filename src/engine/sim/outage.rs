@@ -40,6 +40,7 @@ impl World {
         }
         if meanwhile == Meanwhile::Die {
             self.kill_all();
+            self.events.forget();
         }
         self.outage = Some(Outage { until, meanwhile });
         self.index.agenda.insert(until, Due::EngineUp);

@@ -11,6 +11,7 @@ use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Image, LiveState, Network, Volume};
 use crate::core::probe::{Probe, Target, no_answer};
+use crate::core::time::Timestamp;
 use crate::engine::{Answer, EngineEvent, Listed, ReadEngine};
 
 use super::SimEngine;
@@ -154,6 +155,11 @@ impl ReadEngine for SimEngine {
             Ok(log.iter().skip(log.len().saturating_sub(lines)).cloned().collect())
         })
         .boxed_local()
+    }
+
+    fn signals<'a>(&'a self, stack: &'a StackName) -> Answer<'a, BTreeMap<ContainerId, Timestamp>> {
+        let text = CallKind::Signals.verb().to_owned();
+        self.call(CallKind::Signals, "", text, |world| Ok(world.events.signals(stack))).boxed_local()
     }
 
     fn events<'a>(&'a self, stack: &StackName) -> LocalBoxStream<'a, Result<EngineEvent, Failure>> {

@@ -7,6 +7,7 @@ use crate::core::ids::ContainerId;
 use crate::core::labels;
 use crate::core::observed::{Container, Foreign, Health, LiveState, Network, Observed, State, Volume};
 use crate::core::spec::{ContainerSpec, MountKind};
+use crate::engine::EngineEvent;
 
 use super::agenda::Timer;
 use super::behaviour::{Behaviour, Behaviours, Checks, End};
@@ -55,6 +56,18 @@ impl World {
         let mut sim = SimContainer::new(container.clone());
         sim.starts = u32::from(container.started_at.is_some());
         sim.stopped_by_call = container.stopped_by_hand;
+        if container.stopped_by_hand
+            && let Some(at) = container.finished_at
+        {
+            let event = EngineEvent {
+                at,
+                kind: "container".to_owned(),
+                action: "kill".to_owned(),
+                id: id.to_string(),
+                attributes: container.labels.clone(),
+            };
+            self.events.push(event);
+        }
         let running = matches!(container.state, State::Running | State::Paused);
         if running {
             let service = container.service();
