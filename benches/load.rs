@@ -11,6 +11,7 @@ mod arguments;
 #[allow(dead_code, reason = "the other bench uses all of it")]
 mod process;
 #[path = "engine/table.rs"]
+#[allow(dead_code, reason = "the other bench uses all of it")]
 mod table;
 
 use std::fmt::Write as _;

@@ -1,10 +1,11 @@
 //! The operator on a real Docker Engine, side by side with Docker Compose and with the engine's own calls.
 //!
-//! `cargo bench --bench engine -- [--json] [--rounds N] [noop|cold|heal|change]…`
+//! `cargo bench --bench engine -- [--json] [--rounds N] [noop|cold|heal|change|idle]…`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::expect_used, clippy::panic)]
 
 mod arguments;
+mod daemon;
 mod direct;
 mod process;
 mod stack;
@@ -23,6 +24,7 @@ const WORKS: &[Work] = &[
     ("cold", works::cold::measure),
     ("heal", works::heal::measure),
     ("change", works::change::measure),
+    ("idle", works::idle::measure),
 ];
 
 fn main() {

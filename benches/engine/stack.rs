@@ -36,6 +36,22 @@ impl<'e> Stack<'e> {
         std::fs::write(self.directory.path().join("compose.yaml"), compose).expect("the file can be written");
     }
 
+    /// Writes `stack.yaml` with this spec, indented by two, over the Compose file.
+    pub(crate) fn manifest(&self, spec: &str) {
+        let text = format!(
+            "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {{name: {}}}\nspec:\n  \
+             compose: {{files: [compose.yaml]}}\n{spec}",
+            self.name
+        );
+        std::fs::write(self.directory.path().join("stack.yaml"), text).expect("the file can be written");
+    }
+
+    /// On a manifest, which names the stack.
+    pub(crate) fn operator_on(&self, manifest: &str, arguments: &[&str]) -> Command {
+        let after = [arguments, &["-f", manifest]].concat();
+        in_directory(env!("CARGO_BIN_EXE_operator"), self.directory.path(), &[], &after)
+    }
+
     pub(crate) fn operator(&self, arguments: &[&str]) -> Command {
         in_directory(env!("CARGO_BIN_EXE_operator"), self.directory.path(), &["-p", &self.name], arguments)
     }

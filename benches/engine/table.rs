@@ -50,6 +50,12 @@ impl Row {
         Self { work: work.into(), unit: "MB", ours: megabytes(ours), peer, theirs: megabytes(theirs), bar }
     }
 
+    /// Parts of one processor, each between 0 and 1.
+    pub(crate) fn share(work: impl Into<String>, ours: &[f64], bar: Bar) -> Self {
+        let percent = ours.iter().map(|share| share * 100.0).collect();
+        Self { work: work.into(), unit: "%", ours: percent, peer: "", theirs: Vec::new(), bar }
+    }
+
     fn ratio(&self) -> Option<f64> {
         (!self.theirs.is_empty()).then(|| median(&self.ours) / median(&self.theirs))
     }
@@ -84,6 +90,7 @@ pub(crate) fn text(rows: &[Row]) -> String {
     for row in rows {
         let figure = |figures: &[f64]| match figures {
             [] => String::new(),
+            some if row.unit == "%" => format!("{:.2} %", median(some)),
             some => format!("{:.1} {}", median(some), row.unit),
         };
         lines.push([

@@ -1,9 +1,7 @@
 //! A container that is killed or removed behind the operator's back, until it runs again.
 
-use std::process::{Child, Stdio};
-use std::time::Duration;
-
 use super::rounds;
+use crate::daemon::Daemon;
 use crate::direct::Engine;
 use crate::process;
 use crate::stack::{Stack, sleepers};
@@ -16,7 +14,7 @@ pub(crate) fn measure(engine: &Engine, asked: usize) -> Vec<Row> {
     // Each container is hit once: what dies again and again is brought back ever more slowly, by design.
     let stack = Stack::new(engine, &sleepers(2 * rounds + 1));
     process::time(&mut stack.operator(&["apply"]));
-    let daemon = Daemon::start(&stack);
+    let daemon = Daemon::start(&mut stack.operator(&["run"]));
     let name = |number: usize| stack.container(&format!("sleeper{number:02}"));
     // The first is not counted: it shows that the daemon is there.
     engine.block_on(engine.killed(&stack.name, &name(2 * rounds + 1)));
@@ -37,34 +35,4 @@ pub(crate) fn measure(engine: &Engine, asked: usize) -> Vec<Row> {
         Row::times("container killed, running again", &killed, PEER, &direct, Bar::Times(1.2)),
         Row::times("container removed, running again", &removed, PEER, &direct, Bar::Times(1.2)),
     ]
-}
-
-/// `operator run`, until it is dropped.
-struct Daemon {
-    process: Child,
-    _state: tempfile::TempDir,
-}
-
-impl Daemon {
-    fn start(stack: &Stack<'_>) -> Self {
-        let state = tempfile::tempdir().expect("a directory can be made");
-        let process = stack
-            .operator(&["run"])
-            .env("OPERATOR_STATE_DIR", state.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the operator starts");
-        // Its first look; what happens before it would be found too, but not by an event.
-        std::thread::sleep(Duration::from_secs(1));
-        Self { process, _state: state }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _gone = self.process.kill();
-        let _status = self.process.wait();
-    }
 }

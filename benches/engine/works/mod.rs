@@ -3,6 +3,7 @@
 pub(crate) mod change;
 pub(crate) mod cold;
 pub(crate) mod heal;
+pub(crate) mod idle;
 pub(crate) mod noop;
 
 /// As many rounds as were asked for, else as many as this work needs for a steady median.
