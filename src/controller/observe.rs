@@ -204,8 +204,7 @@ impl<'e> Observer<'e> {
                 }
                 container.probed = same_run.map(|before| before.probed.clone()).unwrap_or_default();
                 container.memory_used = same_run.and_then(|before| before.memory_used);
-                container.stopped_by_hand =
-                    self.signalled.get(&id).is_some_and(|at| ended_by_signal(&container, *at));
+                container.stopped_by_hand = ended_by_signal(&container, self.signalled.get(&id));
                 self.observed.containers.insert(id, container);
             }
             None => {

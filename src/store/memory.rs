@@ -54,11 +54,7 @@ impl Memories {
 
     /// Keeps what a stack's loop remembers, whole or not at all.
     pub fn write(&self, stack: &StackName, memory: &Durable) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
-        let file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        serde_json::to_writer(&file, &Document { version: VERSION, memory })?;
-        file.persist(self.path(stack)).map_err(|error| error.error)?;
-        Ok(())
+        super::replace(&self.directory, &self.path(stack), &Document { version: VERSION, memory })
     }
 
     fn path(&self, stack: &StackName) -> PathBuf {

@@ -6,3 +6,18 @@ pub mod outbox;
 pub mod overrides;
 pub mod owner;
 pub mod standing;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+/// Writes a value into a file of a directory that need not exist yet, whole or not at all; nobody waits for the disk.
+fn replace(directory: &Path, file: &Path, value: &impl Serialize) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let mut new = tempfile::NamedTempFile::new_in(directory)?;
+    new.write_all(&serde_json::to_vec(value)?)?;
+    new.persist(file).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -42,11 +42,7 @@ impl Outboxes {
                 removed => removed,
             };
         }
-        fs::create_dir_all(&self.directory)?;
-        let file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        serde_json::to_writer(&file, outbox)?;
-        file.persist(self.path(stack)).map_err(|error| error.error)?;
-        Ok(())
+        super::replace(&self.directory, &self.path(stack), outbox)
     }
 
     fn path(&self, stack: &StackName) -> PathBuf {

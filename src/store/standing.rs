@@ -48,11 +48,7 @@ impl Standings {
 
     /// Writes a standing, whole or not at all.
     pub fn write(&self, standing: &Standing) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
-        let file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        serde_json::to_writer(&file, standing)?;
-        file.persist(self.path(&standing.status.stack)).map_err(|error| error.error)?;
-        Ok(())
+        super::replace(&self.directory, &self.path(&standing.status.stack), standing)
     }
 
     /// The standing of a stack, where a daemon that still runs wrote one.

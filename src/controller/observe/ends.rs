@@ -28,8 +28,7 @@ impl Observer<'_> {
             *last = at.max(*last);
         }
         for (id, container) in &mut self.observed.containers {
-            container.stopped_by_hand =
-                self.signalled.get(id).is_some_and(|at| ended_by_signal(container, *at));
+            container.stopped_by_hand = ended_by_signal(container, self.signalled.get(id));
         }
         Ok(())
     }
@@ -52,7 +51,7 @@ impl Observer<'_> {
             || self.ended().any(|container| {
                 container.finished_at > self.judged_until
                     && looks_signalled(container)
-                    && !self.signalled.get(&container.id).is_some_and(|at| ended_by_signal(container, *at))
+                    && !ended_by_signal(container, self.signalled.get(&container.id))
             })
     }
 
@@ -98,8 +97,10 @@ fn looks_signalled(container: &Container) -> bool {
 
 /// Whether the signal of this moment ended the container's last run: one that came before was for another run, and
 /// a program that goes on for longer than a stop would wait was not told to end, or did not listen.
-pub(super) fn ended_by_signal(container: &Container, at: Timestamp) -> bool {
+pub(super) fn ended_by_signal(container: &Container, at: Option<&Timestamp>) -> bool {
     let grace = container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
-    let (Some(start), Some(end)) = (container.started_at, container.finished_at) else { return false };
-    start <= at && start <= end && end.since(at) <= grace + SIGNAL_SLACK
+    let (Some(start), Some(end), Some(at)) = (container.started_at, container.finished_at, at) else {
+        return false;
+    };
+    start <= *at && start <= end && end.since(*at) <= grace + SIGNAL_SLACK
 }
