@@ -246,7 +246,11 @@ impl Collected<'_> {
                 state => state.as_str().to_owned(),
             };
             let change = FieldChange::new("state", Some(from), Some("running".to_owned()));
-            let reason = if container.stopped_by_hand { "stopped by hand" } else { "it should run" };
+            let reason = match container {
+                Container { stranded: true, .. } => "a new container, since the engine cannot start it again",
+                Container { stopped_by_hand: true, .. } => "stopped by hand",
+                _ => "it should run",
+            };
             self.add(change, Impact::InPlace, reason, Some(container));
         }
     }

@@ -143,7 +143,9 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
             (!may_go).then_some(Promise::ExternalStays)
         }
         Call::CreateContainer(new) => {
-            let exists = observed.containers.values().any(|c| c.replica().as_ref() == Some(&new.replica));
+            // What cannot be started again makes way for one that can.
+            let mut there = observed.containers.values().filter(|container| !container.stranded);
+            let exists = there.any(|container| container.replica().as_ref() == Some(&new.replica));
             let coming = others
                 .iter()
                 .any(|other| matches!(&other.call, Call::CreateContainer(o) if o.replica == new.replica));
@@ -200,7 +202,8 @@ fn writes_beside_another(container: &Container, view: &View<'_>) -> bool {
 fn takes_what_is_taken(new: &NewContainer, view: &View<'_>) -> bool {
     let Some(replicas) = view.replicas(new.replica.service.as_str()) else { return false };
     let takes = |volume: &String| new.spec.mounts.values().any(|mount| mount.source == *volume);
-    replicas.current.iter().any(|current| current.anonymous.values().any(takes))
+    let mut startable = replicas.current.iter().filter(|current| !current.stranded);
+    startable.any(|current| current.anonymous.values().any(takes))
 }
 
 /// Whether files are to be copied into this container first. One of an older revision has what it had when it ran.

@@ -86,6 +86,10 @@ pub struct EngineInfo {
 
 /// One container of the stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is something that the engine says of it, or does not"
+)]
 pub struct Container {
     /// Engine id.
     pub id: ContainerId,
@@ -109,6 +113,9 @@ pub struct Container {
     pub oom_killed: bool,
     /// The engine's word on why it could not start; empty when all is well.
     pub error: String,
+    /// The engine cannot start it again: of a run that it has lost, its runtime still holds something.
+    #[serde(default)]
+    pub stranded: bool,
     /// Restarts by the engine's own policy.
     pub restart_count: u32,
     /// The image it runs.
@@ -245,6 +252,7 @@ impl Container {
             exit_code: 0,
             oom_killed: false,
             error: String::new(),
+            stranded: false,
             restart_count: 0,
             image_id: ImageId::from(""),
             spec: ContainerSpec::default(),

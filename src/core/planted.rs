@@ -35,6 +35,8 @@ pub enum Bug {
     LeavesDead,
     /// What somebody froze stays so.
     LeavesFrozen,
+    /// What the engine cannot start again is tried for ever.
+    KeepsStranded,
     /// Limits that somebody changed stay so.
     IgnoresLimits,
     /// What somebody took off a network stays so.
@@ -57,7 +59,7 @@ mod bed {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 19] = [
+        pub const ALL: [Self; 20] = [
             Self::RemovesFirst,
             Self::ReplacesAllAtOnce,
             Self::BelievesTooSoon,
@@ -73,6 +75,7 @@ mod bed {
             Self::NeverWaits,
             Self::LeavesDead,
             Self::LeavesFrozen,
+            Self::KeepsStranded,
             Self::IgnoresLimits,
             Self::IgnoresNetworks,
             Self::IgnoresLiveSettings,

@@ -204,7 +204,11 @@ impl Chaos {
         let after = self.scene.project.containers();
         for (name, container) in after.iter().filter(|(name, _)| **name != victim) {
             let known = &before[name];
-            assert_eq!(container.id(), known.id(), "{what} replaced {name}");
+            // 20.10 may lose a run in the middle of whose start it was told to end.
+            let is_lost =
+                || self.daemon.text().contains(&format!("{name}, which the engine cannot start again"));
+            let may_be_another = fault.stops_all() && container.id() != known.id() && is_lost();
+            assert!(container.id() == known.id() || may_be_another, "{what} replaced {name}");
             if !fault.stops_all() {
                 assert_eq!(container.life(), known.life(), "{what} restarted {name}");
             }
@@ -289,7 +293,5 @@ fn whatever_is_done_to_fair_edge_it_comes_back_and_nobody_else_suffers() {
     let example =
         ["app", "redis", "frontend", "caddy", "stand-ins"].map(|name| format!("fair-edge/{name}:local"));
     let images: Vec<&str> = example.iter().map(String::as_str).chain([BUSYBOX]).collect();
-    // Not the restarts of the engine: 20.10 may keep the tasks of what it stopped, "id already in use" it says from then
-    // on, and such a container has to be replaced, which nobody does yet. `CHAOS_FAULTS` does those too.
-    Chaos::begin(&images, fair_edge).run(11);
+    Chaos::begin(&images, fair_edge).run(14);
 }

@@ -44,4 +44,5 @@ mod replace;
 mod scale;
 mod sim;
 mod stage;
+mod stranded;
 mod volumes;

@@ -2,7 +2,7 @@
 //! namespaces of its own (network, mounts, processes) and so is in nobody's way; making those takes root.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -101,6 +101,27 @@ impl OwnEngine {
     pub(crate) fn reboot(&mut self) {
         self.switch_off();
         self.switch_on();
+    }
+
+    /// Restarts, and has the runtime hold a run of this container, which does not run, of which the engine knows nothing.
+    pub(crate) fn lose(&mut self, id: &str) {
+        let root = self.directory.path().join("root");
+        let export = r#"mkdir "$3" && docker -H "$1" export "$2" | tar -x -C "$3""#;
+        let run = r#"ctr --address /run/containerd.sock --namespace moby \
+            run --detach --null-io --rootfs "$3" "$2" /bin/sleep 600"#;
+        self.inside(export, id, &root);
+        self.order("TERM");
+        self.inside(run, id, &root);
+        self.start();
+    }
+
+    /// A script where the engine's runtime can be reached, with the engine's address, a container and a directory.
+    fn inside(&self, script: &str, id: &str, directory: &Path) {
+        let process = self.machine.as_ref().unwrap().process.id().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &process, "--mount", "sh", "-c", script, "sh", &self.host(), id]);
+        let done = said(command.arg(directory));
+        assert_eq!(done.code, 0, "{done}");
     }
 
     fn switch_on(&mut self) {

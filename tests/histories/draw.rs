@@ -99,6 +99,7 @@ fn mischief(dice: &mut Dice) -> Mischief {
         Mischief::Disconnect,
         Mischief::Rename,
         Mischief::Configure,
+        Mischief::Strand,
     ];
     dice.pick(&all)(nth)
 }

@@ -106,6 +106,7 @@ pub(crate) enum Mischief {
     Disconnect(usize),
     Rename(usize),
     Configure(usize),
+    Strand(usize),
 }
 
 impl Mischief {
@@ -121,7 +122,8 @@ impl Mischief {
         | Self::Update(nth)
         | Self::Disconnect(nth)
         | Self::Rename(nth)
-        | Self::Configure(nth)) = self;
+        | Self::Configure(nth)
+        | Self::Strand(nth)) = self;
         let Some(id) = ids.get(nth % ids.len().max(1)) else { return };
         let _ = match self {
             Self::Kill(_) => world.kill(id, "SIGKILL"),
@@ -139,6 +141,7 @@ impl Mischief {
             Self::Disconnect(_) => world.disconnect("shop_default", id),
             Self::Rename(_) => world.rename_container(id, "by-hand"),
             Self::Configure(_) => world.config_set(id, "maxmemory", "7mb"),
+            Self::Strand(_) => world.strand(id),
         };
     }
 }

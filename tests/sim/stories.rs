@@ -273,6 +273,30 @@ fn what_somebody_stopped_while_nobody_listened_has_not_done_its_work() {
 }
 
 #[test]
+fn after_a_reboot_dependencies_come_up_first() {
+    let stage = Stage::new();
+    let unaided = |service: Service| service.but(|it| it.resources.restart = RestartPolicy::No);
+    let desired = with(stack(), "db", unaided(service(1).checked()));
+    let desired = with(desired, "api", unaided(service(2).needs("db", Condition::Healthy)));
+    let desired = with(desired, "a-front", unaided(service(1).needs("api", Condition::Started)));
+    stage.converge(&desired);
+    let before = stage.names(&desired);
+    stage.engine.act(|world| world.go_down(Duration::from_secs(30), Meanwhile::Die));
+    let calls = stage.run_beside(&desired, Duration::from_mins(2), std::future::ready(()));
+    assert_calls(
+        &calls,
+        &[
+            "start container shop-db-1",
+            "start container shop-api-1",
+            "start container shop-api-2",
+            "start container shop-a-front-1",
+        ],
+    );
+    assert_eq!(stage.names(&desired), before);
+    assert_calls(&stage.converge(&desired), &[]);
+}
+
+#[test]
 fn a_stop_by_hand_while_our_own_start_is_under_way_is_not_taken_for_an_end() {
     let stage = Stage::new();
     // Without a restart policy, a program that ends with 0 by itself has done its work, and stays down.

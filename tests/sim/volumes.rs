@@ -50,6 +50,32 @@ fn a_volume_that_nobody_named_goes_to_the_successor_stop_first() {
 }
 
 #[test]
+fn what_the_engine_cannot_start_again_has_a_successor_with_its_name_and_volumes() {
+    let stage = Stage::new();
+    let desired = web(2, "1");
+    stage.converge(&desired);
+    let before = volumes(&stage, &desired);
+    let lost = stage.container(&desired, "shop-web-1").id;
+    stage.engine.act(|world| world.strand(&lost)).expect("it is there");
+    let marked = format!("{}_shop-web-1", lost.short());
+    let calls = stage.converge(&desired);
+    assert_eq!(
+        calls,
+        [
+            // The first start shows it.
+            "start container shop-web-1 (InUse)".to_owned(),
+            format!("create container {marked}"),
+            "remove container shop-web-1".to_owned(),
+            format!("start container {marked}"),
+            format!("rename container {marked} → shop-web-1"),
+        ]
+    );
+    assert_eq!(stage.names(&desired), ["shop-web-1", "shop-web-2"]);
+    assert_eq!(volumes(&stage, &desired), before);
+    assert_eq!(stage.converge(&desired), Vec::<String>::new());
+}
+
+#[test]
 fn one_that_is_only_read_goes_to_the_successor_too() {
     let stage = Stage::new();
     let read_only = |version: &str| {

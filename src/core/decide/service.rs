@@ -154,17 +154,48 @@ impl Planner<'_> {
         let taken = self.numbers(name.as_str());
         let Some(number) = (1..=u32::MAX).find(|number| !taken.contains(number)) else { return false };
         let replica = Replica { service: name.clone(), number };
+        self.create_for(&replica, service, replicas, cause, heritage)
+    }
+
+    /// A container that cannot be started again has a successor, with its number and the volumes that nobody named.
+    /// It goes as a double once that is there.
+    pub(super) fn succeed(&mut self, name: &ServiceName, service: &Service, container: &Container) -> bool {
+        let Some(replicas) = self.view.replicas(name.as_str()).filter(|it| it.is_current(container)) else {
+            return false;
+        };
+        let Some(replica) = container.replica().filter(|_| !planted::has(Bug::KeepsStranded)) else {
+            return false;
+        };
+        let has_successor =
+            replicas.all().any(|other| other.id != container.id && other.number() == replica.number);
+        if !has_successor && self.is_prepared(name, service) {
+            let what = format!("{}, which the engine cannot start again", container.name);
+            let volumes = heritage(service, container, self.observed);
+            self.create_for(&replica, service, replicas, Cause::Residue { what }, volumes);
+        }
+        true
+    }
+
+    fn create_for(
+        &mut self,
+        replica: &Replica,
+        service: &Service,
+        replicas: &Replicas<'_>,
+        cause: Cause,
+        heritage: BTreeMap<String, Mount>,
+    ) -> bool {
+        let name = &replica.service;
         // While another container of ours has the name, this one waits for it under a name as Compose gives it.
-        let name_at_rest = create::name(self.desired, service, &replica);
+        let name_at_rest = create::name(self.desired, service, replica);
         let holder = self.observed.containers.values().find(|container| container.name == name_at_rest);
         let mut temporary = holder.map(|holder| format!("{}_{name_at_rest}", holder.id.short()));
         if planted::has(Bug::DoublesAfterLostAnswer) && self.memory.failures().next().is_some() {
             temporary = Some(format!("{}_{name_at_rest}", self.now.as_millis()));
         }
-        match create::container(self.view, &replica, service, &replicas.revision, temporary, heritage) {
+        match create::container(self.view, replica, service, &replicas.revision, temporary, heritage) {
             Ok(new) => {
                 let is_gone = matches!(cause, Cause::Missing | Cause::ScaleUp { .. });
-                let cause = match self.memory.removed_by_hand(&replica) {
+                let cause = match self.memory.removed_by_hand(replica) {
                     Some(_) if is_gone => Cause::RemovedByHand,
                     _ => cause,
                 };
@@ -353,10 +384,11 @@ fn doubles<'a>(replicas: &Replicas<'a>) -> Vec<&'a Container> {
     let current = replicas.current.iter().map(|container| (*container, true));
     let mut all: Vec<(&Container, bool)> =
         current.chain(replicas.outdated.iter().map(|old| (old.container, false))).collect();
-    // The best of each number first: ready, of the current revision, running, the oldest.
+    // The best of each number first: ready, of the current revision, running, fit to start, the oldest.
     all.sort_by_key(|(container, current)| {
         let up = container.state == State::Running;
-        (container.number(), !container.is_ready(), !current, !up, container.created_at, &container.id)
+        let good = (container.is_ready(), *current, up, !container.stranded);
+        (container.number(), std::cmp::Reverse(good), container.created_at, &container.id)
     });
     all.windows(2)
         .filter_map(|pair| match pair {

@@ -170,7 +170,8 @@ impl Planner<'_> {
         container: &Container,
         cause: Cause,
     ) {
-        if self.connect(name, service, container)
+        if container.stranded && self.succeed(name, service, container)
+            || self.connect(name, service, container)
             || self.waits_for_dependency(name, service, container)
             || self.waits_for_owner(name, container)
             || self.waits_for_port(name, container)

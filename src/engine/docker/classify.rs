@@ -124,6 +124,17 @@ pub(super) fn by_words(message: &str) -> Option<FailureKind> {
     }
 }
 
+/// Whether these are the words for a container of which containerd holds a run that the engine has lost, as when it was
+/// told to end in the middle of a start. It says so at every start: only another container helps.
+pub(super) fn is_stranded(message: &str) -> bool {
+    let lower = message.to_lowercase();
+    let says = |words: &str| lower.contains(words);
+    says("id already in use")
+        || says("container with id exists")
+        || says("cannot delete running task")
+        || says("already exists") && (says("task ") || says("container \""))
+}
+
 /// The rest of [`by_words`]: what the daemon says of objects and values.
 fn by_words_on_objects(lower: &str) -> Option<FailureKind> {
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -142,7 +153,8 @@ fn by_words_on_objects(lower: &str) -> Option<FailureKind> {
         "is not running",
         "already in progress",
         "is ambiguous",
-    ]) {
+    ]) || is_stranded(lower)
+    {
         Some(FailureKind::InUse)
     } else if says(&["overlap", "non-overlapping", "address pool", "all predefined address pools"]) {
         Some(FailureKind::Invalid)
@@ -276,6 +288,10 @@ mod tests {
         ),
         (409, "Container 0f is paused. Unpause the container before stopping or killing", FailureKind::InUse),
         (403, "Pool overlaps with other one on this address space", FailureKind::Invalid),
+        (409, "id already in use", FailureKind::InUse),
+        (500, "container \"0f\": already exists", FailureKind::InUse),
+        (500, "cannot delete running task 0f: failed precondition", FailureKind::InUse),
+        (500, "OCI runtime create failed: container with id exists: 0f: unknown", FailureKind::InUse),
         (404, "No such container: 0f", FailureKind::NotFound),
         (404, "network 0f not found", FailureKind::NotFound),
         (404, "could not find plugin x in v1 plugin registry: plugin \"x\" not found", FailureKind::Invalid),

@@ -50,6 +50,7 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
         finished_at: state.finished_at.as_deref().and_then(moment),
         exit_code: state.exit_code.unwrap_or(0),
         oom_killed: state.oom_killed == Some(true),
+        stranded: state.error.as_deref().is_some_and(classify::is_stranded),
         error: state.error.unwrap_or_default(),
         restart_count: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
         image_id: ImageId::new(found.image.unwrap_or_default()),

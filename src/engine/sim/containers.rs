@@ -35,6 +35,9 @@ pub struct SimContainer {
     pub starts: u32,
     /// A call stopped it, so that its restart policy rests until it is started again.
     pub(super) stopped_by_call: bool,
+    /// Its last run is lost and not over: it cannot be started again, and a start that is tried shows it.
+    #[serde(default)]
+    pub(super) stranded: bool,
     /// Back-off of the engine's restarts.
     pub(super) restart_delay: Duration,
     /// Health checks that failed in a row.
@@ -64,6 +67,7 @@ impl SimContainer {
     pub(super) fn new(container: Container) -> Self {
         Self {
             birth: Birth(container.created_at, container.name.clone()),
+            stranded: container.stranded,
             container,
             behaviour: Behaviour::default(),
             starts: 0,

@@ -66,6 +66,7 @@ impl World {
                     sim.container.exit_code = code;
                 }
                 sim.container.error.clone_from(&refusal.message);
+                sim.container.stranded = sim.stranded;
                 if sim.container.started_at.is_some() {
                     sim.container.state = State::Exited;
                 }
@@ -81,6 +82,9 @@ impl World {
         self.join_networks(id).map_err(failed)?;
         let sim = self.container(id).map_err(failed)?;
         let container = &sim.container;
+        if sim.stranded {
+            return Err(failed(Refusal::in_use("id already in use")));
+        }
         let held = self.index.ports.allocate(&container.name, &container.spec.ports).map_err(failed)?;
         let (name, image) = (container.name.clone(), container.spec.image.clone());
         let (service, nth) = (container.service().map(str::to_owned), sim.starts);

@@ -11,6 +11,7 @@ use crate::core::time::Timestamp;
 
 use super::agenda::Due;
 use super::lifecycle::{KILLED, wants_restart};
+use super::refusal::Refusal;
 use super::world::World;
 
 /// What becomes of containers while the engine is down.
@@ -50,6 +51,20 @@ impl World {
     /// Whether the engine answers.
     pub fn is_down(&self) -> bool {
         self.outage.is_some()
+    }
+
+    /// A container ends, and the engine loses sight of it in the middle of its next start, as when it is told to end
+    /// itself just then: from then on it can only be removed.
+    pub fn strand(&mut self, id: &ContainerId) -> Result<(), Refusal> {
+        self.container(id)?;
+        self.end(id, KILLED, false);
+        let sim = self.container_mut(id)?;
+        sim.stranded = true;
+        if sim.container.state == State::Restarting {
+            sim.container.state = State::Exited;
+            self.cancel_all(id);
+        }
+        Ok(())
     }
 
     fn in_order_of_birth(&self) -> Vec<ContainerId> {
