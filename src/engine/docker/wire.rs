@@ -3,6 +3,10 @@
 //!
 //! bollard's own way opens one for each call. A look at fifty containers is some sixty calls within a few
 //! milliseconds, and for each of them both ends would set up and tear down what the one before had.
+//!
+//! What changes something goes over a new connection all the same. An engine that is told to end first stops listening,
+//! then stops its containers, and all the while does what it is asked on connections that are open: a container that is
+//! started then, because it was seen to end, is one that it loses.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,11 +47,13 @@ pub(super) fn unix(path: &str, said: Said, limit: u64, version: &ClientVersion) 
     if !Path::new(path).exists() {
         return Err(Error::SocketNotFoundError(path.to_owned()));
     }
-    let mut client = Client::builder(TokioExecutor::new());
-    client.pool_timer(TokioTimer::new()).pool_idle_timeout(KEPT_FOR).pool_max_idle_per_host(KEPT);
-    let client = Arc::new(client.build(UnixConnector));
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(KEPT_FOR).pool_max_idle_per_host(KEPT);
+    let kept = Arc::new(builder.build(UnixConnector));
+    let new = Arc::new(builder.pool_max_idle_per_host(0).build(UnixConnector));
     let transport = move |request: BollardRequest| {
-        let (client, said) = (Arc::clone(&client), said.clone());
+        let client = Arc::clone(if request.method().is_safe() { &kept } else { &new });
+        let said = said.clone();
         async move {
             let answer = client.request(request).await?;
             let version = answer.headers().get("api-version").and_then(|version| version.to_str().ok());
@@ -60,4 +66,39 @@ pub(super) fn unix(path: &str, said: Said, limit: u64, version: &ClientVersion) 
     // The connector takes the socket's path as the host, in hexadecimal.
     let address = format!("unix://{}", hex::encode(path));
     Docker::connect_with_custom_transport(transport, Some(address), limit, version)
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::query_parameters::StartContainerOptions;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    /// Answers whatever is asked on this connection.
+    async fn serve(mut stream: UnixStream) {
+        let mut asked = [0; 4096];
+        while let Ok(1..) = stream.read(&mut asked).await {
+            let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK").await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_listens_no_more_is_asked_at_most_and_not_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let client = unix(path.to_str().unwrap(), Said::default(), 5, bollard::API_DEFAULT_VERSION).unwrap();
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            drop(listener);
+            serve(stream).await;
+        });
+        client.ping().await.unwrap();
+        client.ping().await.unwrap();
+        let started = client.start_container("web", None::<StartContainerOptions>).await;
+        assert!(started.is_err(), "the connection is still there, and must not be used for this");
+        server.abort();
+    }
 }
