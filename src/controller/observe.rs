@@ -19,7 +19,7 @@ use crate::core::planted::{self, Bug};
 use crate::core::time::Timestamp;
 use crate::core::{labels, redis};
 use crate::engine::{Listed, ReadEngine};
-use ends::ended_by_signal;
+use ends::{Signal, stopped_by};
 
 mod ends;
 
@@ -36,8 +36,10 @@ pub struct Observer<'e> {
     lines: BTreeMap<ContainerId, Listed>,
     /// Events may have been missed since the last look.
     doubts: bool,
-    /// When each container was last sent a signal through the engine, by the engine's clock.
-    signalled: BTreeMap<ContainerId, Timestamp>,
+    /// The last signal that each container was sent through the engine.
+    signalled: BTreeMap<ContainerId, Signal>,
+    /// The engine did not answer since the last look.
+    was_away: bool,
     /// Up to when, by the engine's clock, its events were heard.
     heard_until: Option<Timestamp>,
     /// Ends up to here are taken as they are, whether or not somebody's signal explains them.
@@ -77,6 +79,7 @@ impl<'e> Observer<'e> {
             lines: BTreeMap::new(),
             doubts: true,
             signalled: BTreeMap::new(),
+            was_away: false,
             heard_until: None,
             judged_until: None,
         }
@@ -204,7 +207,7 @@ impl<'e> Observer<'e> {
                 }
                 container.probed = same_run.map(|before| before.probed.clone()).unwrap_or_default();
                 container.memory_used = same_run.and_then(|before| before.memory_used);
-                container.stopped_by_hand = ended_by_signal(&container, self.signalled.get(&id));
+                container.stopped_by = stopped_by(&container, self.signalled.get(&id));
                 self.observed.containers.insert(id, container);
             }
             None => {

@@ -216,7 +216,9 @@ impl<'e> Loop<'e> {
         loop {
             let now = self.with.clock.now();
             // No event tells of what was done while nobody could listen.
-            if now >= self.resync_at || self.lost > 0 {
+            if self.lost > 0 {
+                self.observer.lose_engine();
+            } else if now >= self.resync_at {
                 self.observer.doubt();
             }
             match self.observer.look(&self.desired, now).await {
@@ -251,23 +253,12 @@ impl<'e> Loop<'e> {
                     tokio::select! {
                         biased;
                         () = stop.as_mut() => return Some(Outcome::Stopped),
-                        () = self.rest(retry) => {}
+                        () = hear_out(&mut self.events, &mut self.observer) => {}
+                        () = rest(self.with, retry) => {}
                     }
                 }
             }
         }
-    }
-
-    /// Waits, and turns meanwhile.
-    async fn rest(&self, duration: Duration) {
-        let clock = self.with.clock;
-        let end = clock.now().after(duration);
-        while let Some(beat) = self.with.heartbeat.map(|beat| clock.now().after(beat)).filter(|at| *at < end)
-        {
-            clock.sleep_until(beat).await;
-            self.with.report.turns();
-        }
-        clock.sleep_until(end).await;
     }
 
     /// Takes the stack, for which a daemon waits as long as another operator has it.
@@ -429,6 +420,28 @@ impl<'e> Loop<'e> {
         }
         self.tell_of_ownership(false);
     }
+}
+
+/// Waits, and turns meanwhile.
+async fn rest(with: Reconciler<'_>, duration: Duration) {
+    let clock = with.clock;
+    let end = clock.now().after(duration);
+    while let Some(beat) = with.heartbeat.map(|beat| clock.now().after(beat)).filter(|at| *at < end) {
+        clock.sleep_until(beat).await;
+        with.report.turns();
+    }
+    clock.sleep_until(end).await;
+}
+
+/// Hears what an engine still tells while it answers nothing any more, for ever: one that ends stops what it runs.
+async fn hear_out(
+    events: &mut LocalBoxStream<'_, Result<EngineEvent, Failure>>,
+    observer: &mut Observer<'_>,
+) {
+    while let Some(Ok(event)) = events.next().await {
+        observer.heard(&event);
+    }
+    std::future::pending::<()>().await;
 }
 
 fn carry_out(with: Reconciler<'_>, desired: Rc<Desired>, action: Action) -> LocalBoxFuture<'_, Done> {

@@ -224,6 +224,8 @@ pub enum Cause {
     },
     /// Somebody stopped, killed or paused it.
     StoppedByHand,
+    /// The engine stopped it when it ended itself.
+    StoppedWithEngine,
     /// It was made from another revision.
     Outdated {
         /// Fields that differ.
@@ -287,6 +289,7 @@ impl fmt::Display for Cause {
             Self::Exited { oom_killed: true, .. } => f.write_str("killed: out of memory"),
             Self::Exited { code, .. } => write!(f, "exited with code {code}"),
             Self::StoppedByHand => f.write_str("stopped by hand"),
+            Self::StoppedWithEngine => f.write_str("stopped with the engine"),
             Self::Outdated { fields } if fields.is_empty() => f.write_str("made from another revision"),
             Self::Outdated { fields } | Self::Changed { fields, by_hand: false } => {
                 write!(f, "changed: {}", Few(fields))

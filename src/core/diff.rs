@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::desired::Service;
 use super::fields::{self, FieldChange, Policy};
 use super::ids::ServiceName;
-use super::observed::{Container, State};
+use super::observed::{Container, State, StoppedBy};
 use super::replace::Strategy;
 use super::view::{Replicas, View, is_completed};
 
@@ -248,7 +248,8 @@ impl Collected<'_> {
             let change = FieldChange::new("state", Some(from), Some("running".to_owned()));
             let reason = match container {
                 Container { stranded: true, .. } => "a new container, since the engine cannot start it again",
-                Container { stopped_by_hand: true, .. } => "stopped by hand",
+                Container { stopped_by: Some(StoppedBy::Somebody), .. } => "stopped by hand",
+                Container { stopped_by: Some(StoppedBy::Engine), .. } => "stopped with the engine",
                 _ => "it should run",
             };
             self.add(change, Impact::InPlace, reason, Some(container));

@@ -10,7 +10,7 @@ use super::decide::Decision;
 use super::desired::Desired;
 use super::failure::{Failure, FailureClass};
 use super::ids::{ContainerId, Replica, ServiceName};
-use super::observed::{Container, State};
+use super::observed::{Container, State, StoppedBy};
 use super::time::Timestamp;
 use super::view::View;
 
@@ -215,7 +215,7 @@ impl Memory {
     /// Whether somebody stopped this container by hand.
     pub fn is_by_hand(&self, container: &Container) -> bool {
         let since = self.by_hand.since(&container.id);
-        container.stopped_by_hand || since.is_some() && since == container.finished_at
+        container.stopped_by == Some(StoppedBy::Somebody) || since.is_some() && since == container.finished_at
     }
 
     /// Whether this container was as it should be when it was last looked at, in its present run.

@@ -194,6 +194,7 @@ impl Narrator {
         match cause {
             Cause::Exited { .. }
             | Cause::StoppedByHand
+            | Cause::StoppedWithEngine
             | Cause::RemovedByHand
             | Cause::Restart(_)
             | Cause::Residue { .. }

@@ -86,10 +86,6 @@ pub struct EngineInfo {
 
 /// One container of the stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is something that the engine says of it, or does not"
-)]
 pub struct Container {
     /// Engine id.
     pub id: ContainerId,
@@ -134,8 +130,9 @@ pub struct Container {
     /// Memory in use, in bytes, where it is bounded and was asked for.
     #[serde(default)]
     pub memory_used: Option<i64>,
-    /// Somebody else stopped or killed it through the engine since it last started.
-    pub stopped_by_hand: bool,
+    /// Who ended its last run by a signal that was sent through the engine, where it was not us.
+    #[serde(default)]
+    pub stopped_by: Option<StoppedBy>,
     /// The names of the volumes that nobody named, by their path in it.
     #[serde(default)]
     pub anonymous: BTreeMap<String, String>,
@@ -149,6 +146,16 @@ pub struct Container {
     /// copied is not known, and is copied again before the next start.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+}
+
+/// Who ended a run, where it did not end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoppedBy {
+    /// A person, or a program of theirs.
+    Somebody,
+    /// The engine, which ended itself.
+    Engine,
 }
 
 /// What a container is doing.
@@ -261,7 +268,7 @@ impl Container {
             live: LiveState::Unread,
             probed: Probed::default(),
             memory_used: None,
-            stopped_by_hand: false,
+            stopped_by: None,
             anonymous: BTreeMap::new(),
             starting: false,
             passed: Passed::default(),

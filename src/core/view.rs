@@ -143,7 +143,7 @@ pub fn is_completed(container: &Container, service: &Service) -> bool {
     let may_end = |policy| matches!(policy, RestartPolicy::No | RestartPolicy::OnFailure { .. });
     container.state == State::Exited
         && container.exit_code == 0
-        && !container.stopped_by_hand
+        && container.stopped_by.is_none()
         && may_end(service.resources.restart)
         && may_end(container.resources.restart)
         && !is_checked(service)

@@ -8,13 +8,13 @@ use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Service};
 use compose_operator::core::heal::{Above, Breaker, ByHand, MemoryBound};
 use compose_operator::core::ids::{ContainerId, ServiceName};
-use compose_operator::core::observed::{Container, EngineInfo, State};
+use compose_operator::core::observed::{Container, EngineInfo, State, StoppedBy};
 use compose_operator::core::overrides::Pause;
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Resources, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::EngineEvent;
-use compose_operator::engine::sim::{Behaviour, Counting, Subject};
+use compose_operator::engine::sim::{Behaviour, Counting, Meanwhile, Subject};
 use futures_util::StreamExt;
 
 use crate::log::Log;
@@ -316,6 +316,40 @@ fn what_is_held_is_left_for_as_long_as_the_files_say_and_no_longer() {
 }
 
 #[test]
+fn what_an_engine_stops_that_ends_itself_is_nobodys_doing_and_not_held() {
+    let stage = Stage::new();
+    // Without a restart policy, what ends well by itself has done its work.
+    let service = service(2).but(|it| it.resources.restart = RestartPolicy::No);
+    let desired = with(stack(), "web", holding(service));
+    let log = Log::new(&stage);
+    let restart = async {
+        stage.clock.sleep(minutes(1)).await;
+        stage.engine.act(|world| {
+            for name in ["shop-web-1", "shop-web-2"] {
+                let id = id_of(world, name);
+                world.stop_container(&id, None).expect("it runs");
+            }
+            world.go_down(Duration::from_secs(20), Meanwhile::Die);
+        });
+    };
+    log.run_beside(&desired, minutes(3), restart);
+    assert!(stage.containers(&desired).iter().all(Container::is_ready), "{:?}", log.actions);
+    assert_eq!(log.causes("start container shop-web-2")[1], "stopped with the engine");
+
+    // One that was only out of reach remembers who it was.
+    let out_of_reach = async {
+        stage.clock.sleep(minutes(1)).await;
+        stage.engine.act(|world| {
+            let id = id_of(world, "shop-web-1");
+            world.stop_container(&id, None).expect("it runs");
+            world.go_down(Duration::from_secs(20), Meanwhile::GoOn);
+        });
+    };
+    log.run_beside(&desired, minutes(3), out_of_reach);
+    assert_eq!(log.reason("shop-web-1"), Some(Reason::Held));
+}
+
+#[test]
 fn a_change_of_the_files_ends_what_is_held() {
     let stage = Stage::new();
     let desired = with(stack(), "web", holding(service(1)));
@@ -551,12 +585,12 @@ fn a_signal_that_is_told_after_the_end_that_it_made_is_waited_for() {
             if code == 137 {
                 observer.heard(&event("kill", id));
                 read(&mut observer, &ids).await;
-                assert!(observer.observed().containers[id].stopped_by_hand);
+                assert_eq!(observer.observed().containers[id].stopped_by, Some(StoppedBy::Somebody));
             }
         }
         observer.await_no_longer();
         assert!(!observer.awaits_word(), "it may have ended in peace");
-        assert!(!observer.observed().containers[&ids[2]].stopped_by_hand);
+        assert_eq!(observer.observed().containers[&ids[2]].stopped_by, None);
     };
     stage.clock.run(story).expect("it ends");
 }

@@ -1,36 +1,75 @@
 //! By whose hand containers ended: what ends by a signal that was sent through the engine has not crashed, nor done its
 //! work.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Observer;
 use crate::core::desired::{DEFAULT_STOP_GRACE, Desired};
 use crate::core::failure::Failure;
 use crate::core::ids::ContainerId;
-use crate::core::observed::{Container, State};
+use crate::core::observed::{Container, State, StoppedBy};
 use crate::core::time::Timestamp;
 use crate::engine::EngineEvent;
 
 /// How much later than its grace a killed program's end may be noted.
 const SIGNAL_SLACK: Duration = Duration::from_secs(5);
 
+/// An engine that ends itself waits for what it stops, and a service of systemd is given this long for all of it.
+const SHUTDOWN: Duration = Duration::from_secs(90);
+
 /// An exit code above this is that of a program that a signal ended.
 const SIGNALLED: i64 = 128;
 
+/// A signal that a container was sent through the engine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signal {
+    /// When, by the engine's clock.
+    at: Timestamp,
+    by: StoppedBy,
+}
+
 impl Observer<'_> {
+    /// The engine does not answer. It may have ended, and then it has stopped what it ran.
+    pub fn lose_engine(&mut self) {
+        self.was_away = true;
+        self.doubt();
+    }
+
     /// Learns by whose hand it was what has ended while nobody listened, as far as the engine remembers.
     pub(super) async fn recall_signals(&mut self, desired: &Desired) -> Result<(), Failure> {
+        let was_away = std::mem::take(&mut self.was_away);
         if !self.ended().any(looks_signalled) {
             return Ok(());
         }
-        for (id, at) in self.engine.signals(&desired.stack).await? {
-            let last = self.signalled.entry(id).or_insert(at);
-            *last = at.max(*last);
+        let remembered = self.engine.signals(&desired.stack).await?;
+        if was_away {
+            self.blame_engine(&remembered);
+        }
+        for (id, at) in remembered {
+            self.signal(id, at);
         }
         for (id, container) in &mut self.observed.containers {
-            container.stopped_by_hand = ended_by_signal(container, self.signalled.get(id));
+            container.stopped_by = stopped_by(container, self.signalled.get(id));
         }
         Ok(())
+    }
+
+    /// The last signals before an engine went away, of which it knows nothing any more, were its own.
+    fn blame_engine(&mut self, remembered: &BTreeMap<ContainerId, Timestamp>) {
+        let Some(gone) = self.heard_until else { return };
+        for (id, signal) in &mut self.signalled {
+            if gone.since(signal.at) <= SHUTDOWN && !remembered.contains_key(id) {
+                signal.by = StoppedBy::Engine;
+            }
+        }
+    }
+
+    fn signal(&mut self, id: ContainerId, at: Timestamp) {
+        let is_news = self.signalled.get(&id).is_none_or(|known| known.at < at);
+        if is_news {
+            self.signalled.insert(id, Signal { at, by: StoppedBy::Somebody });
+        }
     }
 
     /// We stopped it ourselves: like one that somebody else stopped, it has not done its work by that.
@@ -38,8 +77,8 @@ impl Observer<'_> {
         if let Some(container) = self.observed.containers.get_mut(id)
             && let Some(end) = container.finished_at
         {
-            container.stopped_by_hand = true;
-            self.signalled.insert(id.clone(), end);
+            container.stopped_by = Some(StoppedBy::Somebody);
+            self.signal(id.clone(), end);
         }
     }
 
@@ -51,7 +90,7 @@ impl Observer<'_> {
             || self.ended().any(|container| {
                 container.finished_at > self.judged_until
                     && looks_signalled(container)
-                    && !ended_by_signal(container, self.signalled.get(&container.id))
+                    && stopped_by(container, self.signalled.get(&container.id)).is_none()
             })
     }
 
@@ -82,7 +121,7 @@ impl Observer<'_> {
             _ => return None,
         };
         if event.kind == "container" && event.action == "kill" {
-            self.signalled.insert(id.clone(), event.at);
+            self.signal(id.clone(), event.at);
         }
         // Limits change without a trace in the list.
         self.lines.remove(&id);
@@ -95,12 +134,11 @@ fn looks_signalled(container: &Container) -> bool {
     !container.oom_killed && (container.exit_code == 0 || container.exit_code > SIGNALLED)
 }
 
-/// Whether the signal of this moment ended the container's last run: one that came before was for another run, and
-/// a program that goes on for longer than a stop would wait was not told to end, or did not listen.
-pub(super) fn ended_by_signal(container: &Container, at: Option<&Timestamp>) -> bool {
+/// Who ended the container's last run, where this signal did: one that came before was for another run, and a program
+/// that goes on for longer than a stop would wait was not told to end, or did not listen.
+pub(super) fn stopped_by(container: &Container, signal: Option<&Signal>) -> Option<StoppedBy> {
+    let Signal { at, by } = signal?;
+    let (start, end) = (container.started_at?, container.finished_at?);
     let grace = container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
-    let (Some(start), Some(end), Some(at)) = (container.started_at, container.finished_at, at) else {
-        return false;
-    };
-    start <= *at && start <= end && end.since(*at) <= grace + SIGNAL_SLACK
+    (start <= *at && start <= end && end.since(*at) <= grace + SIGNAL_SLACK).then_some(*by)
 }

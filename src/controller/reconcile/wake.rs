@@ -118,7 +118,7 @@ impl<'e> Loop<'e> {
                 Err(_) => {
                     // The stream broke: what happened in between is not known.
                     self.events = self.events_after(EVENTS_RETRY);
-                    self.observer.doubt();
+                    self.observer.lose_engine();
                     self.look_again = true;
                     return;
                 }

@@ -7,7 +7,7 @@ use super::super::fields::{self, Membership};
 use super::super::heal::ByHand;
 use super::super::ids::ServiceName;
 use super::super::limits;
-use super::super::observed::{Container, Health, LiveState, State};
+use super::super::observed::{Container, Health, LiveState, State, StoppedBy};
 use super::super::order;
 use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
@@ -104,6 +104,9 @@ impl Planner<'_> {
             Some(_) => {
                 let what = "stopped before it was wanted again".to_owned();
                 self.start(name, service, container, Cause::Residue { what });
+            }
+            None if container.stopped_by == Some(StoppedBy::Engine) => {
+                self.start(name, service, container, Cause::StoppedWithEngine);
             }
             None if !self.memory.is_by_hand(container) => self.restart(name, service, container),
             None if self.holds(name, service, container, "stopped") => {}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::decide::Decision;
 use super::super::ids::{ContainerId, Replica};
-use super::super::observed::{Container, State};
+use super::super::observed::{Container, State, StoppedBy};
 use super::super::time::Timestamp;
 use super::super::view::View;
 
@@ -73,8 +73,14 @@ impl ByHand {
                 self.present.insert(container.id.clone(), replica);
             }
             let since = match container.state {
-                State::Exited if container.stopped_by_hand && !by_us(&container.id) => {
+                State::Exited if by_us(&container.id) => continue,
+                State::Exited if container.stopped_by == Some(StoppedBy::Somebody) => {
                     container.finished_at.unwrap_or(now)
+                }
+                State::Exited if container.stopped_by == Some(StoppedBy::Engine) => {
+                    // It may have been taken for somebody's doing, until the engine was gone.
+                    self.changed.remove(&container.id);
+                    continue;
                 }
                 // We never freeze anything.
                 State::Paused => now,

@@ -72,7 +72,11 @@ impl Memory {
         let counts = match self.stopped.get(&container.id) {
             // What we stopped because it failed has failed; everything else that we stop has not.
             Some(cause) => cause.is_failure(),
-            None => !self.is_by_hand(container) && !is_completed(container, service),
+            None => {
+                container.stopped_by.is_none()
+                    && !self.is_by_hand(container)
+                    && !is_completed(container, service)
+            }
         };
         if counts {
             let revision = container.revision().unwrap_or_else(|| revision.clone());

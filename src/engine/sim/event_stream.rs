@@ -91,7 +91,9 @@ impl Stream for EventStream {
             if let Some(event) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            if !self.catch_up() {
+            let is_up = self.catch_up();
+            // What an engine told before it went, is heard.
+            if !is_up && self.ready.is_empty() {
                 self.ended = true;
                 return Poll::Ready(Some(Err(unreachable().of("read events"))));
             }

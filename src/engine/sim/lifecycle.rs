@@ -159,7 +159,7 @@ impl World {
         container.exit_code = 0;
         container.oom_killed = false;
         container.error.clear();
-        container.stopped_by_hand = false;
+        container.stopped_by = None;
         let end = sim.behaviour.end;
         self.tell(id, "start", &[]);
         if let End::Exits { after, .. } | End::OutOfMemory { after } = end {

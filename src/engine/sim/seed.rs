@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::core::ids::ContainerId;
 use crate::core::labels;
-use crate::core::observed::{Container, Foreign, Health, LiveState, Network, Observed, State, Volume};
+use crate::core::observed::{
+    Container, Foreign, Health, LiveState, Network, Observed, State, StoppedBy, Volume,
+};
 use crate::core::spec::{ContainerSpec, MountKind};
 use crate::engine::EngineEvent;
 
@@ -55,8 +57,8 @@ impl World {
         let id = &container.id;
         let mut sim = SimContainer::new(container.clone());
         sim.starts = u32::from(container.started_at.is_some());
-        sim.stopped_by_call = container.stopped_by_hand;
-        if container.stopped_by_hand
+        sim.stopped_by_call = container.stopped_by.is_some();
+        if container.stopped_by == Some(StoppedBy::Somebody)
             && let Some(at) = container.finished_at
         {
             let event = EngineEvent {
