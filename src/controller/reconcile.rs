@@ -265,9 +265,10 @@ impl<'e> Loop<'e> {
     async fn take(&mut self, mut stop: Pin<&mut impl FusedFuture<Output = ()>>) -> Option<Outcome> {
         let mut told = None;
         loop {
-            let engine = &self.observer.observed().engine;
-            let holder = match self.with.owners.take(engine, &self.desired.stack) {
+            let engine = self.observer.observed().engine.clone();
+            let holder = match self.with.owners.take(&engine, &self.desired.stack) {
                 Ok(taken) => {
+                    self.observer.ended_with_machine(taken.remembered.ran_before(&engine));
                     self.memory = Memory::restored(taken.remembered.clone());
                     self.remembered = taken.remembered.clone();
                     self.taken = Some(taken);

@@ -42,6 +42,10 @@ pub struct Memory {
     troubles: Troubles,
     by_hand: ByHand,
     disruptions: Disruptions,
+    /// The engine's machine has been up since this.
+    boot: Option<String>,
+    /// What ran when nothing was under way.
+    running: BTreeSet<ContainerId>,
 }
 
 /// An action that failed and will be tried again.
@@ -178,6 +182,18 @@ impl Memory {
         let stopped = &self.stopped;
         self.by_hand.observe(view, |id| stopped.contains_key(id), now);
         self.disruptions.observe(desired, now);
+        self.note_running(view);
+    }
+
+    /// Notes what runs, for who comes after the machine was started anew. Not in the middle of changes: it is kept.
+    fn note_running(&mut self, view: &View<'_>) {
+        if !self.in_flight.is_empty() {
+            return;
+        }
+        let all = view.services().flat_map(|(_, _, replicas)| replicas.all());
+        let running = all.filter(|container| container.state.is_alive());
+        self.running = running.map(|container| container.id.clone()).collect();
+        self.boot.clone_from(&view.observed.engine.boot);
     }
 
     /// Takes in what was decided on what was observed: which containers are not as they should be.

@@ -66,6 +66,8 @@ pub struct EngineInfo {
     pub id: String,
     /// The container that this operator runs in, where it runs in one of this engine's.
     pub itself: Option<ContainerId>,
+    /// The time since its machine was last started has this name, another one each time; `None` where that is not known.
+    pub boot: Option<String>,
     /// Version of the engine, for messages.
     pub version: String,
     /// Its newest API, as `1.41`.

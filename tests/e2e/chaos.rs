@@ -174,7 +174,17 @@ impl Chaos {
             }
             let daemon = || self.daemon.text().lines().rev().take(40).collect::<Vec<_>>().join("\n");
             let waited = start.elapsed();
-            assert!(waited < PATIENCE, "not healed in {PATIENCE:?} after {what}:\n{said}\n{}", daemon());
+            let states = || {
+                let containers = self.scene.project.containers();
+                let states = containers.iter().map(|(name, it)| format!("{name}: {}", it.0["State"]));
+                states.collect::<Vec<_>>().join("\n")
+            };
+            assert!(
+                waited < PATIENCE,
+                "not healed in {PATIENCE:?} after {what}:\n{said}\n{}\n{}",
+                states(),
+                daemon()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -350,6 +350,29 @@ fn what_an_engine_stops_that_ends_itself_is_nobodys_doing_and_not_held() {
 }
 
 #[test]
+fn what_ran_when_the_machine_was_switched_off_runs_again_and_what_was_done_stays_done() {
+    let stage = Stage::new();
+    let unaided = |service: Service| service.but(|it| it.resources.restart = RestartPolicy::No);
+    let desired = with(stack(), "web", unaided(service(1)));
+    let desired = with(desired, "job", unaided(service(1)));
+    behaving(&stage, "job", vec![Behaviour::exits(0, Duration::from_secs(5))]);
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(5));
+    // A machine that is switched off in good order ends the operator first, and then what runs, which may end well.
+    stage.engine.act(|world| {
+        let id = id_of(world, "shop-web-1");
+        world.stop_container(&id, None).expect("it runs");
+        world.go_down(Duration::from_secs(20), Meanwhile::Die);
+    });
+    let begun = log.actions.borrow().len();
+    log.run(&desired, minutes(5));
+    let since: Vec<_> =
+        log.actions.borrow()[begun..].iter().map(|(_, call, why)| format!("{call}: {why}")).collect();
+    assert_eq!(since, ["start container shop-web-1: stopped with the engine"]);
+    assert_eq!(log.restarts("shop-web-1"), 0);
+}
+
+#[test]
 fn a_change_of_the_files_ends_what_is_held() {
     let stage = Stage::new();
     let desired = with(stack(), "web", holding(service(1)));

@@ -72,6 +72,19 @@ impl Observer<'_> {
         }
     }
 
+    /// These ran when the engine's machine ended, and with it they did.
+    pub fn ended_with_machine<'a>(&mut self, ran: impl Iterator<Item = &'a ContainerId>) {
+        for id in ran {
+            if let Some(container) = self.observed.containers.get_mut(id)
+                && container.state == State::Exited
+                && let Some(at) = container.finished_at
+            {
+                container.stopped_by = Some(StoppedBy::Engine);
+                self.signalled.insert(id.clone(), Signal { at, by: StoppedBy::Engine });
+            }
+        }
+    }
+
     /// We stopped it ourselves: like one that somebody else stopped, it has not done its work by that.
     pub fn stopped(&mut self, id: &ContainerId) {
         if let Some(container) = self.observed.containers.get_mut(id)

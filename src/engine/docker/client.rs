@@ -54,6 +54,7 @@ impl Facts {
             info: EngineInfo {
                 id: info.id.unwrap_or_default(),
                 itself: itself::container(),
+                boot: None,
                 version: info.server_version.unwrap_or_default(),
                 api_version,
                 cpus: info.ncpu.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(0),
@@ -137,7 +138,10 @@ impl Docker {
             Some(version) => Some(version),
             None => self.call(call, READ, async |client| client.version().await).await?.api_version,
         };
-        Ok(Arc::new(Facts::new(api.unwrap_or_default(), info)))
+        let mut facts = Facts::new(api.unwrap_or_default(), info);
+        // Another machine's is not to be known from here.
+        facts.info.boot = itself::boot().filter(|_| self.address.is_local());
+        Ok(Arc::new(facts))
     }
 
     /// The failure that the client's error means.

@@ -1,4 +1,4 @@
-//! Which container this process runs in, where it runs in one.
+//! Where this process runs: in which container, and on a machine that was started when.
 
 use crate::core::ids::ContainerId;
 
@@ -9,6 +9,12 @@ const ID: usize = 64;
 /// the name; where it does not, nothing is known.
 pub(super) fn container() -> Option<ContainerId> {
     found_in(&std::fs::read_to_string("/proc/self/mountinfo").ok()?)
+}
+
+/// What the kernel calls the time since this machine was started.
+pub(super) fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
 fn found_in(mounts: &str) -> Option<ContainerId> {

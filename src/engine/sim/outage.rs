@@ -42,6 +42,7 @@ impl World {
         if meanwhile == Meanwhile::Die {
             self.kill_all();
             self.events.forget();
+            self.info.boot = Some(format!("boot at {}", self.now.as_millis()));
         }
         self.outage = Some(Outage { until, meanwhile });
         self.index.agenda.insert(until, Due::EngineUp);

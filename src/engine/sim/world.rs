@@ -62,6 +62,7 @@ impl World {
             info: EngineInfo {
                 id: "SIMULATED".into(),
                 itself: None,
+                boot: Some("boot 1".to_owned()),
                 version: "sim".into(),
                 api_version: "1.47".into(),
                 cpus: 8,
