@@ -3,6 +3,7 @@
 //! One loop serves `apply`, `run`, the rehearsal behind `diff`, and every simulation: they differ in the
 //! engine, the clock and the moment at which they stop.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,6 +24,7 @@ use crate::core::desired::Desired;
 use crate::core::event::Event;
 use crate::core::failure::{Failure, FailureClass};
 use crate::core::guard;
+use crate::core::ids::ContainerId;
 use crate::core::limits;
 use crate::core::memory::{Durable, Memory};
 use crate::core::narrator::Narrator;
@@ -136,6 +138,8 @@ struct Loop<'e> {
     running: FuturesUnordered<LocalBoxFuture<'e, Done>>,
     events: LocalBoxStream<'e, Result<EngineEvent, Failure>>,
     look_again: bool,
+    /// Containers with a call under way to which something else happens meanwhile.
+    missed: BTreeSet<ContainerId>,
     acted_since_look: bool,
     lost: u32,
     resync_at: Timestamp,
@@ -158,6 +162,7 @@ impl<'e> Loop<'e> {
             // Listening starts before the first look, so that nothing falls between them.
             events: with.engine.events(&desired.stack),
             look_again: true,
+            missed: BTreeSet::new(),
             acted_since_look: false,
             lost: 0,
             resync_at: with.clock.now().after(with.resync),
@@ -374,6 +379,9 @@ impl<'e> Loop<'e> {
         self.acted_since_look = true;
         if matches!(seen, Seen::Nothing) || result.is_err() {
             self.look_again = !planted::has(Bug::DoublesAfterLostAnswer);
+        }
+        if action.call.container().is_some_and(|target| self.missed.remove(&target.id)) {
+            self.look_again = true;
         }
         self.observer.saw(&self.desired, seen);
         match &action.call {

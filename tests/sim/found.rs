@@ -6,9 +6,9 @@ use compose_operator::clock::Clock;
 use compose_operator::core::desired::{Condition, Desired, Service};
 use compose_operator::core::event::EventKind;
 use compose_operator::core::observed::State;
-use compose_operator::core::spec::Resources;
+use compose_operator::core::spec::{Resources, RestartPolicy};
 use compose_operator::engine::sim::{
-    Behaviour, Counting, EventFaults, Fault, FaultPlan, Meanwhile, Subject, When, World,
+    Behaviour, CallKind, Counting, EventFaults, Fault, FaultPlan, Meanwhile, Subject, When, World,
 };
 
 use crate::log::Log;
@@ -48,6 +48,21 @@ fn a_revision_that_is_wanted_again_gets_its_volume_back() {
     stage.converge(&first);
     let running = stage.containers(&first).into_iter().filter(|it| it.state == State::Running);
     assert_eq!(running.map(|it| it.name).collect::<Vec<_>>(), ["shop-web-1"]);
+}
+
+#[test]
+fn what_ends_while_its_start_is_looked_at_is_seen_to_have_ended() {
+    let stage = Stage::with_world(|world| {
+        let ends = Behaviour::exits(1, Duration::from_millis(100));
+        let subject = Subject::Service("web".into());
+        world.behaviours().set(&subject, Counting::Together, vec![ends, Behaviour::runs()]);
+    });
+    let slow = Fault::Hang(Duration::from_millis(200));
+    stage.engine.set_faults(FaultPlan::none().with(When::Every(CallKind::InspectContainer), slow));
+    let desired = web(service(1).but(|it| it.resources.restart = RestartPolicy::No));
+    stage.run_beside(&desired, Duration::from_mins(2), std::future::ready(()));
+    let found = stage.container(&desired, "shop-web-1");
+    assert_eq!(found.state, State::Running, "{:?}", stage.engine.mutations());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use futures_util::future::{FusedFuture, FutureExt};
 use futures_util::stream::{LocalBoxStream, StreamExt};
 
 use super::{Done, Goal, Loop};
+use crate::core::action::Call;
 use crate::core::decide::Decision;
 use crate::core::desired::Desired;
 use crate::core::failure::Failure;
@@ -30,6 +31,21 @@ pub(super) enum Wake {
     Memory,
     Probed,
     TimeIsUp,
+}
+
+/// Whether an event is what a call on its container does.
+fn causes(call: &Call, event: &str) -> bool {
+    match call {
+        Call::StartContainer(_) => matches!(event, "start" | "connect"),
+        Call::StopContainer { .. } => matches!(event, "kill" | "die" | "stop" | "disconnect"),
+        Call::UnpauseContainer(_) => event == "unpause",
+        Call::RemoveContainer(_) => event == "destroy",
+        Call::RenameContainer { .. } => event == "rename",
+        Call::UpdateContainer { .. } => event == "update",
+        Call::ConnectNetwork { .. } => event == "connect",
+        Call::DisconnectNetwork { .. } => event == "disconnect",
+        _ => false,
+    }
 }
 
 impl<'e> Loop<'e> {
@@ -112,8 +128,7 @@ impl<'e> Loop<'e> {
                     if id.is_none() && matches!(event.kind.as_str(), "network" | "volume" | "image") {
                         self.look_again = true;
                     }
-                    // What is under way is looked at when it ends.
-                    ids.extend(id.filter(|id| !self.memory.is_busy(id)));
+                    ids.extend(id.filter(|id| !self.waits_for_done(id, &event.action)));
                 }
                 Err(_) => {
                     // The stream broke: what happened in between is not known.
@@ -128,6 +143,20 @@ impl<'e> Loop<'e> {
         if !ids.is_empty() && self.observer.look_at(&self.desired, ids).await.is_err() {
             self.look_again = true;
         }
+    }
+
+    /// Whether a container is looked at when the call on it that is under way ends. Of what that call does not do, the look
+    /// that belongs to it may come too early to know.
+    fn waits_for_done(&mut self, id: &ContainerId, event: &str) -> bool {
+        let mut under_way = self.memory.in_flight().map(|action| &action.call);
+        let Some(call) = under_way.find(|call| call.container().is_some_and(|target| target.id == *id))
+        else {
+            return false;
+        };
+        if !causes(call, event) {
+            self.missed.insert(id.clone());
+        }
+        true
     }
 
     /// Waits a moment for the events about what has ended.
