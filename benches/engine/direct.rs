@@ -87,6 +87,15 @@ impl Engine {
         self.until_started(project, Some("die"), kill).await
     }
 
+    /// Kills a container and starts it again as soon as the engine lets it; the time from its death until it runs.
+    pub(crate) async fn restarted(&self, project: &str, name: &str) -> Duration {
+        let both = async {
+            self.docker.kill_container(name, None).await.expect("it is killed");
+            self.docker.start_container(name, None).await.expect("it starts again");
+        };
+        self.until_started(project, Some("die"), both).await
+    }
+
     /// Removes a container; the time from its end until another one runs in its place.
     pub(crate) async fn removed(&self, project: &str, name: &str) -> Duration {
         let force = RemoveContainerOptionsBuilder::new().force(true).build();
