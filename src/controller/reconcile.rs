@@ -450,6 +450,8 @@ async fn hear_out(
     while let Some(Ok(event)) = events.next().await {
         observer.heard(&event);
     }
+    // A stream that is over must not be asked again.
+    *events = futures_util::stream::pending().boxed_local();
     std::future::pending::<()>().await;
 }
 

@@ -24,6 +24,7 @@ pub(super) struct EventStream {
     ready: VecDeque<EngineEvent>,
     sleep: Option<(Timestamp, LocalBoxFuture<'static, ()>)>,
     ended: bool,
+    over: bool,
 }
 
 impl EventStream {
@@ -35,7 +36,7 @@ impl EventStream {
             world.advance(now);
             (world.events.register(), world.events.end())
         };
-        Self { shared, stack, reader, cursor, ready: VecDeque::new(), sleep: None, ended: false }
+        Self { shared, stack, reader, cursor, ready: VecDeque::new(), sleep: None, ended: false, over: false }
     }
 
     /// Brings the world up to date and takes what has happened. Whether the engine is up.
@@ -83,6 +84,7 @@ impl Stream for EventStream {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             if self.ended {
+                assert!(!std::mem::replace(&mut self.over, true), "a stream that is over was asked again");
                 return Poll::Ready(None);
             }
             if self.shared.crashed.get() {
