@@ -51,9 +51,15 @@ impl Row {
     }
 
     /// Parts of one processor, each between 0 and 1.
-    pub(crate) fn share(work: impl Into<String>, ours: &[f64], bar: Bar) -> Self {
-        let percent = ours.iter().map(|share| share * 100.0).collect();
-        Self { work: work.into(), unit: "%", ours: percent, peer: "", theirs: Vec::new(), bar }
+    pub(crate) fn share(
+        work: impl Into<String>,
+        ours: &[f64],
+        peer: &'static str,
+        theirs: &[f64],
+        bar: Bar,
+    ) -> Self {
+        let percent = |shares: &[f64]| shares.iter().map(|share| share * 100.0).collect();
+        Self { work: work.into(), unit: "%", ours: percent(ours), peer, theirs: percent(theirs), bar }
     }
 
     fn ratio(&self) -> Option<f64> {
