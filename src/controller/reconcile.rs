@@ -360,9 +360,13 @@ impl<'e> Loop<'e> {
             }
             return Some(Outcome::Converged);
         }
-        let stuck = |waiting: &Waiting| {
-            waiting.stuck || (waiting.reason == Reason::LiveUnreadable && !self.with.world_moves)
+        // What of itself does not answer or is unhealthy stays so in a world that does not move.
+        let stays = |waiting: &Waiting| match waiting.reason {
+            Reason::LiveUnreadable => true,
+            Reason::Unhealthy => waiting.until.is_none(),
+            _ => false,
         };
+        let stuck = |waiting: &Waiting| waiting.stuck || !self.with.world_moves && stays(waiting);
         let hopeless = decision.waiting.iter().any(stuck)
             && decision.waiting.iter().all(|waiting| {
                 stuck(waiting)

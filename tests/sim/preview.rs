@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use compose_operator::core::desired::{Condition, Desired, Network, Volume};
 use compose_operator::core::diff::{Change, Impact, diff};
-use compose_operator::core::observed::LiveState;
+use compose_operator::core::observed::{Health, LiveState};
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Endpoint, RestartPolicy};
 use compose_operator::core::view::View;
@@ -257,4 +257,22 @@ fn a_server_that_does_not_answer_is_told_and_not_waited_for() {
     assert_eq!(steps, ["create container", "start container"]);
     let blocked: Vec<_> = rehearsal.blocked.iter().map(|waiting| waiting.reason).collect();
     assert_eq!(blocked, [Reason::LiveUnreadable]);
+}
+
+#[test]
+fn what_is_unhealthy_and_may_be_is_told_at_once_and_not_watched_for_a_day() {
+    let stage = Stage::new();
+    let healthy = with(stack(), "web", service(1).checked().but(|it| it.heal.unhealthy_for = None));
+    let desired = with(healthy, "api", service(1).needs("web", Condition::Healthy));
+    stage.converge(&desired);
+    let mut observed = stage.observe(&desired);
+    for container in observed.containers.values_mut().filter(|it| it.name == "shop-web-1") {
+        container.health = Some(Health::Unhealthy);
+    }
+    let start = Instant::now();
+    let rehearsal = rehearse(&desired, &observed, 8);
+    assert!(start.elapsed() < Duration::from_secs(1), "it took {:?}", start.elapsed());
+    assert_eq!(rehearsal.steps, []);
+    let reasons: Vec<Reason> = rehearsal.blocked.iter().map(|waiting| waiting.reason).collect();
+    assert_eq!(reasons, [Reason::Unhealthy]);
 }
