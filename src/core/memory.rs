@@ -74,7 +74,13 @@ impl Memory {
 
     /// Whether a call on this container is under way: one at a time, since each decides on what the last left.
     pub fn is_busy(&self, id: &ContainerId) -> bool {
-        self.in_flight.values().any(|action| action.call.container().is_some_and(|target| target.id == *id))
+        self.call_on(id).is_some()
+    }
+
+    /// The call on this container that is under way.
+    pub fn call_on(&self, id: &ContainerId) -> Option<&Call> {
+        let mut calls = self.in_flight.values().map(|action| &action.call);
+        calls.find(|call| call.container().is_some_and(|target| target.id == *id))
     }
 
     /// Why we stopped this container, where it was us.

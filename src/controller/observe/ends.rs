@@ -75,23 +75,24 @@ impl Observer<'_> {
     /// These ran when the engine's machine ended, and with it they did.
     pub fn ended_with_machine<'a>(&mut self, ran: impl Iterator<Item = &'a ContainerId>) {
         for id in ran {
-            if let Some(container) = self.observed.containers.get_mut(id)
-                && container.state == State::Exited
-                && let Some(at) = container.finished_at
-            {
-                container.stopped_by = Some(StoppedBy::Engine);
-                self.signalled.insert(id.clone(), Signal { at, by: StoppedBy::Engine });
+            if self.observed.containers.get(id).is_some_and(|container| container.state == State::Exited) {
+                self.ended_by(id, StoppedBy::Engine);
             }
         }
     }
 
     /// We stopped it ourselves: like one that somebody else stopped, it has not done its work by that.
     pub fn stopped(&mut self, id: &ContainerId) {
+        self.ended_by(id, StoppedBy::Somebody);
+    }
+
+    /// Its last run ended by this hand, whatever signals were heard of.
+    fn ended_by(&mut self, id: &ContainerId, by: StoppedBy) {
         if let Some(container) = self.observed.containers.get_mut(id)
-            && let Some(end) = container.finished_at
+            && let Some(at) = container.finished_at
         {
-            container.stopped_by = Some(StoppedBy::Somebody);
-            self.signal(id.clone(), end);
+            container.stopped_by = Some(by);
+            self.signalled.insert(id.clone(), Signal { at, by });
         }
     }
 

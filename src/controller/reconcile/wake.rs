@@ -148,11 +148,7 @@ impl<'e> Loop<'e> {
     /// Whether a container is looked at when the call on it that is under way ends. Of what that call does not do, the look
     /// that belongs to it may come too early to know.
     fn waits_for_done(&mut self, id: &ContainerId, event: &str) -> bool {
-        let mut under_way = self.memory.in_flight().map(|action| &action.call);
-        let Some(call) = under_way.find(|call| call.container().is_some_and(|target| target.id == *id))
-        else {
-            return false;
-        };
+        let Some(call) = self.memory.call_on(id) else { return false };
         if !causes(call, event) {
             self.missed.insert(id.clone());
         }

@@ -148,9 +148,6 @@ impl Planner<'_> {
         cause: Cause,
         heritage: BTreeMap<String, Mount>,
     ) -> bool {
-        if !self.is_prepared(name, service) {
-            return false;
-        }
         let taken = self.numbers(name.as_str());
         let Some(number) = (1..=u32::MAX).find(|number| !taken.contains(number)) else { return false };
         let replica = Replica { service: name.clone(), number };
@@ -168,7 +165,7 @@ impl Planner<'_> {
         };
         let has_successor =
             replicas.all().any(|other| other.id != container.id && other.number() == replica.number);
-        if !has_successor && self.is_prepared(name, service) {
+        if !has_successor {
             let what = format!("{}, which the engine cannot start again", container.name);
             let volumes = heritage(service, container, self.observed);
             self.create_for(&replica, service, replicas, Cause::Residue { what }, volumes);
@@ -176,6 +173,7 @@ impl Planner<'_> {
         true
     }
 
+    /// Makes the container of this replica, if all that it is made from is there.
     fn create_for(
         &mut self,
         replica: &Replica,
@@ -185,6 +183,9 @@ impl Planner<'_> {
         heritage: BTreeMap<String, Mount>,
     ) -> bool {
         let name = &replica.service;
+        if !self.is_prepared(name, service) {
+            return false;
+        }
         // While another container of ours has the name, this one waits for it under a name as Compose gives it.
         let name_at_rest = create::name(self.desired, service, replica);
         let holder = self.observed.containers.values().find(|container| container.name == name_at_rest);
