@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::files;
 use super::render::diff::{self as render, Preview};
 use super::screen::Screen;
-use crate::controller::observe::Observer;
+use crate::controller::observe::look_once;
 use crate::core::decide::{Waiting, orphaned};
 use crate::core::desired::Desired;
 use crate::core::diff::{Change, diff};
@@ -76,9 +76,7 @@ pub fn run(args: &DiffArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
 }
 
 async fn compare(desired: &Desired, engine: &Reader) -> Result<Found, Failure> {
-    let mut observer = Observer::new(&*engine.engine);
-    observer.look(desired, engine.clock.now()).await?;
-    let seen = observer.observed();
+    let seen = &look_once(&*engine.engine, desired, engine.clock.now()).await?;
     let view = View::new(desired, seen);
     Ok(Found {
         stack: desired.stack.clone(),

@@ -13,7 +13,7 @@ use super::exit::Exit;
 use super::files;
 use super::screen::Screen;
 use crate::controller::execute::Allowed;
-use crate::controller::observe::Observer;
+use crate::controller::observe::look_once;
 use crate::core::desired::{Desired, Origin, Teardown};
 use crate::core::ids::StackName;
 use crate::core::limits::DEFAULT_PARALLEL;
@@ -126,9 +126,7 @@ fn remove(doomed: Doomed, args: &DownArgs, engine: &Writer, screen: &mut Screen)
 }
 
 fn look(desired: &Desired, engine: &Writer) -> anyhow::Result<Observed> {
-    let mut observer = Observer::new(&*engine.engine);
-    engine.drive.block_on(observer.look(desired, engine.clock.now()))??;
-    Ok(observer.observed().clone())
+    Ok(engine.drive.block_on(look_once(&*engine.engine, desired, engine.clock.now()))??)
 }
 
 /// Whether the engine has nothing that carries the stack's label.

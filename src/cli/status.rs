@@ -12,7 +12,7 @@ use super::render::status as render;
 use super::screen::Screen;
 use super::{engine, files, standing};
 use crate::compose::errors::Diagnostics;
-use crate::controller::reconcile::current_status;
+use crate::controller::current::current_status;
 use crate::core::status::StackStatus;
 use crate::stack::Stack;
 use crate::store::standing::{Standing, Standings};

@@ -1,7 +1,9 @@
 //! The imperative shell: observes, asks the core what to do, executes it, and waits for the next reason to look.
 
+pub mod current;
 pub mod execute;
 pub mod fleet;
+mod live;
 pub mod observe;
 pub mod owner;
 mod probing;

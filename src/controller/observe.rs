@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::{join_all, try_join, try_join3};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::live::{self, LiveReader};
 use crate::core::action::{Action, Call};
-use crate::core::desired::{Desired, Service};
+use crate::core::desired::Desired;
 use crate::core::failure::Failure;
 use crate::core::files::Files;
 use crate::core::hooks::{self, Hook};
 use crate::core::ids::{ContainerId, StackName};
-use crate::core::live::LiveSettings;
+use crate::core::labels;
 use crate::core::observed::{
     Container, EngineInfo, Foreign, Image, LiveState, Network, Observed, State, Volume,
 };
 use crate::core::planted::{self, Bug};
 use crate::core::time::Timestamp;
-use crate::core::{labels, redis};
 use crate::engine::{Listed, ReadEngine};
 use ends::{Signal, stopped_by};
 
@@ -132,7 +132,6 @@ impl<'e> Observer<'e> {
         // What ended before we listened, no event will explain.
         self.heard_until = self.heard_until.or_else(|| self.last_end());
         self.judged_until = self.judged_until.or(self.heard_until);
-        self.read_live(desired).await;
         self.observed.as_of = now;
         self.observed.complete = true;
         Ok(())
@@ -240,20 +239,6 @@ impl<'e> Observer<'e> {
             .collect();
     }
 
-    /// Asks the software in running containers for its settings.
-    pub async fn read_live(&mut self, desired: &Desired) {
-        let engine = self.engine;
-        let reads = self.observed.containers.values().filter_map(|container| {
-            let live = settings_to_read(desired, container)?;
-            Some(async move { (container.id.clone(), ask(engine, container, &live).await) })
-        });
-        for (id, state) in join_all(reads).await {
-            if let Some(container) = self.observed.containers.get_mut(&id) {
-                container.live = state;
-            }
-        }
-    }
-
     /// Asks how much memory those containers use that may use so much only. What does not answer is not known.
     pub async fn read_memory(&mut self, desired: &Desired) {
         let engine = self.engine;
@@ -276,7 +261,7 @@ impl<'e> Observer<'e> {
     pub async fn look_at(&mut self, desired: &Desired, ids: BTreeSet<ContainerId>) -> Result<(), Failure> {
         let engine = self.engine;
         let reads = ids.into_iter().map(|id| async move {
-            let container = inspect_with_live(engine, desired, &id).await;
+            let container = engine.inspect_container(&id).await;
             container.map(|container| (id, container))
         });
         for read in join_all(reads).await {
@@ -332,6 +317,18 @@ impl<'e> Observer<'e> {
     }
 }
 
+/// One look at everything, at what software says of its settings too.
+pub async fn look_once(
+    engine: &dyn ReadEngine,
+    desired: &Desired,
+    now: Timestamp,
+) -> Result<Observed, Failure> {
+    let mut observer = Observer::new(engine);
+    observer.look(desired, now).await?;
+    LiveReader::new(engine).ask_all(desired, observer.observed_mut(), now).await;
+    Ok(observer.observed)
+}
+
 /// Reads what an action changed.
 pub async fn look_after(
     engine: &dyn ReadEngine,
@@ -341,7 +338,13 @@ pub async fn look_after(
 ) -> Result<Seen, Failure> {
     let id = created.or_else(|| action.call.container().map(|target| target.id.clone()));
     if let Some(id) = id {
-        let container = inspect_with_live(engine, desired, &id).await?;
+        let mut container = engine.inspect_container(&id).await?;
+        // Else the next look would find the setting as it was before.
+        if let (Some(container), Call::SetLive { .. }) = (&mut container, &action.call)
+            && let Some(live) = live::settings_to_read(desired, container)
+        {
+            container.live = live::ask(engine, container, &live).await;
+        }
         return Ok(Seen::Container(id, container.map(Box::new)));
     }
     Ok(match &action.call {
@@ -354,40 +357,6 @@ pub async fn look_after(
         }
         _ => Seen::Nothing,
     })
-}
-
-async fn inspect_with_live(
-    engine: &dyn ReadEngine,
-    desired: &Desired,
-    id: &ContainerId,
-) -> Result<Option<Container>, Failure> {
-    let mut container = engine.inspect_container(id).await?;
-    if let Some(container) = &mut container
-        && let Some(live) = settings_to_read(desired, container)
-    {
-        container.live = ask(engine, container, &live).await;
-    }
-    Ok(container)
-}
-
-async fn ask(engine: &dyn ReadEngine, container: &Container, live: &LiveSettings) -> LiveState {
-    match engine.read_live(container, live).await {
-        Ok(settings) => LiveState::Read(settings),
-        Err(failure) => LiveState::Failed(failure.message),
-    }
-}
-
-/// The settings to ask a container for: those of the files, and those that it was started with.
-fn settings_to_read(desired: &Desired, container: &Container) -> Option<LiveSettings> {
-    let service: &Service = desired.services.get(container.service()?)?;
-    let mut live = service.live.clone().filter(|_| container.state == State::Running)?;
-    let started_with = redis::split_command(container.spec.command.as_deref().unwrap_or_default());
-    for (key, value) in started_with.1 {
-        live.settings.entry(key).or_insert(value);
-    }
-    // It runs with the password that it was started with, whatever the files say now.
-    live.password = started_with.2.or(live.password);
-    (!live.settings.is_empty()).then_some(live)
 }
 
 async fn images(engine: &dyn ReadEngine, desired: &Desired) -> Result<BTreeMap<String, Image>, Failure> {

@@ -13,6 +13,7 @@ use futures_util::future::{FusedFuture, FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, LocalBoxStream, StreamExt};
 
 use super::execute::{self, Allowed};
+use super::live::LiveReader;
 use super::observe::{self, Observer, Seen};
 use super::owner::{Holder, Owners, Taken};
 use super::probing::Prober;
@@ -30,7 +31,7 @@ use crate::core::memory::{Durable, Memory};
 use crate::core::narrator::Narrator;
 use crate::core::planted::{self, Bug};
 use crate::core::reason::Reason;
-use crate::core::status::{StackStatus, status};
+use crate::core::status::status;
 use crate::core::time::Timestamp;
 use crate::core::view::View;
 use crate::engine::{EngineEvent, WriteEngine};
@@ -132,6 +133,7 @@ struct Loop<'e> {
     taken: Option<Taken>,
     observer: Observer<'e>,
     prober: Prober<'e>,
+    live: LiveReader<'e>,
     narrator: Narrator,
     /// Events that wait for the last lines of what they are about, and those after them.
     telling: FuturesOrdered<LocalBoxFuture<'e, Event>>,
@@ -143,7 +145,6 @@ struct Loop<'e> {
     acted_since_look: bool,
     lost: u32,
     resync_at: Timestamp,
-    live_at: Timestamp,
     memory_at: Timestamp,
 }
 
@@ -153,6 +154,7 @@ impl<'e> Loop<'e> {
             with: *with,
             observer: Observer::new(with.engine),
             prober: Prober::new(with.engine),
+            live: LiveReader::new(with.engine),
             memory: Memory::default(),
             narrator: Narrator::default(),
             telling: FuturesOrdered::new(),
@@ -166,7 +168,6 @@ impl<'e> Loop<'e> {
             acted_since_look: false,
             lost: 0,
             resync_at: with.clock.now().after(with.resync),
-            live_at: with.clock.now().after(limits::LIVE_EVERY),
             memory_at: with.clock.now().after(limits::MEMORY_EVERY),
             desired: Rc::new(desired),
             // A source that ends says no more; it is not asked again.
@@ -198,6 +199,7 @@ impl<'e> Loop<'e> {
                 }
             }
             self.hear_of_ends().await;
+            self.hear_of_settings().await;
             let decision = self.decide_and_start();
             if let Some(outcome) = self.verdict(&decision) {
                 return outcome;
@@ -209,9 +211,8 @@ impl<'e> Loop<'e> {
                 Wake::Event(event) => self.events(event).await,
                 Wake::Update(desired) => self.update(*desired),
                 Wake::Timer => self.look_again = true,
-                Wake::Live => self.look_live().await,
                 Wake::Memory => self.look_at_memory().await,
-                Wake::Probed => {}
+                Wake::Live | Wake::Probed => {}
             }
         }
     }
@@ -240,7 +241,7 @@ impl<'e> Loop<'e> {
                     if planted::has(Bug::NeverResyncs) {
                         self.resync_at = now.after(Duration::from_hours(9_000));
                     }
-                    self.live_at = now.after(limits::LIVE_EVERY);
+                    self.live.doubt();
                     return None;
                 }
                 Err(failure) => {
@@ -349,7 +350,7 @@ impl<'e> Loop<'e> {
     /// Whether the goal is reached, or cannot be.
     fn verdict(&mut self, decision: &Decision) -> Option<Outcome> {
         let Goal::Converge { .. } = self.goal else { return None };
-        if !self.running.is_empty() || self.look_again {
+        if !self.running.is_empty() || self.look_again || self.live.is_asking() {
             return None;
         }
         if decision.is_converged() {
@@ -384,8 +385,9 @@ impl<'e> Loop<'e> {
         if matches!(seen, Seen::Nothing) || result.is_err() {
             self.look_again = !planted::has(Bug::DoublesAfterLostAnswer);
         }
-        if action.call.container().is_some_and(|target| self.missed.remove(&target.id)) {
-            self.look_again = true;
+        if let Some(target) = action.call.container() {
+            self.live.forget(&target.id);
+            self.look_again |= self.missed.remove(&target.id);
         }
         self.observer.saw(&self.desired, seen);
         match &action.call {
@@ -412,6 +414,7 @@ impl<'e> Loop<'e> {
         let same_files = Desired { overrides, ..desired.clone() } == *before;
         let resumed = desired.overrides.resumed_at != before.overrides.resumed_at;
         self.desired = Rc::new(desired);
+        self.live.forget_all();
         let now = self.with.clock.now();
         if !same_files || resumed {
             self.memory.desired_changed(now);
@@ -481,20 +484,4 @@ fn refused(subject: String, message: String) -> Waiting {
 
 fn blocking(decision: Decision) -> Vec<Waiting> {
     decision.waiting.into_iter().filter(|waiting| waiting.reason != Reason::Orphaned).collect()
-}
-
-/// How the stack stands, from one look: for `status`, which holds no engine that could change anything.
-pub async fn current_status(
-    engine: &dyn crate::engine::ReadEngine,
-    desired: &Desired,
-    now: Timestamp,
-) -> Result<StackStatus, Failure> {
-    let mut observer = Observer::new(engine);
-    observer.look(desired, now).await?;
-    Prober::new(engine).ask_all(desired, observer.observed_mut(), now).await;
-    let view = View::new(desired, observer.observed());
-    let mut memory = Memory::default();
-    memory.observe(&view, now);
-    let decision = decide(&view, &memory, now);
-    Ok(status(&view, &memory, &decision))
 }

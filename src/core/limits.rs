@@ -17,6 +17,10 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// question takes a millisecond and touches no engine where the container's address can be reached.
 pub const LIVE_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a decision waits for those answers. Software that takes longer hangs, or is far away, and the rest of the
+/// stack does not wait for it.
+pub const LIVE_AT_ONCE: Duration = Duration::from_millis(250);
+
 /// Engine calls under way at once where nobody says otherwise: enough to keep an engine busy (it gains nothing
 /// beyond), few enough to leave it responsive to others.
 pub const DEFAULT_PARALLEL: u16 = 8;

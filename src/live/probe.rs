@@ -12,10 +12,6 @@ use crate::core::probe::{Handler, Http, Probe, Target, no_answer};
 mod http;
 mod tls;
 
-/// An address on the same machine answers within a millisecond or not at all; a wrong guess (an engine in a virtual
-/// machine) costs this much before the other way is taken.
-const CONNECT: Duration = Duration::from_millis(300);
-
 /// As much of what a command printed as a sentence can bear.
 const MOST_WORDS: usize = 200;
 
@@ -165,12 +161,12 @@ enum Connected {
 
 async fn connect(engine: &impl RunIn, target: &Target, port: u16) -> Connected {
     for address in target.addresses.iter().filter(|_| engine.reaches_addresses()) {
-        match tokio::time::timeout(CONNECT, TcpStream::connect((address.as_str(), port))).await {
-            Ok(Ok(stream)) => return Connected::Yes(stream),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+        match super::connect(address, port).await {
+            Ok(stream) => return Connected::Yes(stream),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 return Connected::Refused(format!("nothing listens on port {port}"));
             }
-            Ok(Err(_)) | Err(_) => {}
+            Err(_) => {}
         }
     }
     Connected::Unreachable

@@ -15,10 +15,6 @@ use crate::core::probe::Target;
 use crate::core::redis as settings;
 use crate::secret::Secret;
 
-/// An address on the same machine answers within a millisecond or not at all; a wrong guess (an engine in
-/// a virtual machine) costs this much before the other way is taken.
-const CONNECT: Duration = Duration::from_millis(300);
-
 /// `CONFIG` is answered at once unless a script blocks the server.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -112,10 +108,14 @@ impl<'a, E: RunIn> Server<'a, E> {
     ) -> Result<Self, Failure> {
         let Target { id, addresses } = target;
         for address in addresses.iter().filter(|_| engine.reaches_addresses()) {
+            if super::connect(address, live.port).await.is_err() {
+                continue;
+            }
             match connect(address, live).await {
                 Ok(connection) => return Ok(Self { way: Way::Tcp(Box::new(connection)), call }),
                 Err(error) if is_elsewhere(&error) => {}
-                // It answered, and refused: another way to the same server changes nothing.
+                // It answered and refused, or hangs: another way to the same server changes nothing, and a client in the
+                // container would hang with it.
                 Err(error) => return Err(failure(call, &error)),
             }
         }
@@ -196,10 +196,10 @@ fn credentials(password: &Secret) -> [String; 2] {
     ["REDISCLI_AUTH", "VALKEYCLI_AUTH"].map(|name| format!("{name}={}", password.expose()))
 }
 
-/// Whether it is not redis that was spoken to: nobody is there, or something between answers for every address (an
-/// engine in a virtual machine, a machine whose proxy takes all connections).
+/// Whether it is not redis that was spoken to: something between answers for every address (an engine in a virtual
+/// machine, a machine whose proxy takes all connections).
 fn is_elsewhere(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_timeout() || error.kind() == ErrorKind::Parse
+    (error.is_io_error() && !error.is_timeout()) || error.kind() == ErrorKind::Parse
 }
 
 async fn connect(address: &str, live: &LiveSettings) -> Result<MultiplexedConnection, RedisError> {
@@ -228,7 +228,7 @@ async fn connect_with(
 ) -> Result<MultiplexedConnection, RedisError> {
     let info = (address, port).into_connection_info()?.set_redis_settings(settings);
     let config =
-        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER));
+        AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
     Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
 }
 

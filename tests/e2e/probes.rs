@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::stage::{BUSYBOX, Background, Project, REDIS, wait_until};
+use crate::stage::{BUSYBOX, Background, Project, REDIS, docker, wait_until};
 
 /// A service that the daemon looks after by what the manifest says. Dropped in this order: the daemon would make again
 /// what the project cleans up.
@@ -43,7 +43,7 @@ impl Probed {
         wait_until("it runs again", || {
             let (id, started) = self.life();
             assert_eq!(id, before.0, "restarted, not replaced");
-            (started != before.1 && self.project.running() == ["web-1"]).then_some(())
+            (started != before.1 && self.project.container("web-1").state() == "running").then_some(())
         });
     }
 }
@@ -88,17 +88,26 @@ fn until_the_startup_probe_has_passed_nobody_asks_the_others() {
 }
 
 #[test]
-fn a_redis_that_is_stuck_is_restarted() {
+fn a_redis_that_is_stuck_is_restarted_and_keeps_nobody_from_being_healed() {
     let web = probed(
         "stuck",
-        &format!("image: {REDIS}"),
-        "livenessProbe: {redis: {}, periodSeconds: 1, timeoutSeconds: 1, failureThreshold: 2}",
+        &format!("image: {REDIS}\n  other:\n    image: {BUSYBOX}\n    init: true\n    command: sleep 600"),
+        "redis: {maxmemory: 64mb}, \
+         livenessProbe: {redis: {}, periodSeconds: 2, timeoutSeconds: 1, failureThreshold: 3}",
     );
     web.wait_until_ready(1);
-    let before = web.life();
+    let (before, other) = (web.life(), web.project.container("other-1"));
     web.sh(
         "for it in /proc/[0-9]*; do grep -q '^redis-server' $it/comm && kill -STOP ${it#/proc/}; done; true",
     );
+    // Settings are asked for at each look, and this one answers nothing.
+    let hangs = Instant::now();
+    docker(&["kill", &other.name()]);
+    wait_until("the other runs again", || {
+        (web.project.container("other-1").life() != other.life()).then_some(())
+    });
+    assert!(hangs.elapsed() < Duration::from_secs(3), "healed after {:?} only", hangs.elapsed());
+
     web.wait_for_restart(&before, "its liveness probe has failed");
     assert_eq!(web.project.exec("web-1", &["redis-cli", "PING"]).trim(), "PONG");
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use compose_operator::controller::reconcile::{Outcome, current_status};
+use compose_operator::controller::current::current_status;
+use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Desired, Network};
 use compose_operator::core::observed::{EngineInfo, Image};
 use compose_operator::core::reason::Reason;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use compose_operator::clock::Clock;
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Service};
 use compose_operator::core::observed::State;
 use compose_operator::core::probe::{Handler, Probe};
-use compose_operator::engine::sim::{Behaviour, Checks, Counting, Subject};
+use compose_operator::engine::sim::{Behaviour, Checks, Counting, Subject, World};
 
 use crate::stage::{Stage, Words, id_of, service, stack, with};
 
@@ -133,6 +134,34 @@ fn probes_that_hang_delay_no_other() {
         .into_iter()
         .filter(|call| call.text.starts_with("probe") && call.target == web.as_str());
     assert!(asked.count() >= 4, "it is asked all the while");
+}
+
+/// A redis that answers nothing answers nobody who asks for its settings either, and they are asked for at each look.
+#[test]
+fn software_that_hangs_is_restarted_and_keeps_nobody_from_being_healed() {
+    let stage = behaving("cache", vec![answering(Checks::Fail).hanging(), Behaviour::runs()]);
+    let cache = service(1).image("redis:7").redis(&[("maxmemory", "1048576")]);
+    let patient = Probe { failure_threshold: 6, ..probe() };
+    let desired = with(stack(), "cache", cache.but(|service| service.probes.liveness = Some(patient)));
+    let desired = with(desired, "web", service(1).once());
+    let runs = |name: &str| {
+        let found = |world: &World| world.named(name).map(|it| it.container.state);
+        stage.engine.look(found) == Some(State::Running)
+    };
+    let meanwhile = async {
+        while !(runs("shop-cache-1") && runs("shop-web-1")) {
+            stage.clock.sleep(Duration::from_secs(1)).await;
+        }
+        // Not at once: what was done last holds off the next look for a moment.
+        stage.clock.sleep(Duration::from_secs(3)).await;
+        stage.engine.act(|world| world.kill(&id_of(world, "shop-web-1"), "KILL")).expect("it runs");
+        assert!(!runs("shop-web-1"));
+        stage.clock.sleep(Duration::from_secs(1)).await;
+        assert!(runs("shop-web-1"));
+    };
+    let calls = stage.run_beside(&desired, Duration::from_mins(1), meanwhile);
+    assert_eq!(count(&calls, "stop container shop-cache-1"), 1, "{calls:?}");
+    assert_eq!(stage.converge(&desired), Vec::<String>::new(), "and its settings are read again");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use compose_operator::clock::VirtualClock;
 use compose_operator::controller::execute::Allowed;
-use compose_operator::controller::observe::Observer;
+use compose_operator::controller::observe::look_once;
 use compose_operator::controller::owner::Alone;
 use compose_operator::controller::reconcile::{Outcome, Reconciler};
 use compose_operator::controller::report::{Report, Silent};
@@ -339,10 +339,8 @@ impl Stage {
     }
 
     pub(crate) fn observe(&self, desired: &Desired) -> Observed {
-        let mut observer = Observer::new(&self.engine);
         let now = compose_operator::clock::Clock::now(&self.clock);
-        self.clock.run(observer.look(desired, now)).expect("it answers").expect("it can be read");
-        observer.observed().clone()
+        self.clock.run(look_once(&self.engine, desired, now)).expect("it answers").expect("it can be read")
     }
 
     pub(crate) fn containers(&self, desired: &Desired) -> Vec<Container> {

@@ -7,7 +7,7 @@ use super::draft::Drafting;
 use crate::cli::engine::Reader;
 use crate::cli::render::manifest::{Draft, Field, ServiceDraft};
 use crate::compose::Project;
-use crate::controller::observe::Observer;
+use crate::controller::observe::look_once;
 use crate::core::desired::{Desired, Service};
 use crate::core::diff::{Change, diff};
 use crate::core::fields;
@@ -29,9 +29,7 @@ pub(super) struct Seen {
 
 /// Compares a stack with what runs.
 pub(super) fn look(desired: &Desired, engine: &Reader) -> anyhow::Result<Seen> {
-    let mut observer = Observer::new(&*engine.engine);
-    engine.drive.block_on(observer.look(desired, engine.clock.now()))??;
-    let seen = observer.observed();
+    let seen = &engine.drive.block_on(look_once(&*engine.engine, desired, engine.clock.now()))??;
     let mut services = BTreeMap::new();
     for container in seen.containers.values().filter(|container| !container.is_one_off()) {
         let project = container.labels.get(labels::PROJECT).map(String::as_str);

@@ -71,6 +71,7 @@ impl<'e> Loop<'e> {
             self.with.report.turns();
             self.prober.ask(&self.desired, self.observer.observed(), clock.now());
             let probe_at = self.prober.next_due();
+            let live_at = self.live.next_due(&self.desired);
             let beat_at = self.with.heartbeat.map(|beat| clock.now().after(beat));
             tokio::select! {
                 biased;
@@ -79,9 +80,7 @@ impl<'e> Loop<'e> {
                 Some(desired) = self.updates.next() => return Wake::Update(Box::new(desired)),
                 Some(event) = self.events.next() => return Wake::Event(event),
                 () = sleep_until(deadline) => return Wake::TimeIsUp,
-                () = clock.sleep_until(wake_at) => return Wake::Timer,
-                () = clock.sleep_until(self.live_at), if self.has_live() => return Wake::Live,
-                () = clock.sleep_until(self.memory_at), if self.bounds_memory() => return Wake::Memory,
+                // Answers before the times that make the loop look again: a slow engine must not keep them out for ever.
                 Some(event) = self.telling.next() => self.with.report.happened(&event),
                 answered = self.prober.answered() => {
                     // What finds everything as it was is no reason to decide anew.
@@ -89,21 +88,31 @@ impl<'e> Loop<'e> {
                         return Wake::Probed;
                     }
                 }
+                answered = self.live.answered() => {
+                    self.live.take_in(answered, self.observer.observed_mut());
+                    return Wake::Live;
+                }
+                () = clock.sleep_until(wake_at) => return Wake::Timer,
+                () = sleep_until(live_at) => return Wake::Live,
+                () = clock.sleep_until(self.memory_at), if self.bounds_memory() => return Wake::Memory,
                 () = sleep_until(probe_at) => {}
                 () = sleep_until(beat_at) => {}
             }
         }
     }
 
-    /// Whether any software here takes settings while it runs.
-    fn has_live(&self) -> bool {
-        self.desired.services.values().any(|service| service.live.is_some())
-    }
-
-    /// Looks at live settings alone: a person may have changed one, and no event says so.
-    pub(super) async fn look_live(&mut self) {
-        self.observer.read_live(&self.desired).await;
-        self.live_at = self.with.clock.now().after(limits::LIVE_EVERY);
+    /// Asks for the settings that are due, and waits a moment: nearly all answer at once.
+    pub(super) async fn hear_of_settings(&mut self) {
+        let now = self.with.clock.now();
+        self.live.ask(&self.desired, self.observer.observed(), now);
+        let mut patience = pin!(self.with.clock.sleep(limits::LIVE_AT_ONCE));
+        while self.live.awaits() {
+            tokio::select! {
+                biased;
+                answered = self.live.answered() => self.live.take_in(answered, self.observer.observed_mut()),
+                () = &mut patience => self.live.await_no_longer(),
+            }
+        }
     }
 
     /// Whether any container may use so much memory only.

@@ -25,7 +25,7 @@ pub struct Behaviour {
     pub on_stop: OnStop,
     /// What its probes find.
     pub answers: Checks,
-    /// Its probes get no answer at all.
+    /// Whoever asks it something gets no answer at all: its probes, and who reads its live settings.
     pub hangs: bool,
     /// Memory it uses, in bytes. A limit below it gets it killed; where it is `None`, it uses
     /// [`DEFAULT_MEMORY`] or what fits.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::future::FutureExt;
 use futures_util::stream::{LocalBoxStream, StreamExt};
 
-use crate::core::failure::Failure;
+use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Image, LiveState, Network, Volume};
@@ -19,6 +20,9 @@ use super::calls::CallKind;
 use super::event_stream::EventStream;
 use super::faults::{Fault, Lists};
 use super::world::World;
+
+/// When whoever asks software that hangs for its settings gives up.
+const NO_SETTINGS: Duration = Duration::from_secs(5);
 
 impl SimEngine {
     /// Verb and name, as [`crate::core::action::Call`] shows the same call.
@@ -113,9 +117,21 @@ impl ReadEngine for SimEngine {
         live: &'a LiveSettings,
     ) -> Answer<'a, BTreeMap<String, String>> {
         let kind = CallKind::ReadLive;
-        let text = self.text(kind, &container.id);
-        self.call(kind, container.id.as_str(), text, |world| world.read_live(&container.id, live))
-            .boxed_local()
+        async move {
+            let asked = self.call(kind, container.id.as_str(), self.text(kind, &container.id), |world| {
+                let hangs = world.container(&container.id)?.behaviour.hangs;
+                Ok(if hangs { None } else { Some(world.read_live(&container.id, live)?) })
+            });
+            match asked.await? {
+                Some(settings) => Ok(settings),
+                None => {
+                    self.shared.clock.sleep(NO_SETTINGS).await;
+                    let call = format!("read the settings of redis in {}", container.name);
+                    Err(Failure::new(FailureKind::Timeout, call, "no answer"))
+                }
+            }
+        }
+        .boxed_local()
     }
 
     fn memory_usage<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, i64> {
