@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
-use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::watch::{self as slot, Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use super::reconcile::{Reconciler, Updates};
@@ -46,13 +46,10 @@ struct Fleet<'w> {
 
 /// One stack that is looked after.
 struct Member {
+    /// The latest desired state: one that the loop has not taken yet is of no use once there is another.
     updates: Sender<Desired>,
-    latest: Desired,
     stop: CancellationToken,
 }
-
-/// Desired states on their way to a loop. It takes each as it comes; a second one waits here.
-const UPDATES: usize = 1;
 
 /// Looks after all stacks of `source` until `stop` is cancelled; then waits for the calls under way.
 pub async fn run(
@@ -64,7 +61,7 @@ pub async fn run(
 ) {
     let mut fleet =
         Fleet { with, watch, stop: stop.clone(), stacks: BTreeMap::new(), loops: FuturesUnordered::new() };
-    fleet.follow(first).await;
+    fleet.follow(first);
     loop {
         tokio::select! {
             biased;
@@ -72,7 +69,7 @@ pub async fn run(
             Some(()) = fleet.loops.next() => {}
             () = source.changed() => {
                 let loaded = source.load();
-                fleet.follow(loaded).await;
+                fleet.follow(loaded);
             }
         }
     }
@@ -81,13 +78,13 @@ pub async fn run(
 
 impl Fleet<'_> {
     /// Takes on what was read. A stack that is not in it may only be broken, where anything is.
-    async fn follow(&mut self, loaded: Loaded) {
+    fn follow(&mut self, loaded: Loaded) {
         self.watch.read(&loaded.faults);
         let mut seen = Vec::new();
         for stack in loaded.stacks {
             self.watch.declared(&stack);
             seen.push(stack.desired.stack.clone());
-            self.take_on(stack.desired).await;
+            self.take_on(stack.desired);
         }
         if loaded.faults.is_empty() {
             let gone: Vec<StackName> =
@@ -101,29 +98,22 @@ impl Fleet<'_> {
         }
     }
 
-    async fn take_on(&mut self, desired: Desired) {
+    fn take_on(&mut self, desired: Desired) {
         let name = desired.stack.clone();
         if let Some(member) = self.stacks.get_mut(&name) {
-            if member.latest != desired {
-                member.latest = desired.clone();
-                // The loops must go on while one of them makes room.
-                let mut sent = std::pin::pin!(member.updates.send(desired).fuse());
-                loop {
-                    tokio::select! {
-                        biased;
-                        _ = &mut sent => break,
-                        Some(()) = self.loops.next() => {}
-                    }
-                }
-            }
+            member.updates.send_if_modified(|latest| {
+                let is_news = *latest != desired;
+                *latest = desired;
+                is_news
+            });
             return;
         }
-        let (updates, received) = mpsc::channel(UPDATES);
+        let (updates, received) = slot::channel(desired.clone());
         let stop = self.stop.child_token();
         self.watch.joined(&name);
         let report = self.watch.stack(&name);
-        self.loops.push(look_after(self.with, report, desired.clone(), received, stop.clone()).boxed_local());
-        self.stacks.insert(name, Member { updates, latest: desired, stop });
+        self.loops.push(look_after(self.with, report, desired, received, stop.clone()).boxed_local());
+        self.stacks.insert(name, Member { updates, stop });
     }
 }
 
@@ -131,11 +121,12 @@ async fn look_after(
     with: Reconciler<'_>,
     report: Box<dyn Report>,
     desired: Desired,
-    received: mpsc::Receiver<Desired>,
+    received: Receiver<Desired>,
     stop: CancellationToken,
 ) {
     let updates: Updates<'_> = stream::unfold(received, |mut received| async move {
-        let desired = received.recv().await?;
+        received.changed().await.ok()?;
+        let desired = received.borrow_and_update().clone();
         Some((desired, received))
     })
     .boxed_local();

@@ -39,7 +39,7 @@ impl Source for Files {
     fn load(&mut self) -> Loaded {
         let loaded = stack::load(&self.options, &*self.view);
         if let Some(watch) = &mut self.watch {
-            watch.follow(directories(&loaded.dependencies));
+            watch.follow(&directories(&loaded.dependencies));
         }
         loaded
     }
@@ -72,8 +72,15 @@ fn directories(dependencies: &Dependencies) -> BTreeSet<PathBuf> {
         let links = path.ancestors().filter(|ancestor| ancestor.is_symlink());
         directories.extend(links.filter_map(Path::parent).map(Path::to_owned));
     }
-    directories.retain(|directory| directory.is_dir());
-    directories
+    // One that is not there shows in the one above it when it comes.
+    let seen = |directory: PathBuf| {
+        if directory.is_dir() {
+            Some(directory)
+        } else {
+            directory.parent().filter(|above| above.is_dir()).map(Path::to_owned)
+        }
+    };
+    directories.into_iter().filter_map(seen).collect()
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl<S> Overlaid<S> {
         if overlays.prepare().is_ok()
             && let Some(watch) = &mut watch
         {
-            watch.follow([overlays.directory().to_owned()].into());
+            watch.follow(&[overlays.directory().to_owned()].into());
         }
         Self { source, overlays, watch, last: BTreeMap::new() }
     }
