@@ -108,6 +108,21 @@ async fn a_command_ends_well_or_badly_or_too_late() {
     assert_eq!(late, "no answer within 3 s");
 }
 
+/// An engine ends no command, and one begun at each turn would fill the container.
+#[tokio::test]
+async fn a_command_that_hangs_is_not_begun_beside_itself() {
+    let world = World::new();
+    let sleeper = run(&world, BUSYBOX, &["sleep", "600"], None).await;
+    let exec = |script: &str| Handler::Exec { command: vec!["sh".into(), "-c".into(), script.into()] };
+    let hangs = "echo begun >> /tmp/begun; while [ ! -e /tmp/end ]; do sleep 0.1; done";
+    let said = ask(&world, &sleeper, exec(hangs)).await.unwrap_err();
+    assert_eq!(said, "no answer within 3 s");
+    let said = ask(&world, &sleeper, exec(hangs)).await.unwrap_err();
+    assert_eq!(said, "sh ended with code 124: the one before has not ended yet");
+    assert_eq!(ask(&world, &sleeper, exec("[ $(wc -l < /tmp/begun) = 1 ]; touch /tmp/end")).await, Ok(()));
+    expect(&world, &sleeper, exec(hangs), Ok(())).await;
+}
+
 #[tokio::test]
 async fn a_redis_answers_to_who_knows_its_password() {
     let world = World::new();

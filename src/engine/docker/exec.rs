@@ -1,5 +1,9 @@
 //! A command in a running container.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::exec::StartExecResults;
@@ -7,10 +11,55 @@ use bollard::models::ExecConfig;
 use futures_util::TryStreamExt;
 
 use super::Docker;
+use super::classify::has_code;
 use super::client::READ;
 use crate::core::ids::ContainerId;
 use crate::engine::Answer;
 use crate::live::{Output, RunIn};
+
+/// What `timeout` ends with.
+const TIMED_OUT: i64 = 124;
+
+/// More than this many commands hang only where containers have gone that had them.
+const MOST: usize = 1024;
+
+/// A command in a container.
+type Command = (ContainerId, Vec<String>);
+
+/// Commands that nobody waits for any more, and that may run on: an engine ends none. One that hangs is not begun again
+/// beside itself, or a probe would fill its container with them.
+#[derive(Debug, Default)]
+pub(super) struct Abandoned(Mutex<BTreeMap<Command, String>>);
+
+impl Abandoned {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Command, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A command that is waited for. One that is dropped before its end is abandoned.
+struct Awaited<'a> {
+    command: Command,
+    exec: OnceCell<String>,
+    abandoned: &'a Abandoned,
+}
+
+impl Awaited<'_> {
+    fn end(mut self) {
+        self.exec.take();
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        let Some(exec) = self.exec.take() else { return };
+        let mut all = self.abandoned.all();
+        if all.len() >= MOST {
+            all.clear();
+        }
+        all.insert(self.command.clone(), exec);
+    }
+}
 
 impl RunIn for Docker {
     fn reaches_addresses(&self) -> bool {
@@ -25,22 +74,46 @@ impl RunIn for Docker {
     ) -> Answer<'a, Output> {
         Box::pin(async move {
             let call = format!("run {} in container {}", command.first().unwrap_or(&""), id.short());
+            let words: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+            let command = (id.clone(), words.clone());
+            let before = self.abandoned.all().get(&command).cloned();
+            if let Some(exec) = before {
+                let inspect = async |client: &bollard::Docker| match client.inspect_exec(&exec).await {
+                    Err(error) if has_code(&error, 404) => Ok(false),
+                    found => Ok(found?.running == Some(true)),
+                };
+                if self.call(&call, READ, inspect).await? {
+                    let stderr = "the one before has not ended yet".to_owned();
+                    return Ok(Output { stderr, code: TIMED_OUT, ..Output::default() });
+                }
+                self.abandoned.all().remove(&command);
+            }
             let config = ExecConfig {
                 attach_stdout: Some(true),
                 attach_stderr: Some(true),
                 env: Some(environment),
-                cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+                cmd: Some(words),
                 ..ExecConfig::default()
             };
-            self.call(&call, READ, async |client| run(client, id, config).await).await
+            let awaited = Awaited { command, exec: OnceCell::new(), abandoned: &self.abandoned };
+            let run = async |client: &bollard::Docker| run(client, id, config, &awaited.exec).await;
+            let output = self.call(&call, READ, run).await?;
+            awaited.end();
+            Ok(output)
         })
     }
 }
 
-async fn run(client: &bollard::Docker, id: &ContainerId, config: ExecConfig) -> Result<Output, Error> {
+async fn run(
+    client: &bollard::Docker,
+    id: &ContainerId,
+    config: ExecConfig,
+    begun: &OnceCell<String>,
+) -> Result<Output, Error> {
     let exec = client.create_exec(id.as_str(), config).await?;
+    let exec = begun.get_or_init(|| exec.id);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let started = match client.start_exec(&exec.id, None).await {
+    let started = match client.start_exec(exec, None).await {
         Ok(started) => started,
         // Some engines refuse to start what is not there, others start it and let it end with 127.
         Err(Error::DockerResponseServerError { message, .. })
@@ -58,7 +131,7 @@ async fn run(client: &bollard::Docker, id: &ContainerId, config: ExecConfig) -> 
             }
         }
     }
-    let ended = client.inspect_exec(&exec.id).await?;
+    let ended = client.inspect_exec(exec).await?;
     Ok(Output {
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
         stderr: String::from_utf8_lossy(&stderr).into_owned(),

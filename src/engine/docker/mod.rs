@@ -58,6 +58,7 @@ pub struct Docker {
     environment: BTreeMap<String, String>,
     client: OnceLock<bollard::Docker>,
     said: wire::Said,
+    abandoned: exec::Abandoned,
     facts: tokio::sync::Mutex<Option<Arc<client::Facts>>>,
 }
 
@@ -69,6 +70,7 @@ impl Docker {
             environment,
             client: OnceLock::new(),
             said: wire::Said::default(),
+            abandoned: exec::Abandoned::default(),
             facts: tokio::sync::Mutex::new(None),
         }
     }
