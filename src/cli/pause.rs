@@ -1,6 +1,6 @@
 //! `operator pause` and `operator resume`: leave a stack or some of its services as they are, for a while.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
@@ -11,7 +11,12 @@ use super::screen::Screen;
 use super::{files, standing};
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::overrides::{Overrides, Pause};
+use crate::core::reason::Reason;
 use crate::store::overrides::Overlays;
+use crate::store::standing::{Standing, Standings};
+
+/// How long a daemon may take to heed it: it reads files when they have been quiet for a moment.
+const HEEDED_WITHIN: Duration = Duration::from_secs(3);
 
 /// What `operator pause --help` says.
 pub const PAUSE: &str = "Leave a stack, or some of its services, as they are.\n\n\
@@ -105,9 +110,34 @@ fn change(
         let mut overrides = overlays.read(stack).unwrap_or_default();
         change(&mut overrides);
         overlays.write(stack, &overrides).map_err(failed)?;
+        if !is_heeded(stack, &overrides) {
+            screen
+                .note(format_args!("{stack}: `operator run` has not taken it up yet: see `operator status`"));
+        }
         say(stack, &overrides, cli, screen)?;
     }
     Ok(Exit::Ok)
+}
+
+/// Waits until a daemon that looks after the stack leaves alone what is paused: what comes next may be the end of a
+/// container that it would heal. Whether it does, or there is none.
+fn is_heeded(stack: &StackName, overrides: &Overrides) -> bool {
+    let standings = Standings::new(standing::directory());
+    let waiting = Instant::now();
+    while let Some(Standing { status, .. }) = standings.read(stack) {
+        let mut paused = status
+            .services
+            .iter()
+            .filter(|service| overrides.pause_of(&service.service, standing::now()).is_some());
+        if paused.all(|service| service.waiting.iter().any(|waiting| waiting.reason == Reason::Paused)) {
+            return true;
+        }
+        if waiting.elapsed() > HEEDED_WITHIN {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
 }
 
 fn say(stack: &StackName, overrides: &Overrides, cli: &Cli, screen: &mut Screen) -> anyhow::Result<()> {

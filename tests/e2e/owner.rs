@@ -70,8 +70,9 @@ fn what_is_paused_is_left_alone_over_a_restart_of_the_daemon_until_it_is_resumed
     let first = project.daemon("compose.yaml");
     let said = project.operator(&["pause", "web", "--reason", "moving"]);
     assert_eq!(said.code, 0, "{said}");
-    first.wait_for("left as it is");
+    // It holds from the moment on at which it was said.
     docker(&["stop", "-t", "0", &project.named("web-1")]);
+    first.wait_for("left as it is");
     drop(first);
     let second =
         Background::start(&mut project.command(&["run", "-f", "compose.yaml", "--log-format", "json"]));
