@@ -2,22 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::{join_all, try_join, try_join3};
+use futures_util::future::{FutureExt, LocalBoxFuture, join_all, try_join, try_join3};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::live::{self, LiveReader};
 use crate::core::action::{Action, Call};
 use crate::core::desired::Desired;
-use crate::core::failure::Failure;
+use crate::core::failure::{Failure, FailureKind};
 use crate::core::files::Files;
 use crate::core::hooks::{self, Hook};
 use crate::core::ids::{ContainerId, StackName};
-use crate::core::labels;
 use crate::core::observed::{
-    Container, EngineInfo, Foreign, Image, LiveState, Network, Observed, State, Volume,
+    Container, EngineInfo, Foreign, Health, Image, LiveState, Network, Observed, State, Volume,
 };
 use crate::core::planted::{self, Bug};
 use crate::core::time::Timestamp;
+use crate::core::{labels, limits};
 use crate::engine::{Listed, ReadEngine};
 use ends::{Signal, stopped_by};
 
@@ -46,12 +46,27 @@ pub struct Observer<'e> {
     judged_until: Option<Timestamp>,
 }
 
+/// What the engine says of one container.
+enum Found {
+    There(Box<Container>),
+    Gone,
+    /// Nothing, in all the time that it has.
+    Silent(Failure),
+}
+
 /// What one look read of the containers.
 struct Read {
     ours: Vec<Listed>,
     foreign: Vec<Listed>,
-    /// Those that were looked at; `None` where one is gone already.
-    inspected: Vec<(ContainerId, Option<Container>)>,
+    /// Those that were looked at.
+    inspected: Vec<(ContainerId, Found)>,
+}
+
+/// How much memory a run of a container used, where that could be read.
+pub(super) struct MemoryUse {
+    id: ContainerId,
+    run: Option<Timestamp>,
+    used: Option<i64>,
 }
 
 /// What one action changed, read right after it.
@@ -90,6 +105,11 @@ impl<'e> Observer<'e> {
         &self.observed
     }
 
+    /// Whether it is one of the stack's that was seen before.
+    pub fn knows(&self, id: &ContainerId) -> bool {
+        self.observed.containers.contains_key(id)
+    }
+
     /// The containers that were last read, to write into them what is found out beside.
     pub(super) fn observed_mut(&mut self) -> &mut Observed {
         &mut self.observed
@@ -114,14 +134,15 @@ impl<'e> Observer<'e> {
         };
         let objects = try_join3(engine.list_networks(), engine.list_volumes(), images(engine, desired));
         // All side by side: what an engine says of itself takes it as long as ten containers do.
-        let (info, objects, containers) = try_join3(info, objects, self.read_containers(desired)).await?;
+        let (info, objects, containers) =
+            try_join3(info, objects, self.read_containers(desired, now)).await?;
         let (networks, volumes, images) = objects;
         self.observed.engine = info.clone();
         self.info = Some(info);
         self.keep_networks(desired, networks);
         self.keep_volumes(desired, volumes);
         self.observed.images = images;
-        self.keep_containers(containers);
+        self.keep_containers(containers, now);
         for container in self.observed.containers.values_mut() {
             container.starting = hooks::is_starting(desired, container);
         }
@@ -140,25 +161,24 @@ impl<'e> Observer<'e> {
     /// The list, and the containers that are to be looked at because of it: those whose line is another one, and those
     /// that it does not show any more. An engine that restarts may leave some out, and what is only not shown must not be
     /// made a second time.
-    async fn read_containers(&self, desired: &Desired) -> Result<Read, Failure> {
-        let engine = self.engine;
+    async fn read_containers(&self, desired: &Desired, now: Timestamp) -> Result<Read, Failure> {
         let listed = self.list_containers().await?;
         let (ours, foreign): (Vec<Listed>, Vec<Listed>) =
             listed.into_iter().partition(|line| is_of(&line.labels, &desired.stack));
         let changed = ours.iter().filter(|line| {
-            self.lines.get(&line.id) != Some(*line) || !self.observed.containers.contains_key(&line.id)
+            let silent = self.observed.silent.get(&line.id);
+            self.lines.get(&line.id) != Some(*line)
+                || !self.observed.containers.contains_key(&line.id)
+                || silent.is_some_and(|since| now.since(*since) >= limits::SILENT_FOR)
         });
         let shown: BTreeSet<&ContainerId> = ours.iter().map(|line| &line.id).collect();
         let missing = self.observed.containers.keys().filter(|id| !shown.contains(id));
         let missing = missing.filter(|_| !planted::has(Bug::TrustsLists));
-        let inspects: Vec<_> =
-            changed
-                .map(|line| &line.id)
-                .chain(missing)
-                .map(|id| async move {
-                    engine.inspect_container(id).await.map(|container| (id.clone(), container))
-                })
-                .collect();
+        let inspects: Vec<_> = changed
+            .map(|line| &line.id)
+            .chain(missing)
+            .map(|id| async move { Ok((id.clone(), self.find(id).await?)) })
+            .collect();
         let inspected = stream::iter(inspects).buffer_unordered(PARALLEL_INSPECTS).try_collect().await?;
         Ok(Read { ours, foreign, inspected })
     }
@@ -177,20 +197,46 @@ impl<'e> Observer<'e> {
         Ok(all.into_values().collect())
     }
 
-    fn keep_containers(&mut self, read: Read) {
+    fn keep_containers(&mut self, read: Read, now: Timestamp) {
         self.observed.foreign =
             read.foreign.into_iter().map(|line| (line.id.clone(), foreigner(line))).collect();
         let shown = read.ours.iter().map(|line| &line.id);
-        let there = read.inspected.iter().filter(|(_, container)| container.is_some()).map(|(id, _)| id);
+        let there =
+            read.inspected.iter().filter(|(_, found)| !matches!(found, Found::Gone)).map(|(id, _)| id);
         let ids: BTreeSet<&ContainerId> = shown.chain(there).collect();
         self.observed.containers.retain(|id, _| ids.contains(id));
-        for (id, container) in read.inspected {
-            self.put(id, container);
+        self.observed.silent.retain(|id, _| ids.contains(id));
+        for (id, found) in read.inspected {
+            let line = read.ours.iter().find(|line| line.id == id);
+            if let (Found::Silent(_), Some(line), false) = (&found, line, self.knows(&id)) {
+                self.put(id.clone(), Some(outline(line)));
+            }
+            self.keep(id, found, now);
         }
         self.lines = read.ours.into_iter().map(|line| (line.id.clone(), line)).collect();
     }
 
+    /// Asks for one container.
+    async fn find(&self, id: &ContainerId) -> Result<Found, Failure> {
+        match self.engine.inspect_container(id).await {
+            Ok(Some(container)) => Ok(Found::There(Box::new(container))),
+            Ok(None) => Ok(Found::Gone),
+            // The engine answers others: one that hangs keeps nobody else from being looked after.
+            Err(failure) if failure.kind == FailureKind::Timeout => Ok(Found::Silent(failure)),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn keep(&mut self, id: ContainerId, found: Found, now: Timestamp) {
+        match found {
+            Found::There(container) => self.put(id, Some(*container)),
+            Found::Gone => self.put(id, None),
+            Found::Silent(_) => drop(self.observed.silent.insert(id, now)),
+        }
+    }
+
     fn put(&mut self, id: ContainerId, container: Option<Container>) {
+        self.observed.silent.remove(&id);
         match container {
             Some(mut container) => {
                 let before = self.observed.containers.get(&id);
@@ -239,36 +285,53 @@ impl<'e> Observer<'e> {
             .collect();
     }
 
-    /// Asks how much memory those containers use that may use so much only. What does not answer is not known.
-    pub async fn read_memory(&mut self, desired: &Desired) {
+    /// Asks how much memory those containers use that may use so much only, beside all else. What does not answer is not
+    /// known.
+    pub(super) fn ask_for_memory(&self, desired: &Desired) -> LocalBoxFuture<'e, Vec<MemoryUse>> {
         let engine = self.engine;
         let bounded = self.observed.containers.values().filter(|container| {
             let service = container.service().and_then(|name| desired.services.get(name));
             container.state == State::Running && service.is_some_and(|service| service.heal.memory.is_some())
         });
         let reads: Vec<_> = bounded
-            .map(|container| async { (container.id.clone(), engine.memory_usage(&container.id).await) })
+            .map(|container| {
+                let (id, run) = (container.id.clone(), container.started_at);
+                async move {
+                    let used = engine.memory_usage(&id).await.ok();
+                    MemoryUse { id, run, used }
+                }
+            })
             .collect();
-        let reads: Vec<_> = stream::iter(reads).buffer_unordered(PARALLEL_INSPECTS).collect().await;
-        for (id, used) in reads {
-            if let Some(container) = self.observed.containers.get_mut(&id) {
-                container.memory_used = used.ok();
+        stream::iter(reads).buffer_unordered(PARALLEL_INSPECTS).collect().boxed_local()
+    }
+
+    /// Takes in what was answered, but for what is another run by now.
+    pub(super) fn use_memory(&mut self, reads: Vec<MemoryUse>) {
+        for MemoryUse { id, run, used } in reads {
+            let container = self.observed.containers.get_mut(&id);
+            if let Some(container) = container.filter(|container| container.started_at == run) {
+                container.memory_used = used;
             }
         }
     }
 
     /// Looks again at these containers alone.
-    pub async fn look_at(&mut self, desired: &Desired, ids: BTreeSet<ContainerId>) -> Result<(), Failure> {
-        let engine = self.engine;
-        let reads = ids.into_iter().map(|id| async move {
-            let container = engine.inspect_container(&id).await;
-            container.map(|container| (id, container))
-        });
-        for read in join_all(reads).await {
-            let (id, container) = read?;
-            let ours = container.as_ref().is_none_or(|container| is_of(&container.labels, &desired.stack));
-            if ours {
-                self.put(id.clone(), container);
+    pub async fn look_at(
+        &mut self,
+        desired: &Desired,
+        ids: BTreeSet<ContainerId>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let reads: Vec<_> = ids.iter().map(|id| self.find(id)).collect();
+        let all = join_all(reads).await;
+        for (id, found) in ids.into_iter().zip(all) {
+            let found = found?;
+            if let (Found::Silent(failure), false) = (&found, self.knows(&id)) {
+                return Err(failure.clone());
+            }
+            let foreign = |it: &Container| !is_of(&it.labels, &desired.stack);
+            if !matches!(&found, Found::There(container) if foreign(container)) {
+                self.keep(id.clone(), found, now);
                 self.judge_start(desired, &id);
             }
         }
@@ -371,6 +434,13 @@ async fn images(engine: &dyn ReadEngine, desired: &Desired) -> Result<BTreeMap<S
 
 fn is_of(labels: &BTreeMap<String, String>, stack: &StackName) -> bool {
     labels.get(labels::PROJECT).is_some_and(|project| project == stack.as_str())
+}
+
+/// A container as the list shows it, of which nothing else is known: neither that it is ready, nor that it has done its
+/// work.
+fn outline(line: &Listed) -> Container {
+    let Listed { id, name, labels, state, .. } = line.clone();
+    Container { labels, state, health: Some(Health::Starting), exit_code: -1, ..Container::created(id, name) }
 }
 
 fn foreigner(line: Listed) -> Foreign {

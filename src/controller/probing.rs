@@ -137,8 +137,9 @@ impl<'e> Prober<'e> {
     }
 }
 
-/// The service of a container that runs and has probes.
+/// The service of a container that has probes and runs: with Kubernetes, it does so once what follows its start is over.
 fn probed_service<'d>(desired: &'d Desired, container: &Container) -> Option<&'d Service> {
     let service = desired.services.get(container.service()?)?;
-    (container.state == State::Running && !service.probes.is_empty()).then_some(service)
+    let runs = container.state == State::Running && !container.starting;
+    (runs && !service.probes.is_empty()).then_some(service)
 }

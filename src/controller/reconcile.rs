@@ -14,7 +14,7 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered, LocalBoxStream, Str
 
 use super::execute::{self, Allowed};
 use super::live::LiveReader;
-use super::observe::{self, Observer, Seen};
+use super::observe::{self, MemoryUse, Observer, Seen};
 use super::owner::{Holder, Owners, Taken};
 use super::probing::Prober;
 use super::report::Report;
@@ -146,6 +146,7 @@ struct Loop<'e> {
     lost: u32,
     resync_at: Timestamp,
     memory_at: Timestamp,
+    memory_read: Option<LocalBoxFuture<'e, Vec<MemoryUse>>>,
 }
 
 impl<'e> Loop<'e> {
@@ -169,6 +170,7 @@ impl<'e> Loop<'e> {
             lost: 0,
             resync_at: with.clock.now().after(with.resync),
             memory_at: with.clock.now().after(limits::MEMORY_EVERY),
+            memory_read: None,
             desired: Rc::new(desired),
             // A source that ends says no more; it is not asked again.
             updates: updates.chain(futures_util::stream::pending()).boxed_local(),
@@ -211,8 +213,7 @@ impl<'e> Loop<'e> {
                 Wake::Event(event) => self.events(event).await,
                 Wake::Update(desired) => self.update(*desired),
                 Wake::Timer => self.look_again = true,
-                Wake::Memory => self.look_at_memory().await,
-                Wake::Live | Wake::Probed => {}
+                Wake::Answered => {}
             }
         }
     }
@@ -231,6 +232,7 @@ impl<'e> Loop<'e> {
                 Ok(()) => {
                     if std::mem::take(&mut self.lost) > 0 {
                         self.with.report.engine_back();
+                        self.memory.await_progress(now);
                         let back = self.narrator.engine_back(&self.desired, now);
                         self.tell(back);
                         self.events = self.with.engine.events(&self.desired.stack);
@@ -276,6 +278,7 @@ impl<'e> Loop<'e> {
                 Ok(taken) => {
                     self.observer.ended_with_machine(taken.remembered.ran_before(&engine));
                     self.memory = Memory::restored(taken.remembered.clone());
+                    self.memory.await_progress(self.with.clock.now());
                     self.remembered = taken.remembered.clone();
                     self.taken = Some(taken);
                     self.narrator = Narrator::of(&self.memory);

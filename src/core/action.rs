@@ -273,6 +273,16 @@ impl fmt::Display for Few<'_> {
 }
 
 impl Cause {
+    /// Whether what is stopped for it has failed, and goes through the back-off.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Restart(why) if why.is_failure())
+    }
+
+    /// Whether what is stopped for it is given up: it has failed, or its revision has.
+    pub fn gives_up(&self) -> bool {
+        self.is_failure() || matches!(self, Self::RolledBack { .. })
+    }
+
     /// Whether what runs is stopped for it to heal or to replace it: not for it to go for good.
     pub fn is_disruption(&self) -> bool {
         !matches!(self, Self::Teardown | Self::Orphan | Self::ScaleDown { .. })

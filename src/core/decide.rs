@@ -95,6 +95,7 @@ pub fn decide(view: &View<'_>, memory: &Memory, now: Timestamp) -> Decision {
     planner.itself();
     planner.pauses();
     planner.in_flight();
+    planner.silent();
     planner.decision
 }
 
@@ -359,6 +360,17 @@ impl Planner<'_> {
             })
             .collect();
         self.decision.waiting.extend(under_way);
+    }
+
+    /// Those for which the engine does not answer are left alone until it does.
+    fn silent(&mut self) {
+        for container in self.observed.silent.keys().filter_map(|id| self.observed.containers.get(id)) {
+            let service = container.service().map(ServiceName::from);
+            let message = "the engine does not answer when asked for it, as while its start hangs";
+            self.unsettled(container);
+            self.wake_at(self.now.after(limits::LOOK_AGAIN));
+            self.wait(service.as_ref(), &container.name, Reason::EngineError, message, None);
+        }
     }
 
     /// Numbers that replicas of a service have or are getting.

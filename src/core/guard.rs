@@ -187,11 +187,11 @@ fn stops_too_many(
     (left + away < wanted).then_some(Promise::Availability)
 }
 
-/// Whether hooks are to run before this container stops. What is given up has none.
+/// Whether hooks are to run before this container stops. What is given up or has failed has none.
 fn stops_unheard(container: &Container, cause: &Cause, desired: &Desired) -> bool {
     let serves = container.state == State::Running && !container.starting;
     let hooks = container.service().map_or(0, |name| desired.pre_stop(&ServiceName::from(name)).len());
-    serves && container.passed.pre_stop < hooks && !matches!(cause, Cause::RolledBack { .. })
+    serves && container.passed.pre_stop < hooks && !cause.gives_up()
 }
 
 fn writes_beside_another(container: &Container, view: &View<'_>) -> bool {

@@ -17,7 +17,18 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// question takes a millisecond and touches no engine where the container's address can be reached.
 pub const LIVE_EVERY: Duration = Duration::from_secs(10);
 
-/// How long a decision waits for those answers. Software that takes longer hangs, or is far away, and the rest of the
+/// So many crashes in a row are a loop: one is an accident, two may be.
+pub const CRASH_LOOP: u32 = 3;
+
+/// How long what has crashed so often must run before it is believed to: Docker's own restarts begin to count anew after as
+/// long.
+pub const CRASH_LOOP_CALM: Duration = Duration::from_secs(10);
+
+/// How long a container is left alone for which the engine has not answered in time: the next question may cost as much
+/// time again.
+pub const SILENT_FOR: Duration = Duration::from_secs(30);
+
+/// How long a decision waits for the answers of running software. Software that takes longer hangs, or is far away, and the rest of the
 /// stack does not wait for it.
 pub const LIVE_AT_ONCE: Duration = Duration::from_millis(250);
 

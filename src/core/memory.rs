@@ -18,6 +18,7 @@ mod by_hand;
 mod crash;
 mod disruption;
 mod durable;
+mod engine_loop;
 mod rollout;
 mod trouble;
 
@@ -26,6 +27,7 @@ pub use durable::Durable;
 
 use by_hand::ByHand;
 use disruption::Disruptions;
+use engine_loop::EngineRestarts;
 use rollout::Rollout;
 use trouble::Troubles;
 
@@ -33,8 +35,11 @@ use trouble::Troubles;
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     in_flight: BTreeMap<ActionKey, Action>,
+    /// Containers for which the engine did not answer when they were last looked at.
+    silent: BTreeSet<ContainerId>,
     failures: BTreeMap<ActionKey, Failed>,
     crashes: BTreeMap<Replica, Crashes>,
+    engine_restarts: EngineRestarts,
     rollouts: BTreeMap<ServiceName, Rollout>,
     /// What we stopped, and why.
     stopped: BTreeMap<ContainerId, Cause>,
@@ -72,15 +77,27 @@ impl Memory {
         self.in_flight.contains_key(key)
     }
 
-    /// Whether a call on this container is under way: one at a time, since each decides on what the last left.
+    /// Whether a call on this container is under way: one at a time, since each decides on what the last left. One for
+    /// which the engine does not answer is under a call that somebody else makes.
     pub fn is_busy(&self, id: &ContainerId) -> bool {
-        self.call_on(id).is_some()
+        self.call_on(id).is_some() || self.silent.contains(id)
     }
 
     /// The call on this container that is under way.
     pub fn call_on(&self, id: &ContainerId) -> Option<&Call> {
         let mut calls = self.in_flight.values().map(|action| &action.call);
         calls.find(|call| call.container().is_some_and(|target| target.id == *id))
+    }
+
+    /// How often in a row the engine has restarted this container by its own policy.
+    pub fn engine_restarts_in_a_row(&self, id: &ContainerId) -> u32 {
+        self.engine_restarts.streak(id)
+    }
+
+    /// How often this container has ended in a row, whoever restarted it.
+    pub fn crashed_in_a_row(&self, container: &Container) -> u32 {
+        let ours = container.replica().and_then(|replica| self.crashes(&replica));
+        ours.map_or(0, |crashes| crashes.streak).max(self.engine_restarts_in_a_row(&container.id))
     }
 
     /// Why we stopped this container, where it was us.
@@ -167,6 +184,7 @@ impl Memory {
             self.in_flight.values().filter(|action| matches!(action.call, Call::StopContainer { .. }));
         let stopping: BTreeSet<&ContainerId> =
             stopping.filter_map(|action| action.call.container()).map(|target| &target.id).collect();
+        self.silent = observed.silent.keys().cloned().collect();
         if let Some(at) = desired.overrides.resumed_at {
             self.by_hand.resume(at);
             self.disruptions.resume(at);
@@ -178,10 +196,13 @@ impl Memory {
         for (name, service, replicas) in view.services() {
             for container in replicas.all() {
                 self.note_crash(service, &replicas.revision, container, now);
+                self.engine_restarts.observe(service, container, now);
                 self.troubles.observe(service, container, now);
             }
-            self.note_rollout(name, replicas, now);
+            let paused = desired.overrides.pause_of(name, now).is_some();
+            self.note_rollout(name, replicas, paused, now);
         }
+        self.engine_restarts.retain(|id| observed.containers.contains_key(id));
         self.rollouts.retain(|name, _| desired.services.contains_key(name));
         self.crashes.retain(|replica, _| desired.services.contains_key(&replica.service));
         self.troubles.observe_dependencies(view, now);

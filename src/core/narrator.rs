@@ -12,6 +12,7 @@ use super::desired::Desired;
 use super::event::{Event, EventKind};
 use super::failure::{Failure, FailureClass};
 use super::ids::{ContainerId, Replica, ServiceName};
+use super::limits;
 use super::memory::Memory;
 use super::reason::Reason;
 use super::status::{Condition, StackStatus};
@@ -33,6 +34,8 @@ pub struct Narrator {
     engine_restarts: BTreeMap<ContainerId, u32>,
     /// Replicas whose crash loop was told.
     looping: BTreeSet<Replica>,
+    /// Those that the engine restarts over and over.
+    engine_looping: BTreeSet<ContainerId>,
     /// What somebody changed by hand, and when.
     by_hand: BTreeMap<ContainerId, Timestamp>,
     removed: BTreeMap<Replica, Timestamp>,
@@ -63,7 +66,7 @@ impl Narrator {
             crashed: memory.all_crashes().map(|(replica, it)| (replica.clone(), it.total)).collect(),
             looping: memory
                 .all_crashes()
-                .filter(|(_, it)| it.streak >= crashes::LOOP)
+                .filter(|(_, it)| it.streak >= limits::CRASH_LOOP)
                 .map(|(replica, _)| replica.clone())
                 .collect(),
             by_hand: memory.all_by_hand().map(|(id, at)| (id.clone(), at)).collect(),

@@ -17,12 +17,16 @@ use super::time::Timestamp;
 pub struct Observed {
     /// When it was read.
     pub as_of: Timestamp,
-    /// Every list was read to its end and every container answered. Nothing is removed on less.
+    /// Every list was read to its end, and the engine has answered for every container, those in `silent` apart. Nothing is
+    /// removed on less.
     pub complete: bool,
     /// The engine itself.
     pub engine: EngineInfo,
     /// This stack's containers, in whatever state.
     pub containers: BTreeMap<ContainerId, Container>,
+    /// Those of them for which the engine has not answered in time, and when that was: they are as they were before, or as
+    /// the list shows them. An engine says nothing of a container whose start hangs, as one does whose volume is on a server that is gone.
+    pub silent: BTreeMap<ContainerId, Timestamp>,
     /// Other containers: their names and ports are taken, and they are never touched.
     pub foreign: BTreeMap<ContainerId, Foreign>,
     /// Networks that the stack names or has made.

@@ -220,7 +220,8 @@ impl Probing {
     /// Of a container that started then: nothing has been asked yet.
     pub fn new(probes: &Probes, run: Option<Timestamp>, now: Timestamp) -> Self {
         let mut probing = Self { run, tracks: [None, None, None], started: probes.startup.is_none() };
-        let begin = run.unwrap_or(now);
+        // An engine's clock may be ahead of ours.
+        let begin = run.map_or(now, |run| run.min(now));
         if probing.started {
             probing.follow(probes, &[Kind::Readiness, Kind::Liveness], begin);
         } else {
@@ -246,7 +247,7 @@ impl Probing {
     /// Whether it is of this run, and asks what is to be asked.
     pub fn is_of(&self, probes: &Probes, run: Option<Timestamp>) -> bool {
         let asks = |kind: Kind| match kind {
-            Kind::Startup => !self.started,
+            Kind::Startup => !self.started && probes.startup.is_some(),
             Kind::Readiness | Kind::Liveness => self.started && probes.of(kind).is_some(),
         };
         self.run == run
@@ -393,6 +394,26 @@ mod tests {
         let sentence = found[6].failed.as_deref();
         assert_eq!(sentence, Some("its liveness probe has failed 3 times in a row: refused"));
         assert_eq!(found[6].is_ready(), None, "nothing is said of readiness");
+    }
+
+    #[test]
+    fn an_engine_whose_clock_is_ahead_puts_no_question_off() {
+        let probes = Probes {
+            liveness: Some(probe(|it| it.initial_delay = Duration::from_secs(7))),
+            ..Probes::default()
+        };
+        let probing = Probing::new(&probes, Some(after(3600)), START);
+        assert_eq!(probing.next(), Some((after(7), Kind::Liveness)));
+    }
+
+    #[test]
+    fn a_startup_probe_that_is_taken_away_before_it_has_passed_is_not_waited_for() {
+        let startup =
+            Probes { startup: Some(probe(|_| {})), liveness: Some(probe(|_| {})), ..Probes::default() };
+        let probing = Probing::new(&startup, Some(START), START);
+        assert!(probing.is_of(&startup, Some(START)));
+        let without = Probes { startup: None, ..startup };
+        assert!(!probing.is_of(&without, Some(START)));
     }
 
     #[test]

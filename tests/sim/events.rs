@@ -6,6 +6,7 @@ use compose_operator::clock::Clock;
 use compose_operator::core::event::EventKind::{self, *};
 use compose_operator::core::overrides::{Overrides, Pause};
 use compose_operator::core::reason::Reason;
+use compose_operator::core::status::Condition;
 use compose_operator::engine::sim::{Behaviour, Counting, Fault, FaultPlan, Meanwhile, Subject, When};
 use futures_util::StreamExt;
 
@@ -114,6 +115,14 @@ fn what_the_engine_restarts_by_itself_is_told_ever_more_rarely() {
         stage.engine.look(|world| world.named("shop-web-1").expect("it is there").container.restart_count);
     assert!(restarts > 50, "{restarts}");
     assert!((3..=9).contains(&count(&log, Crashed)), "{:?}", lines(&log));
+    assert_eq!(
+        (count(&log, CrashLoop), count(&log, Degraded), count(&log, Recovered)),
+        (1, 1, 0),
+        "{:?}",
+        lines(&log)
+    );
+    let status = log.status.borrow().clone().expect("it was told");
+    assert_eq!(status.condition, Condition::Degraded, "also while it runs for a moment");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Resources, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::EngineEvent;
-use compose_operator::engine::sim::{Behaviour, Counting, Meanwhile, Subject};
+use compose_operator::engine::sim::{Behaviour, Counting, Meanwhile, Subject, World};
 use futures_util::StreamExt;
 
 use crate::log::Log;
@@ -579,6 +579,39 @@ fn the_operator_never_touches_the_container_that_it_runs_in() {
     stage.converge(&at("app:1"));
 }
 
+/// As an engine does while a start hangs, on a volume whose server is gone: it lists the container and does not say more.
+#[test]
+fn a_container_of_which_the_engine_says_nothing_keeps_nobody_else_from_being_healed() {
+    let stage = Stage::new();
+    let desired = with(with(stack(), "stuck", service(1)), "web", service(1).once());
+    stage.converge(&desired);
+    let kill =
+        |name: &str| stage.engine.act(|world| world.kill(&id_of(world, name), "KILL")).expect("it runs");
+    let hush = |hushed| {
+        stage.engine.act(|world| world.hush(&id_of(world, "shop-stuck-1"), hushed)).expect("it is there");
+    };
+    let runs = |name: &str| {
+        let found = |world: &World| world.named(name).map(|it| it.container.state);
+        stage.engine.look(found) == Some(State::Running)
+    };
+    let story = async {
+        hush(true);
+        kill("shop-stuck-1");
+        stage.clock.sleep(Duration::from_secs(40)).await;
+        for _ in 0..3 {
+            kill("shop-web-1");
+            stage.clock.sleep(Duration::from_secs(35)).await;
+            assert!(runs("shop-web-1"));
+        }
+        hush(false);
+        stage.clock.sleep(minutes(2)).await;
+        assert!(runs("shop-stuck-1"));
+    };
+    let calls = stage.run_beside(&desired, minutes(10), story);
+    assert!(calls.iter().all(|call| call.starts_with("start container")), "{calls:?}");
+    assert_eq!(stage.converge(&desired), Vec::<String>::new());
+}
+
 /// As Docker does it now and then: it tells of the end first, and of the signal a moment later.
 #[test]
 fn a_signal_that_is_told_after_the_end_that_it_made_is_waited_for() {
@@ -587,7 +620,10 @@ fn a_signal_that_is_told_after_the_end_that_it_made_is_waited_for() {
     stage.converge(&desired);
     let mut observer = Observer::new(&stage.engine);
     let read = async |observer: &mut Observer<'_>, ids: &[ContainerId]| {
-        observer.look_at(&desired, ids.iter().cloned().collect()).await.expect("it answers");
+        observer
+            .look_at(&desired, ids.iter().cloned().collect(), stage.clock.now())
+            .await
+            .expect("it answers");
     };
     let event = |action: &str, id: &ContainerId| EngineEvent {
         at: stage.clock.now(),

@@ -6,8 +6,10 @@ use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Desired, Teardown};
 use compose_operator::core::diff::diff;
 use compose_operator::core::observed::{Container, State};
+use compose_operator::core::probe::{Handler, Probe};
 use compose_operator::core::reason::Reason;
 use compose_operator::core::view::View;
+use compose_operator::engine::sim::{Behaviour, Checks, Counting, Subject};
 
 use crate::stage::{Stage, Words, service, stack, with};
 
@@ -134,6 +136,36 @@ fn a_hook_that_fails_before_the_stop_keeps_the_container_as_compose_does() {
     assert!(matches!(outcome, Outcome::Stuck(_)), "{outcome:?}");
     assert!(calls.iter().all(|call| !call.starts_with("stop container")), "{calls:?}");
     assert_eq!(stage.container(&at(0), "shop-web-1").state, State::Running);
+}
+
+/// What hangs may hang its hooks as well, and they would keep it for ever.
+#[test]
+fn what_has_failed_is_stopped_without_its_hooks() {
+    let stage = Stage::with_world(|world| {
+        let fails = Checks::Flap { pass: Duration::from_secs(5), fail: Duration::from_hours(1) };
+        let fails = Behaviour::runs().answering(fails);
+        world.behaviours().set(
+            &Subject::Service("web".into()),
+            Counting::PerContainer,
+            vec![fails, Behaviour::runs()],
+        );
+    });
+    let probe = Probe { period: Duration::from_secs(2), ..Probe::new(Handler::Tcp { port: 80 }) };
+    let web = service(1).hooked("hello", "bye").but(|service| service.probes.liveness = Some(probe));
+    let calls = stage.run_for(&with(stack(), "web", web), Duration::from_mins(1));
+    assert_eq!(calls.iter().filter(|call| call.starts_with("stop container")).count(), 1, "{calls:?}");
+    assert_eq!(hooks(&stage, "shop-web-1"), ["1 post_start[0]", "2 post_start[0]"]);
+}
+
+/// With Kubernetes, a container runs only once what follows its start is over.
+#[test]
+fn nobody_probes_what_has_not_passed_its_hooks() {
+    let stage = Stage::new();
+    let probe = Probe { period: Duration::from_secs(2), ..Probe::new(Handler::Tcp { port: 80 }) };
+    let web = service(1).hooked("false", "bye").but(|service| service.probes.liveness = Some(probe));
+    stage.run_for(&with(stack(), "web", web), Duration::from_mins(1));
+    let probes = stage.engine.trace().into_iter().filter(|call| call.text.starts_with("probe"));
+    assert_eq!(probes.count(), 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use futures_util::future::{FusedFuture, FutureExt};
+use futures_util::future::{FusedFuture, FutureExt, LocalBoxFuture};
 use futures_util::stream::{LocalBoxStream, StreamExt};
 
 use super::{Done, Goal, Loop};
@@ -27,9 +27,8 @@ pub(super) enum Wake {
     Event(Result<EngineEvent, Failure>),
     Update(Box<Desired>),
     Timer,
-    Live,
-    Memory,
-    Probed,
+    /// Software, or the engine, has said something of a container.
+    Answered,
     TimeIsUp,
 }
 
@@ -45,6 +44,14 @@ fn causes(call: &Call, event: &str) -> bool {
         Call::ConnectNetwork { .. } => event == "connect",
         Call::DisconnectNetwork { .. } => event == "disconnect",
         _ => false,
+    }
+}
+
+/// What is under way comes to; never ready while nothing is.
+async fn under_way<T>(asked: &mut Option<LocalBoxFuture<'_, T>>) -> T {
+    match asked {
+        Some(asked) => asked.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -85,16 +92,24 @@ impl<'e> Loop<'e> {
                 answered = self.prober.answered() => {
                     // What finds everything as it was is no reason to decide anew.
                     if self.prober.take_in(answered, &self.desired, self.observer.observed(), clock.now()) {
-                        return Wake::Probed;
+                        return Wake::Answered;
                     }
                 }
                 answered = self.live.answered() => {
                     self.live.take_in(answered, self.observer.observed_mut());
-                    return Wake::Live;
+                    return Wake::Answered;
+                }
+                read = under_way(&mut self.memory_read) => {
+                    self.memory_read = None;
+                    self.observer.use_memory(read);
+                    return Wake::Answered;
                 }
                 () = clock.sleep_until(wake_at) => return Wake::Timer,
-                () = sleep_until(live_at) => return Wake::Live,
-                () = clock.sleep_until(self.memory_at), if self.bounds_memory() => return Wake::Memory,
+                () = sleep_until(live_at) => return Wake::Answered,
+                () = clock.sleep_until(self.memory_at), if self.bounds_memory() => {
+                    self.memory_at = clock.now().after(limits::MEMORY_EVERY);
+                    self.memory_read.get_or_insert_with(|| self.observer.ask_for_memory(&self.desired));
+                }
                 () = sleep_until(probe_at) => {}
                 () = sleep_until(beat_at) => {}
             }
@@ -120,12 +135,6 @@ impl<'e> Loop<'e> {
         self.desired.services.values().any(|service| service.heal.memory.is_some())
     }
 
-    /// Asks how much memory is used, where it is bounded.
-    pub(super) async fn look_at_memory(&mut self) {
-        self.observer.read_memory(&self.desired).await;
-        self.memory_at = self.with.clock.now().after(limits::MEMORY_EVERY);
-    }
-
     /// Takes in an event and all that came with it, then looks at what they were about.
     pub(super) async fn events(&mut self, first: Result<EngineEvent, Failure>) {
         let mut ids: BTreeSet<ContainerId> = BTreeSet::new();
@@ -137,6 +146,8 @@ impl<'e> Loop<'e> {
                     if id.is_none() && matches!(event.kind.as_str(), "network" | "volume" | "image") {
                         self.look_again = true;
                     }
+                    // Others join networks of ours as well.
+                    let id = id.filter(|id| event.kind == "container" || self.observer.knows(id));
                     ids.extend(id.filter(|id| !self.waits_for_done(id, &event.action)));
                 }
                 Err(_) => {
@@ -149,7 +160,8 @@ impl<'e> Loop<'e> {
             }
             next = self.events.next().now_or_never();
         }
-        if !ids.is_empty() && self.observer.look_at(&self.desired, ids).await.is_err() {
+        if !ids.is_empty() && self.observer.look_at(&self.desired, ids, self.with.clock.now()).await.is_err()
+        {
             self.look_again = true;
         }
     }

@@ -34,15 +34,15 @@ impl Planner<'_> {
 
     /// Runs the next of the hooks that are to pass before its stop; whether it cannot be stopped yet.
     ///
-    /// Only what serves says good-bye: not what never came up, and not what is given up.
+    /// Only what serves says good-bye: not what never came up, not what is given up, and not what has failed, with which its
+    /// hooks may hang.
     pub(super) fn pre_stop(
         &mut self,
         service: Option<&ServiceName>,
         container: &Container,
         cause: &Cause,
     ) -> bool {
-        let given_up = container.starting || matches!(cause, Cause::RolledBack { .. });
-        if container.state != State::Running || given_up {
+        if container.state != State::Running || container.starting || cause.gives_up() {
             return false;
         }
         let hooks = service.map_or(&[][..], |name| self.desired.pre_stop(name));

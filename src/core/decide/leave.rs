@@ -51,16 +51,22 @@ impl Planner<'_> {
             return;
         }
         let own = || container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
-        let grace = self.grace_of_probe(service, &cause).unwrap_or_else(own);
+        let grace = self.grace_of_probe(service, container, &cause).unwrap_or_else(own);
         let call = Call::StopContainer { target: target(container), grace: Some(grace) };
         self.act_on(service, container, call, cause);
     }
 
     /// The grace of the probe whose failing stops it, where that has one of its own.
-    fn grace_of_probe(&self, service: Option<&ServiceName>, cause: &Cause) -> Option<Duration> {
+    fn grace_of_probe(
+        &self,
+        service: Option<&ServiceName>,
+        container: &Container,
+        cause: &Cause,
+    ) -> Option<Duration> {
         let Cause::Restart(WhyRestart::Probe { .. }) = cause else { return None };
         let probes = &self.desired.services.get(service?)?.probes;
-        [&probes.liveness, &probes.startup].into_iter().flatten().find_map(|probe| probe.grace)
+        let failed = if container.probed.started == Some(false) { &probes.startup } else { &probes.liveness };
+        failed.as_ref()?.grace
     }
 
     /// Whether what runs is left alone, since stopping and replacing it has not helped. What was begun is undone all

@@ -300,7 +300,9 @@ impl Planner<'_> {
 
     /// The moment until which a new container without a health check is not yet believed.
     fn settles_at(&self, container: &Container) -> Option<Timestamp> {
-        let settled = container.started_at.unwrap_or_default().after(limits::SETTLE);
+        // An engine's clock may be ahead of ours.
+        let started = container.started_at.unwrap_or_default().min(self.now);
+        let settled = started.after(limits::SETTLE);
         (!container.is_checked() && container.state == State::Running && settled > self.now)
             .then_some(settled)
     }

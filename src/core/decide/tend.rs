@@ -51,13 +51,16 @@ impl Planner<'_> {
                     "the engine restarts it by its own policy (exit code {}, {} restarts)",
                     container.exit_code, container.restart_count
                 );
-                self.look_again(name, container, Reason::EngineRestarting, message);
+                let loops = self.memory.crashed_in_a_row(container) >= limits::CRASH_LOOP;
+                let reason = if loops { Reason::CrashLoopBackOff } else { Reason::EngineRestarting };
+                self.look_again(name, container, reason, message);
             }
             State::Removing => {
                 self.look_again(name, container, Reason::InProgress, "it is being removed".to_owned());
             }
             State::Running if container.starting => self.post_start(name, service, container),
             State::Running if self.restarts(name, service, container) => {}
+            State::Running if self.has_just_crashed(name, container) => {}
             State::Running if container.probed.is_ready() == Some(false) => {
                 let message = match &container.probed.finding {
                     Some(finding) => format!("its probe has not passed: {finding}"),
@@ -127,7 +130,7 @@ impl Planner<'_> {
     }
 
     /// Whether it is as it should be is not known.
-    fn unsettled(&mut self, container: &Container) {
+    pub(super) fn unsettled(&mut self, container: &Container) {
         self.decision.unsettled.insert(container.id.clone());
     }
 
@@ -144,6 +147,19 @@ impl Planner<'_> {
         (!by_hand || !self.holds(name, service, container, what)).then_some(by_hand)
     }
 
+    /// Whether it is in a crash loop and has only just come up: that it runs says nothing then.
+    fn has_just_crashed(&mut self, name: &ServiceName, container: &Container) -> bool {
+        let times = self.memory.crashed_in_a_row(container);
+        let calm = container.started_at.unwrap_or_default().min(self.now).after(limits::CRASH_LOOP_CALM);
+        let just = times >= limits::CRASH_LOOP && calm > self.now;
+        if just {
+            let message = format!("it runs again after it has ended {times} times in a row");
+            self.wait(Some(name), &container.name, Reason::CrashLoopBackOff, message, None);
+            self.wake_at(calm);
+        }
+        just
+    }
+
     /// Starts what ended by itself, with back-off.
     fn restart(&mut self, name: &ServiceName, service: &Service, container: &Container) {
         let crashes = container.replica().and_then(|replica| self.memory.crashes(&replica));
@@ -157,7 +173,7 @@ impl Planner<'_> {
                 let next: Timestamp = crashes.next_try;
                 // When it is tried again is told beside it.
                 let message = format!("{cause}, {} times in a row", crashes.streak);
-                let stuck = crashes.streak >= 3;
+                let stuck = crashes.streak >= limits::CRASH_LOOP;
                 self.wait(Some(name), &container.name, Reason::CrashLoopBackOff, message, Some(next)).stuck =
                     stuck;
             }

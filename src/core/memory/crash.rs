@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::action::Cause;
 use super::super::backoff::{self, Policy};
 use super::super::desired::Service;
 use super::super::ids::{Replica, Revision};
@@ -80,7 +79,7 @@ impl Memory {
         };
         if counts {
             let revision = container.revision().unwrap_or_else(|| revision.clone());
-            self.count_crash(service, revision, replica, container, end);
+            self.count_crash(service, revision, container, end, now);
         }
     }
 
@@ -88,10 +87,11 @@ impl Memory {
         &mut self,
         service: &Service,
         revision: Revision,
-        replica: Replica,
         container: &Container,
         end: Timestamp,
+        now: Timestamp,
     ) {
+        let Some(replica) = container.replica() else { return };
         let before = self.crashes.get(&replica);
         let same = before.filter(|crashes| crashes.revision == revision);
         if same.is_some_and(|crashes| crashes.last_end >= end) {
@@ -108,17 +108,11 @@ impl Memory {
             oom_kills: all(|it| it.oom_kills).saturating_add(container.oom_killed.into()),
             exit_code: container.exit_code,
             oom_killed: container.oom_killed,
-            next_try: end.after(service.backoff.after_crash(streak, draw)),
+            // An engine's clock may be ahead of ours.
+            next_try: end.min(now).after(service.backoff.after_crash(streak, draw)),
             last_end: end,
             revision,
         };
         self.crashes.insert(replica, crashes);
-    }
-}
-
-impl Cause {
-    /// Whether what is stopped for it has failed, and goes through the back-off.
-    pub(super) fn is_failure(&self) -> bool {
-        matches!(self, Self::Restart(why) if why.is_failure())
     }
 }

@@ -27,7 +27,18 @@ impl Memory {
         self.rollouts.get(service).and_then(|rollout| rollout.failed.as_deref())
     }
 
-    pub(super) fn note_rollout(&mut self, name: &ServiceName, replicas: &Replicas<'_>, now: Timestamp) {
+    /// Nobody could have brought a rollout on so far: the deadline of each counts from now.
+    pub fn await_progress(&mut self, now: Timestamp) {
+        self.rollouts.values_mut().for_each(|rollout| rollout.progressed_at = now);
+    }
+
+    pub(super) fn note_rollout(
+        &mut self,
+        name: &ServiceName,
+        replicas: &Replicas<'_>,
+        paused: bool,
+        now: Timestamp,
+    ) {
         if replicas.outdated.is_empty() {
             self.rollouts.remove(name);
             return;
@@ -36,7 +47,8 @@ impl Memory {
         let ready = replicas.current.iter().filter(|container| container.is_ready()).count();
         let known = self.rollouts.remove(name).filter(|rollout| rollout.revision == revision);
         let mut rollout = known.unwrap_or(Rollout { revision, ready, progressed_at: now, failed: None });
-        if ready > rollout.ready {
+        // While it is paused nothing is to progress.
+        if ready > rollout.ready || paused {
             rollout.progressed_at = now;
         }
         rollout.ready = ready;

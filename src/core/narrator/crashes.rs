@@ -4,15 +4,13 @@ use super::super::create;
 use super::super::desired::Desired;
 use super::super::event::EventKind;
 use super::super::ids::Replica;
+use super::super::limits;
 use super::super::memory::{Crashes, Memory};
 use super::super::observed::{Container, State};
 use super::super::reason::Reason;
 use super::super::time::Timestamp;
 use super::super::view::View;
 use super::{Narrator, Told, tell};
-
-/// So many crashes in a row are a loop: one is an accident, two may be.
-pub(super) const LOOP: u32 = 3;
 
 impl Narrator {
     /// Tells of each crash, of the loop that several make, and of what the engine restarts by its own policy.
@@ -31,7 +29,7 @@ impl Narrator {
             if crashes.total > before && !ours {
                 told.push(crash(view.desired, replica, crashes, container, now));
             }
-            if crashes.streak < LOOP {
+            if crashes.streak < limits::CRASH_LOOP {
                 self.looping.remove(replica);
             } else if self.looping.insert(replica.clone()) {
                 let message = format!("it has crashed {} times in a row", crashes.streak);
@@ -44,22 +42,48 @@ impl Narrator {
             }
         }
         for container in containers() {
-            let Some(replica) = container.replica() else { continue };
-            let count = container.restart_count;
-            let before = *self.engine_restarts.entry(container.id.clone()).or_insert(count);
-            // It may restart many times a minute: told at the first, the second, the fourth, …
-            if count > before && (before == 0 || count >= before.saturating_mul(2)) {
-                self.engine_restarts.insert(container.id.clone(), count);
-                let message =
-                    format!("it ended, and the engine restarted it by its own policy ({count} so far)");
-                let container = Some(container);
-                let mut told_of =
-                    of_replica(view.desired, EventKind::Crashed, &replica, container, message, now);
-                told_of.log_of = container.map(|it| it.id.clone());
-                told.push(told_of);
-            }
+            self.engine_restarts(view.desired, memory, container, now, told);
         }
         self.engine_restarts.retain(|id, _| view.observed.containers.contains_key(id));
+        self.engine_looping.retain(|id| view.observed.containers.contains_key(id));
+    }
+
+    /// Tells of what the engine restarts by its own policy, which may be many times a minute: of the first time, the
+    /// second, the fourth, …, and of the loop that it is.
+    fn engine_restarts(
+        &mut self,
+        desired: &Desired,
+        memory: &Memory,
+        container: &Container,
+        now: Timestamp,
+        told: &mut Vec<Told>,
+    ) {
+        let Some(replica) = container.replica() else { return };
+        let count = container.restart_count;
+        let before = self.engine_restarts.insert(container.id.clone(), count).unwrap_or(count);
+        // Once it runs again, the engine no longer says how it ended.
+        let code = (container.state != State::Running).then_some(container.exit_code);
+        let tell_of = |kind, message| {
+            let mut told_of = of_replica(desired, kind, &replica, Some(container), message, now);
+            told_of.event.exit_code = code;
+            told_of
+        };
+        if count > before && count.checked_ilog2() > before.checked_ilog2() {
+            let message = format!("it ended, and the engine restarted it by its own policy ({count} so far)");
+            let mut told_of = tell_of(EventKind::Crashed, message);
+            told_of.log_of = Some(container.id.clone());
+            told.push(told_of);
+        }
+        let streak = memory.engine_restarts_in_a_row(&container.id);
+        if streak < limits::CRASH_LOOP {
+            self.engine_looping.remove(&container.id);
+        } else if self.engine_looping.insert(container.id.clone()) {
+            let message =
+                format!("it has ended {streak} times in a row, and the engine goes on restarting it");
+            let mut told_of = tell_of(EventKind::CrashLoop, message);
+            told_of.event.reason = Some(Reason::CrashLoopBackOff);
+            told.push(told_of);
+        }
     }
 }
 

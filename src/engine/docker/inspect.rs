@@ -44,7 +44,7 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
     Some(Container {
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         state: word(&state),
-        health: state.health.as_ref().and_then(|health| health.status).and_then(read_health),
+        health: state.health.as_ref().and_then(|health| read_health(health, word(&state))),
         created_at: found.created.as_deref().and_then(moment).unwrap_or_default(),
         started_at: state.started_at.as_deref().and_then(moment),
         finished_at: state.finished_at.as_deref().and_then(moment),
@@ -83,8 +83,14 @@ fn word(state: &ContainerState) -> State {
     }
 }
 
-fn read_health(status: HealthStatusEnum) -> Option<Health> {
-    match status {
+fn read_health(health: &bollard::models::Health, state: State) -> Option<Health> {
+    match health.status? {
+        // So it is called while it is frozen and until the first check after, though no check has failed.
+        HealthStatusEnum::UNHEALTHY
+            if health.failing_streak == Some(0) && matches!(state, State::Running | State::Paused) =>
+        {
+            Some(Health::Starting)
+        }
         HealthStatusEnum::STARTING => Some(Health::Starting),
         HealthStatusEnum::HEALTHY => Some(Health::Healthy),
         HealthStatusEnum::UNHEALTHY => Some(Health::Unhealthy),

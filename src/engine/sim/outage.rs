@@ -54,6 +54,12 @@ impl World {
         self.outage.is_some()
     }
 
+    /// From now on, or not any more, the engine lets whoever asks for a container wait in vain.
+    pub fn hush(&mut self, id: &ContainerId, hushed: bool) -> Result<(), Refusal> {
+        self.container_mut(id)?.hushed = hushed;
+        Ok(())
+    }
+
     /// A container ends, and the engine loses sight of it in the middle of its next start, as when it is told to end
     /// itself just then: from then on it can only be removed.
     pub fn strand(&mut self, id: &ContainerId) -> Result<(), Refusal> {

@@ -10,7 +10,7 @@ use futures_util::stream::{LocalBoxStream, StreamExt};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
-use crate::core::observed::{Container, EngineInfo, Image, LiveState, Network, Volume};
+use crate::core::observed::{Container, EngineInfo, Health, Image, LiveState, Network, State, Volume};
 use crate::core::probe::{Probe, Target, no_answer};
 use crate::core::time::Timestamp;
 use crate::engine::{Answer, EngineEvent, Listed, ReadEngine};
@@ -23,6 +23,27 @@ use super::world::World;
 
 /// When whoever asks software that hangs for its settings gives up.
 const NO_SETTINGS: Duration = Duration::from_secs(5);
+
+/// When whoever asks the engine gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl World {
+    /// A container as it is inspected.
+    fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, Failure> {
+        let Some(sim) = self.containers.get(id) else { return Ok(None) };
+        if sim.hushed {
+            let call = format!("inspect container {}", sim.container.name);
+            return Err(Failure::new(FailureKind::Timeout, call, "no answer"));
+        }
+        // As with Docker: frozen is called unhealthy, and no check has failed.
+        let unchecked = sim.failing == 0 && matches!(sim.container.state, State::Running | State::Paused);
+        let health = match sim.container.health {
+            Some(Health::Unhealthy) if unchecked => Some(Health::Starting),
+            health => health,
+        };
+        Ok(Some(Container { live: LiveState::Unread, health, ..sim.container.clone() }))
+    }
+}
 
 impl SimEngine {
     /// Verb and name, as [`crate::core::action::Call`] shows the same call.
@@ -77,13 +98,16 @@ impl ReadEngine for SimEngine {
 
     fn inspect_container<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, Option<Container>> {
         let kind = CallKind::InspectContainer;
-        let text = self.text(kind, id);
-        self.call(kind, id.as_str(), text, |world| {
-            Ok(world
-                .containers
-                .get(id)
-                .map(|sim| Container { live: LiveState::Unread, ..sim.container.clone() }))
-        })
+        async move {
+            let asked = self.call(kind, id.as_str(), self.text(kind, id), |world| Ok(world.inspect(id)));
+            match asked.await? {
+                Ok(found) => Ok(found),
+                Err(hushed) => {
+                    self.shared.clock.sleep(PATIENCE).await;
+                    Err(hushed)
+                }
+            }
+        }
         .boxed_local()
     }
 

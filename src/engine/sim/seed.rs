@@ -77,7 +77,10 @@ impl World {
             match container.health {
                 // A pause alone makes a container unhealthy; thawed, it is as it was.
                 Some(Health::Unhealthy) if container.state == State::Paused => {}
-                Some(Health::Unhealthy) => sim.behaviour.checks = Checks::Fail,
+                Some(Health::Unhealthy) => {
+                    sim.behaviour.checks = Checks::Fail;
+                    sim.failing = 1;
+                }
                 Some(Health::Healthy) => sim.behaviour.checks = Checks::default(),
                 Some(Health::Starting) | None => {}
             }
@@ -204,6 +207,7 @@ mod tests {
             complete: true,
             engine: EngineInfo { api_version: "1.41".into(), ..EngineInfo::default() },
             containers: BTreeMap::from([(id, container)]),
+            silent: BTreeMap::new(),
             foreign: BTreeMap::from([(
                 ContainerId::from("f0"),
                 Foreign {
