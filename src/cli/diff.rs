@@ -76,7 +76,7 @@ pub fn run(args: &DiffArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
 }
 
 async fn compare(desired: &Desired, engine: &Reader) -> Result<Found, Failure> {
-    let seen = &look_once(&*engine.engine, desired, engine.clock.now()).await?;
+    let seen = &look_once(&*engine.engine, desired, &*engine.clock).await?;
     let view = View::new(desired, seen);
     Ok(Found {
         stack: desired.stack.clone(),

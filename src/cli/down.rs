@@ -126,7 +126,7 @@ fn remove(doomed: Doomed, args: &DownArgs, engine: &Writer, screen: &mut Screen)
 }
 
 fn look(desired: &Desired, engine: &Writer) -> anyhow::Result<Observed> {
-    Ok(engine.drive.block_on(look_once(&*engine.engine, desired, engine.clock.now()))??)
+    Ok(engine.drive.block_on(look_once(&*engine.engine, desired, &*engine.clock))??)
 }
 
 /// Whether the engine has nothing that carries the stack's label.

@@ -13,6 +13,7 @@ use super::{files, standing};
 use crate::core::ids::StackName;
 use crate::core::time::Timestamp;
 use crate::store::journal::{Journals, Record};
+use crate::store::standing::Standings;
 
 /// What `operator events --help` says.
 pub const LONG: &str = "Show what happened, what was done about it, and why.\n\n\
@@ -79,7 +80,7 @@ fn since(text: &str) -> Result<Since, String> {
 
 /// Shows them.
 pub fn run(args: &EventsArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(args, files::meant(&cli.files, &args.services)?);
+    let mut reader = Reader::new(args, stacks(args, cli)?);
     let many = reader.stacks.len() > 1;
     let mut records = reader.read(screen)?;
     let tail = args.tail.unwrap_or(if args.since.is_some() { usize::MAX } else { 50 });
@@ -96,6 +97,19 @@ pub fn run(args: &EventsArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
         let records = reader.read(screen)?;
         print(&records, many, cli.output.format, screen)?;
     }
+}
+
+/// The stacks of the files; of files that do not load, those whose daemons hold to the last good ones.
+fn stacks(args: &EventsArgs, cli: &Cli) -> anyhow::Result<Vec<StackName>> {
+    files::meant(&cli.files, &args.services).or_else(|error| {
+        let all = Standings::new(standing::directory()).all();
+        let refusing: Vec<StackName> = all
+            .into_iter()
+            .filter(|standing| standing.files_refused.is_some())
+            .map(|standing| standing.status.stack)
+            .collect();
+        if refusing.is_empty() { Err(error) } else { Ok(refusing) }
+    })
 }
 
 /// Reads what was not read yet.

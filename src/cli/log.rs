@@ -12,6 +12,7 @@ use crate::controller::report::Report;
 use crate::core::action::Action;
 use crate::core::failure::Failure;
 use crate::core::ids::StackName;
+use crate::core::reason::Reason;
 use crate::core::status::{Condition, StackStatus};
 
 /// Sends log lines to stderr, coloured or not. `RUST_LOG` wins over `-v`.
@@ -59,9 +60,14 @@ impl Report for Log {
             Condition::Progressing => debug!(%stack, condition = "Progressing", "on its way"),
             Condition::Paused => info!(%stack, condition = "Paused", "left as it is"),
             Condition::Degraded => {
-                let why = status.services.iter().flat_map(|service| {
-                    let containers = service.containers.iter().filter_map(|it| it.message.clone());
-                    containers.chain(service.waiting.iter().map(|it| it.message.clone()))
+                let degraded = status.services.iter().filter(|it| it.condition == Condition::Degraded);
+                let why = degraded.flat_map(|service| {
+                    // What is being done about it is no reason.
+                    let tells = |reason: Option<Reason>| reason != Some(Reason::InProgress);
+                    let containers = service.containers.iter().filter(move |it| tells(it.reason));
+                    let waiting = service.waiting.iter().filter(move |it| tells(Some(it.reason)));
+                    let messages = containers.filter_map(|it| it.message.clone());
+                    messages.chain(waiting.map(|it| it.message.clone()))
                 });
                 let why =
                     why.chain(status.waiting.iter().map(|it| it.message.clone())).next().unwrap_or_default();

@@ -12,6 +12,7 @@ use super::{files, standing};
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::overrides::{Overrides, Pause};
 use crate::core::reason::Reason;
+use crate::core::time::Timestamp;
 use crate::store::overrides::Overlays;
 use crate::store::standing::{Standing, Standings};
 
@@ -146,6 +147,8 @@ fn say(stack: &StackName, overrides: &Overrides, cli: &Cli, screen: &mut Screen)
         return Ok(());
     }
     let now = standing::now();
+    // A moment has passed since it was said.
+    let left = |until: Timestamp| super::render::lasting(until.after(Duration::from_millis(500)).since(now));
     let whole = overrides.pause(now).map(|pause| (stack.to_string(), pause));
     let services = overrides.paused_services.keys();
     let each = services.filter_map(|name| Some((format!("{stack}/{name}"), overrides.pause_of(name, now)?)));
@@ -154,10 +157,7 @@ fn say(stack: &StackName, overrides: &Overrides, cli: &Cli, screen: &mut Screen)
         any = true;
         match pause.until {
             Some(until) => {
-                screen.line(format_args!(
-                    "{what}: {pause}, for {}",
-                    super::render::lasting(until.since(now))
-                ))?;
+                screen.line(format_args!("{what}: {pause}, for {}", left(until)))?;
             }
             None => screen.line(format_args!("{what}: {pause}, until `operator resume`"))?,
         }

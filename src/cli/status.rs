@@ -108,8 +108,8 @@ fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<(Vec<Shown>, Option<anyh
 
 /// One stack as it is now, with what its daemon remembers.
 pub(super) fn of_stack(engine: &Reader, stack: &Stack) -> anyhow::Result<StackStatus> {
-    let now = engine.clock.now();
-    let status = engine.drive.block_on(current_status(&*engine.engine, &stack.desired, now))??;
+    let look = current_status(&*engine.engine, &stack.desired, &*engine.clock);
+    let status = engine.drive.block_on(look)??;
     let daemon = Standings::new(standing::directory()).read(&stack.desired.stack);
     Ok(joined(status, daemon.as_ref()))
 }

@@ -1,13 +1,16 @@
 //! How a stack stands, for who holds no engine that could change anything.
 
-use super::observe::look_once;
+use futures_util::future::join;
+
+use super::live::LiveReader;
+use super::observe::Observer;
 use super::probing::Prober;
+use crate::clock::Clock;
 use crate::core::decide::decide;
 use crate::core::desired::Desired;
 use crate::core::failure::Failure;
 use crate::core::memory::Memory;
 use crate::core::status::{StackStatus, status};
-use crate::core::time::Timestamp;
 use crate::core::view::View;
 use crate::engine::ReadEngine;
 
@@ -15,10 +18,22 @@ use crate::engine::ReadEngine;
 pub async fn current_status(
     engine: &dyn ReadEngine,
     desired: &Desired,
-    now: Timestamp,
+    clock: &dyn Clock,
 ) -> Result<StackStatus, Failure> {
-    let mut observed = look_once(engine, desired, now).await?;
-    Prober::new(engine).ask_all(desired, &mut observed, now).await;
+    let now = clock.now();
+    let mut looking = Observer::new(engine);
+    looking.look(desired, now).await?;
+    let mut observed = looking.observed().clone();
+    // Side by side: what hangs lets both wait.
+    let mut with_settings = observed.clone();
+    let (mut reader, mut prober) = (LiveReader::new(engine), Prober::new(engine));
+    let settings = reader.ask_all(desired, &mut with_settings, clock);
+    join(settings, prober.ask_all(desired, &mut observed, now)).await;
+    for (id, container) in with_settings.containers {
+        if let Some(found) = observed.containers.get_mut(&id) {
+            found.live = container.live;
+        }
+    }
     let view = View::new(desired, &observed);
     let mut memory = Memory::default();
     memory.observe(&view, now);

@@ -1,10 +1,12 @@
 //! Asks the software in containers for its settings: beside all else, so that one that hangs delays nothing.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use crate::clock::Clock;
 use crate::core::desired::{Desired, Service};
 use crate::core::ids::ContainerId;
 use crate::core::limits;
@@ -121,11 +123,22 @@ impl<'e> LiveReader<'e> {
         }
     }
 
-    /// Asks everybody once and waits for all: for whoever looks only once.
-    pub(super) async fn ask_all(&mut self, desired: &Desired, observed: &mut Observed, now: Timestamp) {
-        self.ask(desired, observed, now);
-        while let Some(answered) = self.asked.next().await {
-            self.take_in(answered, observed);
+    /// Asks everybody once and waits a while for the answers: for whoever looks only once.
+    pub(super) async fn ask_all(&mut self, desired: &Desired, observed: &mut Observed, clock: &dyn Clock) {
+        self.ask(desired, observed, clock.now());
+        let mut patience = pin!(clock.sleep(limits::LIVE_ONCE));
+        while self.is_asking() {
+            tokio::select! {
+                biased;
+                answered = self.answered() => self.take_in(answered, observed),
+                () = &mut patience => break,
+            }
+        }
+        for id in self.open.keys() {
+            if let Some(container) = observed.containers.get_mut(id) {
+                container.live =
+                    LiveState::Failed(format!("no answer within {} s", limits::LIVE_ONCE.as_secs()));
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture, join_all, try_join, try_jo
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::live::{self, LiveReader};
+use crate::clock::Clock;
 use crate::core::action::{Action, Call};
 use crate::core::desired::Desired;
 use crate::core::failure::{Failure, FailureKind};
@@ -384,11 +385,11 @@ impl<'e> Observer<'e> {
 pub async fn look_once(
     engine: &dyn ReadEngine,
     desired: &Desired,
-    now: Timestamp,
+    clock: &dyn Clock,
 ) -> Result<Observed, Failure> {
     let mut observer = Observer::new(engine);
-    observer.look(desired, now).await?;
-    LiveReader::new(engine).ask_all(desired, observer.observed_mut(), now).await;
+    observer.look(desired, clock.now()).await?;
+    LiveReader::new(engine).ask_all(desired, observer.observed_mut(), clock).await;
     Ok(observer.observed)
 }
 

@@ -127,8 +127,11 @@ impl<'e> Prober<'e> {
     pub(super) async fn ask_all(&mut self, desired: &Desired, observed: &mut Observed, now: Timestamp) {
         self.follow(desired, observed.containers.values_mut(), now);
         // Where a startup probe passes, there is more to ask then.
-        for _ in 0..2 {
+        while self.probing.values().any(Probing::is_open) {
             self.ask(desired, observed, Timestamp::from_millis(i64::MAX));
+            if self.asked.is_empty() {
+                break;
+            }
             while let Some(answered) = self.asked.next().await {
                 self.take_in(answered, desired, observed, now);
             }

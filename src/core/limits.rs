@@ -32,6 +32,9 @@ pub const SILENT_FOR: Duration = Duration::from_secs(30);
 /// stack does not wait for it.
 pub const LIVE_AT_ONCE: Duration = Duration::from_millis(250);
 
+/// How long whoever looks once waits for them.
+pub const LIVE_ONCE: Duration = Duration::from_secs(1);
+
 /// Engine calls under way at once where nobody says otherwise: enough to keep an engine busy (it gains nothing
 /// beyond), few enough to leave it responsive to others.
 pub const DEFAULT_PARALLEL: u16 = 8;

@@ -261,6 +261,13 @@ impl Probing {
         waiting.filter(|(_, track)| !track.under_way).map(|(kind, track)| (track.due, kind)).min()
     }
 
+    /// Whether asking at once may still change what is found: what was never asked, or has to succeed several times.
+    pub fn is_open(&self) -> bool {
+        const MOST: u32 = 10;
+        let open = |track: &Track| !track.passes && track.failures == 0 && track.asked < MOST;
+        self.tracks.iter().flatten().any(|track| track.asked == 0 || open(track))
+    }
+
     /// A question is asked.
     pub fn begin(&mut self, kind: Kind) {
         if let Some(track) = &mut self.tracks[kind as usize] {

@@ -31,8 +31,7 @@ fn often_checked(replicas: u32) -> compose_operator::core::desired::Service {
 }
 
 fn status(stage: &Stage, desired: &Desired) -> StackStatus {
-    let now = compose_operator::clock::Clock::now(&stage.clock);
-    let status = stage.clock.run(current_status(&stage.engine, desired, now));
+    let status = stage.clock.run(current_status(&stage.engine, desired, &stage.clock));
     status.expect("it answers").expect("it can be read")
 }
 

@@ -339,8 +339,10 @@ impl Stage {
     }
 
     pub(crate) fn observe(&self, desired: &Desired) -> Observed {
-        let now = compose_operator::clock::Clock::now(&self.clock);
-        self.clock.run(look_once(&self.engine, desired, now)).expect("it answers").expect("it can be read")
+        self.clock
+            .run(look_once(&self.engine, desired, &self.clock))
+            .expect("it answers")
+            .expect("it can be read")
     }
 
     pub(crate) fn containers(&self, desired: &Desired) -> Vec<Container> {

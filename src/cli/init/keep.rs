@@ -29,7 +29,7 @@ pub(super) struct Seen {
 
 /// Compares a stack with what runs.
 pub(super) fn look(desired: &Desired, engine: &Reader) -> anyhow::Result<Seen> {
-    let seen = &engine.drive.block_on(look_once(&*engine.engine, desired, engine.clock.now()))??;
+    let seen = &engine.drive.block_on(look_once(&*engine.engine, desired, &*engine.clock))??;
     let mut services = BTreeMap::new();
     for container in seen.containers.values().filter(|container| !container.is_one_off()) {
         let project = container.labels.get(labels::PROJECT).map(String::as_str);
