@@ -12,6 +12,7 @@ use super::{files, standing};
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::overrides::{Overrides, Pause};
 use crate::core::reason::Reason;
+use crate::core::status::ServiceStatus;
 use crate::core::time::Timestamp;
 use crate::store::overrides::Overlays;
 use crate::store::standing::{Standing, Standings};
@@ -126,11 +127,17 @@ fn is_heeded(stack: &StackName, overrides: &Overrides) -> bool {
     let standings = Standings::new(standing::directory());
     let waiting = Instant::now();
     while let Some(Standing { status, .. }) = standings.read(stack) {
-        let mut paused = status
-            .services
-            .iter()
-            .filter(|service| overrides.pause_of(&service.service, standing::now()).is_some());
-        if paused.all(|service| service.waiting.iter().any(|waiting| waiting.reason == Reason::Paused)) {
+        let now = standing::now();
+        let heeds = |reason: &Reason| *reason == Reason::Paused;
+        let of_stack = status.waiting.iter().any(|waiting| heeds(&waiting.reason));
+        let of_service = |service: &ServiceStatus| {
+            let containers = service.containers.iter().filter_map(|container| container.reason);
+            let mut reasons = service.waiting.iter().map(|waiting| waiting.reason).chain(containers);
+            reasons.any(|reason| heeds(&reason))
+        };
+        let mut paused =
+            status.services.iter().filter(|it| overrides.paused_services.contains_key(&it.service));
+        if (of_stack || overrides.pause(now).is_none()) && paused.all(of_service) {
             return true;
         }
         if waiting.elapsed() > HEEDED_WITHIN {

@@ -84,11 +84,11 @@ fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<(Vec<Shown>, Option<anyh
             let daemon = standings.read(&stack.desired.stack);
             match (of_stack(&engine, stack), daemon) {
                 (Ok(status), daemon) => shown.push(Shown { status, daemon }),
-                (Err(error), Some(daemon)) if daemon.engine_lost.is_some() => {
+                (Err(error), Some(daemon)) => {
                     shown.push(Shown { status: daemon.status.clone(), daemon: Some(daemon) });
                     trouble = Some(error);
                 }
-                (Err(error), _) => return Err(error),
+                (Err(error), None) => return Err(error),
             }
         }
     } else {

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::core::decide::decide;
 use crate::core::desired::Desired;
 use crate::core::failure::Failure;
+use crate::core::limits;
 use crate::core::memory::Memory;
 use crate::core::status::{StackStatus, status};
 use crate::core::view::View;
@@ -23,11 +24,12 @@ pub async fn current_status(
     let now = clock.now();
     let mut looking = Observer::new(engine);
     looking.look(desired, now).await?;
+    looking.all_answered()?;
     let mut observed = looking.observed().clone();
     // Side by side: what hangs lets both wait.
     let mut with_settings = observed.clone();
     let (mut reader, mut prober) = (LiveReader::new(engine), Prober::new(engine));
-    let settings = reader.ask_all(desired, &mut with_settings, clock);
+    let settings = reader.ask_all(desired, &mut with_settings, clock, limits::LIVE_AT_A_GLANCE);
     join(settings, prober.ask_all(desired, &mut observed, now)).await;
     for (id, container) in with_settings.containers {
         if let Some(found) = observed.containers.get_mut(&id) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -124,9 +125,15 @@ impl<'e> LiveReader<'e> {
     }
 
     /// Asks everybody once and waits a while for the answers: for whoever looks only once.
-    pub(super) async fn ask_all(&mut self, desired: &Desired, observed: &mut Observed, clock: &dyn Clock) {
+    pub(super) async fn ask_all(
+        &mut self,
+        desired: &Desired,
+        observed: &mut Observed,
+        clock: &dyn Clock,
+        within: Duration,
+    ) {
         self.ask(desired, observed, clock.now());
-        let mut patience = pin!(clock.sleep(limits::LIVE_ONCE));
+        let mut patience = pin!(clock.sleep(within));
         while self.is_asking() {
             tokio::select! {
                 biased;
@@ -136,8 +143,7 @@ impl<'e> LiveReader<'e> {
         }
         for id in self.open.keys() {
             if let Some(container) = observed.containers.get_mut(id) {
-                container.live =
-                    LiveState::Failed(format!("no answer within {} s", limits::LIVE_ONCE.as_secs()));
+                container.live = LiveState::Failed(format!("no answer within {} s", within.as_secs()));
             }
         }
     }

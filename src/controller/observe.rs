@@ -48,7 +48,7 @@ pub struct Observer<'e> {
 }
 
 /// What the engine says of one container.
-enum Found {
+pub(super) enum Found {
     There(Box<Container>),
     Gone,
     /// Nothing, in all the time that it has.
@@ -135,15 +135,14 @@ impl<'e> Observer<'e> {
         };
         let objects = try_join3(engine.list_networks(), engine.list_volumes(), images(engine, desired));
         // All side by side: what an engine says of itself takes it as long as ten containers do.
-        let (info, objects, containers) =
-            try_join3(info, objects, self.read_containers(desired, now)).await?;
+        let (info, objects, containers) = try_join3(info, objects, self.read_containers(desired)).await?;
         let (networks, volumes, images) = objects;
         self.observed.engine = info.clone();
         self.info = Some(info);
         self.keep_networks(desired, networks);
         self.keep_volumes(desired, volumes);
         self.observed.images = images;
-        self.keep_containers(containers, now);
+        self.keep_containers(containers);
         for container in self.observed.containers.values_mut() {
             container.starting = hooks::is_starting(desired, container);
         }
@@ -162,23 +161,22 @@ impl<'e> Observer<'e> {
     /// The list, and the containers that are to be looked at because of it: those whose line is another one, and those
     /// that it does not show any more. An engine that restarts may leave some out, and what is only not shown must not be
     /// made a second time.
-    async fn read_containers(&self, desired: &Desired, now: Timestamp) -> Result<Read, Failure> {
+    async fn read_containers(&self, desired: &Desired) -> Result<Read, Failure> {
         let listed = self.list_containers().await?;
         let (ours, foreign): (Vec<Listed>, Vec<Listed>) =
             listed.into_iter().partition(|line| is_of(&line.labels, &desired.stack));
+        let engine = self.engine;
+        let answers = |id: &ContainerId| !self.observed.silent.contains(id);
         let changed = ours.iter().filter(|line| {
-            let silent = self.observed.silent.get(&line.id);
-            self.lines.get(&line.id) != Some(*line)
-                || !self.observed.containers.contains_key(&line.id)
-                || silent.is_some_and(|since| now.since(*since) >= limits::SILENT_FOR)
+            answers(&line.id) && (self.lines.get(&line.id) != Some(*line) || !self.knows(&line.id))
         });
         let shown: BTreeSet<&ContainerId> = ours.iter().map(|line| &line.id).collect();
-        let missing = self.observed.containers.keys().filter(|id| !shown.contains(id));
+        let missing = self.observed.containers.keys().filter(|id| answers(id) && !shown.contains(id));
         let missing = missing.filter(|_| !planted::has(Bug::TrustsLists));
         let inspects: Vec<_> = changed
             .map(|line| &line.id)
             .chain(missing)
-            .map(|id| async move { Ok((id.clone(), self.find(id).await?)) })
+            .map(|id| async move { Ok((id.clone(), find(engine, id).await?)) })
             .collect();
         let inspected = stream::iter(inspects).buffer_unordered(PARALLEL_INSPECTS).try_collect().await?;
         Ok(Read { ours, foreign, inspected })
@@ -198,41 +196,30 @@ impl<'e> Observer<'e> {
         Ok(all.into_values().collect())
     }
 
-    fn keep_containers(&mut self, read: Read, now: Timestamp) {
+    fn keep_containers(&mut self, read: Read) {
         self.observed.foreign =
             read.foreign.into_iter().map(|line| (line.id.clone(), foreigner(line))).collect();
         let shown = read.ours.iter().map(|line| &line.id);
         let there =
             read.inspected.iter().filter(|(_, found)| !matches!(found, Found::Gone)).map(|(id, _)| id);
-        let ids: BTreeSet<&ContainerId> = shown.chain(there).collect();
+        // Of what is silent, a list that does not show it says nothing either.
+        let ids: BTreeSet<&ContainerId> = shown.chain(there).chain(&self.observed.silent).collect();
         self.observed.containers.retain(|id, _| ids.contains(id));
-        self.observed.silent.retain(|id, _| ids.contains(id));
         for (id, found) in read.inspected {
             let line = read.ours.iter().find(|line| line.id == id);
             if let (Found::Silent(_), Some(line), false) = (&found, line, self.knows(&id)) {
                 self.put(id.clone(), Some(outline(line)));
             }
-            self.keep(id, found, now);
+            self.keep(id, found);
         }
         self.lines = read.ours.into_iter().map(|line| (line.id.clone(), line)).collect();
     }
 
-    /// Asks for one container.
-    async fn find(&self, id: &ContainerId) -> Result<Found, Failure> {
-        match self.engine.inspect_container(id).await {
-            Ok(Some(container)) => Ok(Found::There(Box::new(container))),
-            Ok(None) => Ok(Found::Gone),
-            // The engine answers others: one that hangs keeps nobody else from being looked after.
-            Err(failure) if failure.kind == FailureKind::Timeout => Ok(Found::Silent(failure)),
-            Err(failure) => Err(failure),
-        }
-    }
-
-    fn keep(&mut self, id: ContainerId, found: Found, now: Timestamp) {
+    fn keep(&mut self, id: ContainerId, found: Found) {
         match found {
             Found::There(container) => self.put(id, Some(*container)),
             Found::Gone => self.put(id, None),
-            Found::Silent(_) => drop(self.observed.silent.insert(id, now)),
+            Found::Silent(_) => drop(self.observed.silent.insert(id)),
         }
     }
 
@@ -316,14 +303,55 @@ impl<'e> Observer<'e> {
         }
     }
 
+    /// For who looks once: fails where the engine did not answer for a container.
+    pub(super) fn all_answered(&self) -> Result<(), Failure> {
+        let Some(container) = self.observed.silent.iter().find_map(|id| self.observed.containers.get(id))
+        else {
+            return Ok(());
+        };
+        let call = format!("inspect container {}", container.name);
+        Err(Failure::new(FailureKind::Timeout, call, "the engine does not answer, as while its start hangs"))
+    }
+
+    /// Whether there is one for which the engine did not answer.
+    pub(super) fn has_silent(&self) -> bool {
+        !self.observed.silent.is_empty()
+    }
+
+    /// Whether that is one of them.
+    pub(super) fn is_silent(&self, id: &ContainerId) -> bool {
+        self.observed.silent.contains(id)
+    }
+
+    /// Asks again for those for which the engine did not answer, beside all else.
+    pub(super) fn ask_for_silent(&self) -> LocalBoxFuture<'e, Vec<(ContainerId, Found)>> {
+        let engine = self.engine;
+        let ask = |id: ContainerId| async move {
+            let found = find(engine, &id).await.unwrap_or_else(Found::Silent);
+            (id, found)
+        };
+        join_all(self.observed.silent.iter().cloned().map(ask)).boxed_local()
+    }
+
+    /// Takes in what it says of them now.
+    pub(super) fn hear_of_silent(&mut self, desired: &Desired, answers: Vec<(ContainerId, Found)>) {
+        for (id, found) in answers {
+            // Its line may be newer than this.
+            self.lines.remove(&id);
+            self.keep(id.clone(), found);
+            self.judge_start(desired, &id);
+        }
+    }
+
     /// Looks again at these containers alone.
     pub async fn look_at(
         &mut self,
         desired: &Desired,
-        ids: BTreeSet<ContainerId>,
-        now: Timestamp,
+        mut ids: BTreeSet<ContainerId>,
     ) -> Result<(), Failure> {
-        let reads: Vec<_> = ids.iter().map(|id| self.find(id)).collect();
+        let engine = self.engine;
+        ids.retain(|id| !self.observed.silent.contains(id));
+        let reads: Vec<_> = ids.iter().map(|id| find(engine, id)).collect();
         let all = join_all(reads).await;
         for (id, found) in ids.into_iter().zip(all) {
             let found = found?;
@@ -332,7 +360,7 @@ impl<'e> Observer<'e> {
             }
             let foreign = |it: &Container| !is_of(&it.labels, &desired.stack);
             if !matches!(&found, Found::There(container) if foreign(container)) {
-                self.keep(id.clone(), found, now);
+                self.keep(id.clone(), found);
                 self.judge_start(desired, &id);
             }
         }
@@ -389,7 +417,8 @@ pub async fn look_once(
 ) -> Result<Observed, Failure> {
     let mut observer = Observer::new(engine);
     observer.look(desired, clock.now()).await?;
-    LiveReader::new(engine).ask_all(desired, observer.observed_mut(), clock).await;
+    observer.all_answered()?;
+    LiveReader::new(engine).ask_all(desired, observer.observed_mut(), clock, limits::LIVE_ONCE).await;
     Ok(observer.observed)
 }
 
@@ -435,6 +464,16 @@ async fn images(engine: &dyn ReadEngine, desired: &Desired) -> Result<BTreeMap<S
 
 fn is_of(labels: &BTreeMap<String, String>, stack: &StackName) -> bool {
     labels.get(labels::PROJECT).is_some_and(|project| project == stack.as_str())
+}
+
+async fn find(engine: &dyn ReadEngine, id: &ContainerId) -> Result<Found, Failure> {
+    match engine.inspect_container(id).await {
+        Ok(Some(container)) => Ok(Found::There(Box::new(container))),
+        Ok(None) => Ok(Found::Gone),
+        // The engine answers others: one that hangs keeps nobody else from being looked after.
+        Err(failure) if failure.kind == FailureKind::Timeout => Ok(Found::Silent(failure)),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// A container as the list shows it, of which nothing else is known: neither that it is ready, nor that it has done its

@@ -66,12 +66,21 @@ impl<'e> Prober<'e> {
 
     /// Asks everything that is due, the longest overdue first.
     pub(super) fn ask(&mut self, desired: &Desired, observed: &Observed, now: Timestamp) {
-        let free = limits::PROBES_AT_ONCE.saturating_sub(self.asked.len());
         let overdue = self.probing.iter().filter_map(|(id, probing)| Some((probing.next()?, id)));
-        let mut due: Vec<_> = overdue
+        let due: Vec<_> = overdue
             .filter(|((at, _), _)| *at <= now)
             .map(|((at, kind), id)| (at, id.clone(), kind))
             .collect();
+        self.ask_these(desired, observed, due);
+    }
+
+    fn ask_these(
+        &mut self,
+        desired: &Desired,
+        observed: &Observed,
+        mut due: Vec<(Timestamp, ContainerId, Kind)>,
+    ) {
+        let free = limits::PROBES_AT_ONCE.saturating_sub(self.asked.len());
         due.sort();
         for (_, id, kind) in due.into_iter().take(free) {
             let (Some(container), Some(probing)) = (observed.containers.get(&id), self.probing.get_mut(&id))
@@ -127,8 +136,11 @@ impl<'e> Prober<'e> {
     pub(super) async fn ask_all(&mut self, desired: &Desired, observed: &mut Observed, now: Timestamp) {
         self.follow(desired, observed.containers.values_mut(), now);
         // Where a startup probe passes, there is more to ask then.
-        while self.probing.values().any(Probing::is_open) {
-            self.ask(desired, observed, Timestamp::from_millis(i64::MAX));
+        loop {
+            let open =
+                self.probing.iter().filter_map(|(id, probing)| Some((now, id.clone(), probing.open()?)));
+            let open = open.collect();
+            self.ask_these(desired, observed, open);
             if self.asked.is_empty() {
                 break;
             }

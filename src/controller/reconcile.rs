@@ -14,7 +14,7 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered, LocalBoxStream, Str
 
 use super::execute::{self, Allowed};
 use super::live::LiveReader;
-use super::observe::{self, MemoryUse, Observer, Seen};
+use super::observe::{self, Found, MemoryUse, Observer, Seen};
 use super::owner::{Holder, Owners, Taken};
 use super::probing::Prober;
 use super::report::Report;
@@ -147,6 +147,8 @@ struct Loop<'e> {
     resync_at: Timestamp,
     memory_at: Timestamp,
     memory_read: Option<LocalBoxFuture<'e, Vec<MemoryUse>>>,
+    silent_at: Timestamp,
+    silent_read: Option<LocalBoxFuture<'e, Vec<(ContainerId, Found)>>>,
 }
 
 impl<'e> Loop<'e> {
@@ -171,6 +173,8 @@ impl<'e> Loop<'e> {
             resync_at: with.clock.now().after(with.resync),
             memory_at: with.clock.now().after(limits::MEMORY_EVERY),
             memory_read: None,
+            silent_at: Timestamp::default(),
+            silent_read: None,
             desired: Rc::new(desired),
             // A source that ends says no more; it is not asked again.
             updates: updates.chain(futures_util::stream::pending()).boxed_local(),

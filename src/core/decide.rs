@@ -364,11 +364,10 @@ impl Planner<'_> {
 
     /// Those for which the engine does not answer are left alone until it does.
     fn silent(&mut self) {
-        for container in self.observed.silent.keys().filter_map(|id| self.observed.containers.get(id)) {
+        for container in self.observed.silent.iter().filter_map(|id| self.observed.containers.get(id)) {
             let service = container.service().map(ServiceName::from);
             let message = "the engine does not answer when asked for it, as while its start hangs";
             self.unsettled(container);
-            self.wake_at(self.now.after(limits::LOOK_AGAIN));
             self.wait(service.as_ref(), &container.name, Reason::EngineError, message, None);
         }
     }

@@ -184,7 +184,7 @@ impl Memory {
             self.in_flight.values().filter(|action| matches!(action.call, Call::StopContainer { .. }));
         let stopping: BTreeSet<&ContainerId> =
             stopping.filter_map(|action| action.call.container()).map(|target| &target.id).collect();
-        self.silent = observed.silent.keys().cloned().collect();
+        self.silent.clone_from(&observed.silent);
         if let Some(at) = desired.overrides.resumed_at {
             self.by_hand.resume(at);
             self.disruptions.resume(at);
@@ -199,8 +199,9 @@ impl Memory {
                 self.engine_restarts.observe(service, container, now);
                 self.troubles.observe(service, container, now);
             }
-            let paused = desired.overrides.pause_of(name, now).is_some();
-            self.note_rollout(name, replicas, paused, now);
+            let rests = desired.overrides.pause_of(name, now).is_some()
+                || replicas.all().any(|container| self.silent.contains(&container.id));
+            self.note_rollout(name, replicas, rests, now);
         }
         self.engine_restarts.retain(|id| observed.containers.contains_key(id));
         self.rollouts.retain(|name, _| desired.services.contains_key(name));

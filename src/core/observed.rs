@@ -24,9 +24,9 @@ pub struct Observed {
     pub engine: EngineInfo,
     /// This stack's containers, in whatever state.
     pub containers: BTreeMap<ContainerId, Container>,
-    /// Those of them for which the engine has not answered in time, and when that was: they are as they were before, or as
-    /// the list shows them. An engine says nothing of a container whose start hangs, as one does whose volume is on a server that is gone.
-    pub silent: BTreeMap<ContainerId, Timestamp>,
+    /// Those of them for which the engine has not answered in time: they are as they were before, or as the list shows them.
+    /// An engine says nothing of a container whose start hangs, as one does whose volume is on a server that is gone.
+    pub silent: BTreeSet<ContainerId>,
     /// Other containers: their names and ports are taken, and they are never touched.
     pub foreign: BTreeMap<ContainerId, Foreign>,
     /// Networks that the stack names or has made.

@@ -261,11 +261,14 @@ impl Probing {
         waiting.filter(|(_, track)| !track.under_way).map(|(kind, track)| (track.due, kind)).min()
     }
 
-    /// Whether asking at once may still change what is found: what was never asked, or has to succeed several times.
-    pub fn is_open(&self) -> bool {
+    /// A question whose answer, now, may still change what is found: one that was never asked, or has to be answered well
+    /// several times.
+    pub fn open(&self) -> Option<Kind> {
         const MOST: u32 = 10;
-        let open = |track: &Track| !track.passes && track.failures == 0 && track.asked < MOST;
-        self.tracks.iter().flatten().any(|track| track.asked == 0 || open(track))
+        let open =
+            |track: &Track| track.asked == 0 || !track.passes && track.failures == 0 && track.asked < MOST;
+        let mut tracks = Kind::ALL.into_iter().zip(&self.tracks);
+        tracks.find_map(|(kind, track)| track.as_ref().filter(|it| !it.under_way && open(it)).map(|_| kind))
     }
 
     /// A question is asked.

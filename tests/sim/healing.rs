@@ -598,13 +598,13 @@ fn a_container_of_which_the_engine_says_nothing_keeps_nobody_else_from_being_hea
         hush(true);
         kill("shop-stuck-1");
         stage.clock.sleep(Duration::from_secs(40)).await;
-        for _ in 0..3 {
+        for _ in 0..30 {
             kill("shop-web-1");
-            stage.clock.sleep(Duration::from_secs(35)).await;
+            stage.clock.sleep(Duration::from_secs(2)).await;
             assert!(runs("shop-web-1"));
         }
         hush(false);
-        stage.clock.sleep(minutes(2)).await;
+        stage.clock.sleep(minutes(1)).await;
         assert!(runs("shop-stuck-1"));
     };
     let calls = stage.run_beside(&desired, minutes(10), story);
@@ -620,10 +620,7 @@ fn a_signal_that_is_told_after_the_end_that_it_made_is_waited_for() {
     stage.converge(&desired);
     let mut observer = Observer::new(&stage.engine);
     let read = async |observer: &mut Observer<'_>, ids: &[ContainerId]| {
-        observer
-            .look_at(&desired, ids.iter().cloned().collect(), stage.clock.now())
-            .await
-            .expect("it answers");
+        observer.look_at(&desired, ids.iter().cloned().collect()).await.expect("it answers");
     };
     let event = |action: &str, id: &ContainerId| EngineEvent {
         at: stage.clock.now(),

@@ -104,8 +104,17 @@ impl<'e> Loop<'e> {
                     self.observer.use_memory(read);
                     return Wake::Answered;
                 }
+                found = under_way(&mut self.silent_read) => {
+                    self.silent_read = None;
+                    self.silent_at = clock.now().after(limits::SILENT_FOR);
+                    self.observer.hear_of_silent(&self.desired, found);
+                    return Wake::Answered;
+                }
                 () = clock.sleep_until(wake_at) => return Wake::Timer,
                 () = sleep_until(live_at) => return Wake::Answered,
+                () = clock.sleep_until(self.silent_at), if self.silent_read.is_none() && self.observer.has_silent() => {
+                    self.silent_read = Some(self.observer.ask_for_silent());
+                }
                 () = clock.sleep_until(self.memory_at), if self.bounds_memory() => {
                     self.memory_at = clock.now().after(limits::MEMORY_EVERY);
                     self.memory_read.get_or_insert_with(|| self.observer.ask_for_memory(&self.desired));
@@ -148,6 +157,9 @@ impl<'e> Loop<'e> {
                     }
                     // Others join networks of ours as well.
                     let id = id.filter(|id| event.kind == "container" || self.observer.knows(id));
+                    if id.as_ref().is_some_and(|id| self.observer.is_silent(id)) {
+                        self.silent_at = self.with.clock.now();
+                    }
                     ids.extend(id.filter(|id| !self.waits_for_done(id, &event.action)));
                 }
                 Err(_) => {
@@ -160,8 +172,7 @@ impl<'e> Loop<'e> {
             }
             next = self.events.next().now_or_never();
         }
-        if !ids.is_empty() && self.observer.look_at(&self.desired, ids, self.with.clock.now()).await.is_err()
-        {
+        if !ids.is_empty() && self.observer.look_at(&self.desired, ids).await.is_err() {
             self.look_again = true;
         }
     }

@@ -19,6 +19,11 @@ use super::{Planner, target};
 
 impl Planner<'_> {
     pub(super) fn service(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
+        // Whether it serves, what it is and what it holds is not known: it may be the one that the others must stay for, or
+        // must not run beside.
+        if replicas.all().any(|container| self.observed.silent.contains(&container.id)) {
+            return;
+        }
         if service.replicas > 0 && !self.supports(name, service) {
             // What runs stays as it is: nothing that is made now would be what was asked for.
             for container in replicas.all() {
@@ -300,10 +305,13 @@ impl Planner<'_> {
 
     /// The moment until which a new container without a health check is not yet believed.
     fn settles_at(&self, container: &Container) -> Option<Timestamp> {
-        // An engine's clock may be ahead of ours.
-        let started = container.started_at.unwrap_or_default().min(self.now);
+        let started = container.started_at.unwrap_or_default();
         let settled = started.after(limits::SETTLE);
-        (!container.is_checked() && container.state == State::Running && settled > self.now)
+        // Of an engine whose clock is ahead of ours, it would be waited for too long.
+        (started <= self.now
+            && !container.is_checked()
+            && container.state == State::Running
+            && settled > self.now)
             .then_some(settled)
     }
 

@@ -150,8 +150,9 @@ impl Planner<'_> {
     /// Whether it is in a crash loop and has only just come up: that it runs says nothing then.
     fn has_just_crashed(&mut self, name: &ServiceName, container: &Container) -> bool {
         let times = self.memory.crashed_in_a_row(container);
-        let calm = container.started_at.unwrap_or_default().min(self.now).after(limits::CRASH_LOOP_CALM);
-        let just = times >= limits::CRASH_LOOP && calm > self.now;
+        let started = container.started_at.unwrap_or_default();
+        let calm = started.after(limits::CRASH_LOOP_CALM);
+        let just = times >= limits::CRASH_LOOP && started <= self.now && calm > self.now;
         if just {
             let message = format!("it runs again after it has ended {times} times in a row");
             self.wait(Some(name), &container.name, Reason::CrashLoopBackOff, message, None);

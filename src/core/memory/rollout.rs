@@ -36,7 +36,7 @@ impl Memory {
         &mut self,
         name: &ServiceName,
         replicas: &Replicas<'_>,
-        paused: bool,
+        rests: bool,
         now: Timestamp,
     ) {
         if replicas.outdated.is_empty() {
@@ -47,8 +47,8 @@ impl Memory {
         let ready = replicas.current.iter().filter(|container| container.is_ready()).count();
         let known = self.rollouts.remove(name).filter(|rollout| rollout.revision == revision);
         let mut rollout = known.unwrap_or(Rollout { revision, ready, progressed_at: now, failed: None });
-        // While it is paused nothing is to progress.
-        if ready > rollout.ready || paused {
+        // While nothing is done to the service, nothing is to progress.
+        if ready > rollout.ready || rests {
             rollout.progressed_at = now;
         }
         rollout.ready = ready;

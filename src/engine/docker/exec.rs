@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
@@ -20,6 +21,9 @@ use crate::live::{Output, RunIn};
 /// What `timeout` ends with.
 const TIMED_OUT: i64 = 124;
 
+/// How long one that hangs keeps the next from being begun: a handful in an hour does no harm.
+const HANGS_FOR: Duration = Duration::from_mins(10);
+
 /// More than this many commands hang only where containers have gone that had them.
 const MOST: usize = 1024;
 
@@ -29,10 +33,10 @@ type Command = (ContainerId, Vec<String>);
 /// Commands that nobody waits for any more, and that may run on: an engine ends none. One that hangs is not begun again
 /// beside itself, or a probe would fill its container with them.
 #[derive(Debug, Default)]
-pub(super) struct Abandoned(Mutex<BTreeMap<Command, String>>);
+pub(super) struct Abandoned(Mutex<BTreeMap<Command, (String, Instant)>>);
 
 impl Abandoned {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<Command, String>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Command, (String, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,7 +61,7 @@ impl Drop for Awaited<'_> {
         if all.len() >= MOST {
             all.clear();
         }
-        all.insert(self.command.clone(), exec);
+        all.insert(self.command.clone(), (exec, Instant::now()));
     }
 }
 
@@ -77,7 +81,8 @@ impl RunIn for Docker {
             let words: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
             let command = (id.clone(), words.clone());
             let before = self.abandoned.all().get(&command).cloned();
-            if let Some(exec) = before {
+            // What waits for an answer that never comes says nothing for ever of what goes well again.
+            if let Some((exec, _)) = before.filter(|(_, since)| since.elapsed() < HANGS_FOR) {
                 let inspect = async |client: &bollard::Docker| match client.inspect_exec(&exec).await {
                     Err(error) if has_code(&error, 404) => Ok(false),
                     found => Ok(found?.running == Some(true)),

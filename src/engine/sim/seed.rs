@@ -207,7 +207,7 @@ mod tests {
             complete: true,
             engine: EngineInfo { api_version: "1.41".into(), ..EngineInfo::default() },
             containers: BTreeMap::from([(id, container)]),
-            silent: BTreeMap::new(),
+            silent: [].into(),
             foreign: BTreeMap::from([(
                 ContainerId::from("f0"),
                 Foreign {
