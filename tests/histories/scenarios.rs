@@ -62,6 +62,10 @@ fn hands() -> Vec<(&'static str, Hand)> {
         ("killed", |world, id| world.kill(id, "SIGKILL").expect("it runs")),
         ("stopped", |world, id| world.stop_container(id, None).expect("it runs")),
         ("stranded", |world, id| world.strand(id).expect("it is there")),
+        ("silent-and-killed", |world, id| {
+            world.hush(id, Duration::from_mins(5)).expect("it is there");
+            world.kill(id, "SIGKILL").expect("it runs");
+        }),
         ("removed", |world, id| world.remove_by_force(id).expect("it is there")),
         ("paused", |world, id| world.pause(id).expect("it runs")),
         ("disconnected", |world, id| world.disconnect("shop_default", id).expect("it is on it")),

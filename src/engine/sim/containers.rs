@@ -38,9 +38,9 @@ pub struct SimContainer {
     /// Its last run is lost and not over: it cannot be started again, and a start that is tried shows it.
     #[serde(default)]
     pub(super) stranded: bool,
-    /// The engine says nothing of it, as while a start of it hangs.
+    /// Until then the engine says nothing of it, as while a start of it hangs.
     #[serde(default)]
-    pub(super) hushed: bool,
+    pub(super) hushed: Timestamp,
     /// Back-off of the engine's restarts.
     pub(super) restart_delay: Duration,
     /// Health checks that failed in a row.
@@ -71,7 +71,7 @@ impl SimContainer {
         Self {
             birth: Birth(container.created_at, container.name.clone()),
             stranded: container.stranded,
-            hushed: false,
+            hushed: Timestamp::default(),
             container,
             behaviour: Behaviour::default(),
             starts: 0,

@@ -54,9 +54,10 @@ impl World {
         self.outage.is_some()
     }
 
-    /// From now on, or not any more, the engine lets whoever asks for a container wait in vain.
-    pub fn hush(&mut self, id: &ContainerId, hushed: bool) -> Result<(), Refusal> {
-        self.container_mut(id)?.hushed = hushed;
+    /// For so long, the engine lets whoever asks for a container wait in vain.
+    pub fn hush(&mut self, id: &ContainerId, lasting: Duration) -> Result<(), Refusal> {
+        let until = self.now.after(lasting);
+        self.container_mut(id)?.hushed = until;
         Ok(())
     }
 
