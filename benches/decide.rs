@@ -2,7 +2,12 @@
 //!
 //! `cargo bench --bench decide`
 
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench prints, and fails by panicking"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

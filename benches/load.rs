@@ -2,7 +2,12 @@
 //!
 //! `cargo bench --bench load -- [--rounds N] [--json]`
 
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench prints, and fails by panicking"
+)]
 
 #[path = "engine/arguments.rs"]
 #[allow(dead_code, reason = "the other bench uses all of it")]

@@ -2,7 +2,13 @@
 //!
 //! `cargo bench --bench engine -- [--json] [--rounds N] [noop|cold|heal|change|idle]…`
 
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench prints, and fails by panicking"
+)]
 
 mod arguments;
 mod daemon;
