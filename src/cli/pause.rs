@@ -128,12 +128,11 @@ fn is_heeded(stack: &StackName, overrides: &Overrides) -> bool {
     let waiting = Instant::now();
     while let Some(Standing { status, .. }) = standings.read(stack) {
         let now = standing::now();
-        let heeds = |reason: &Reason| *reason == Reason::Paused;
-        let of_stack = status.waiting.iter().any(|waiting| heeds(&waiting.reason));
+        let of_stack = status.waiting.iter().any(|waiting| waiting.reason == Reason::Paused);
         let of_service = |service: &ServiceStatus| {
             let containers = service.containers.iter().filter_map(|container| container.reason);
             let mut reasons = service.waiting.iter().map(|waiting| waiting.reason).chain(containers);
-            reasons.any(|reason| heeds(&reason))
+            reasons.any(|reason| reason == Reason::Paused)
         };
         let mut paused =
             status.services.iter().filter(|it| overrides.paused_services.contains_key(&it.service));

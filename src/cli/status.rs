@@ -116,10 +116,11 @@ pub(super) fn of_stack(engine: &Reader, stack: &Stack) -> anyhow::Result<StackSt
 
 /// The stacks whose daemons hold to their last good files.
 fn last_good<'a>(standings: &Standings, name: Option<&'a str>) -> impl Iterator<Item = Shown> + use<'a> {
-    let refusing = standings.all().into_iter().filter(move |standing| {
-        standing.files_refused.is_some() && name.is_none_or(|name| standing.status.stack.as_str() == name)
-    });
-    refusing.map(|standing| Shown { status: standing.status.clone(), daemon: Some(standing) })
+    let meant = move |standing: &Standing| name.is_none_or(|name| standing.status.stack.as_str() == name);
+    standings
+        .refusing()
+        .filter(meant)
+        .map(|standing| Shown { status: standing.status.clone(), daemon: Some(standing) })
 }
 
 /// What was seen, with the back-off and restarts that only the daemon remembers.

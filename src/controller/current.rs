@@ -3,7 +3,7 @@
 use futures_util::future::join;
 
 use super::live::LiveReader;
-use super::observe::Observer;
+use super::observe::look;
 use super::probing::Prober;
 use crate::clock::Clock;
 use crate::core::decide::decide;
@@ -22,20 +22,13 @@ pub async fn current_status(
     clock: &dyn Clock,
 ) -> Result<StackStatus, Failure> {
     let now = clock.now();
-    let mut looking = Observer::new(engine);
-    looking.look(desired, now).await?;
-    looking.all_answered()?;
-    let mut observed = looking.observed().clone();
+    let mut observed = look(engine, desired, now).await?;
     // Side by side: what hangs lets both wait.
-    let mut with_settings = observed.clone();
     let (mut reader, mut prober) = (LiveReader::new(engine), Prober::new(engine));
-    let settings = reader.ask_all(desired, &mut with_settings, clock, limits::LIVE_AT_A_GLANCE);
-    join(settings, prober.ask_all(desired, &mut observed, now)).await;
-    for (id, container) in with_settings.containers {
-        if let Some(found) = observed.containers.get_mut(&id) {
-            found.live = container.live;
-        }
-    }
+    reader.ask(desired, &observed, now);
+    let answers = reader.answers(clock, limits::LIVE_AT_A_GLANCE);
+    let (answers, ()) = join(answers, prober.ask_all(desired, &mut observed, now)).await;
+    reader.settle(answers, &mut observed, limits::LIVE_AT_A_GLANCE);
     let view = View::new(desired, &observed);
     let mut memory = Memory::default();
     memory.observe(&view, now);

@@ -100,7 +100,7 @@ impl Fleet<'_> {
 
     fn take_on(&mut self, desired: Desired) {
         let name = desired.stack.clone();
-        if let Some(member) = self.stacks.get_mut(&name) {
+        if let Some(member) = self.stacks.get(&name) {
             member.updates.send_if_modified(|latest| {
                 let is_news = *latest != desired;
                 *latest = desired;

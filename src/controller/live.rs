@@ -133,13 +133,30 @@ impl<'e> LiveReader<'e> {
         within: Duration,
     ) {
         self.ask(desired, observed, clock.now());
+        let answers = self.answers(clock, within).await;
+        self.settle(answers, observed, within);
+    }
+
+    /// What is answered for so long.
+    pub(super) async fn answers(&mut self, clock: &dyn Clock, within: Duration) -> Vec<Answered> {
+        let mut answers = Vec::new();
         let mut patience = pin!(clock.sleep(within));
-        while self.is_asking() {
+        loop {
             tokio::select! {
                 biased;
-                answered = self.answered() => self.take_in(answered, observed),
-                () = &mut patience => break,
+                answered = self.asked.next() => match answered {
+                    Some(answered) => answers.push(answered),
+                    None => return answers,
+                },
+                () = &mut patience => return answers,
             }
+        }
+    }
+
+    /// Takes these in, and that the others have not answered for so long.
+    pub(super) fn settle(&mut self, answers: Vec<Answered>, observed: &mut Observed, within: Duration) {
+        for answered in answers {
+            self.take_in(answered, observed);
         }
         for id in self.open.keys() {
             if let Some(container) = observed.containers.get_mut(id) {

@@ -14,15 +14,18 @@ use crate::core::files::Files;
 use crate::core::hooks::{self, Hook};
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::observed::{
-    Container, EngineInfo, Foreign, Health, Image, LiveState, Network, Observed, State, Volume,
+    Container, EngineInfo, Foreign, Image, LiveState, Network, Observed, State, Volume,
 };
 use crate::core::planted::{self, Bug};
 use crate::core::time::Timestamp;
 use crate::core::{labels, limits};
 use crate::engine::{Listed, ReadEngine};
 use ends::{Signal, stopped_by};
+pub(super) use silent::Found;
+use silent::{find, outline};
 
 mod ends;
+mod silent;
 
 /// Inspects under way at once: they are short, and an engine answers them side by side.
 const PARALLEL_INSPECTS: usize = 16;
@@ -45,14 +48,6 @@ pub struct Observer<'e> {
     heard_until: Option<Timestamp>,
     /// Ends up to here are taken as they are, whether or not somebody's signal explains them.
     judged_until: Option<Timestamp>,
-}
-
-/// What the engine says of one container.
-pub(super) enum Found {
-    There(Box<Container>),
-    Gone,
-    /// Nothing, in all the time that it has.
-    Silent(Failure),
 }
 
 /// What one look read of the containers.
@@ -206,8 +201,10 @@ impl<'e> Observer<'e> {
         let ids: BTreeSet<&ContainerId> = shown.chain(there).chain(&self.observed.silent).collect();
         self.observed.containers.retain(|id, _| ids.contains(id));
         for (id, found) in read.inspected {
-            let line = read.ours.iter().find(|line| line.id == id);
-            if let (Found::Silent(_), Some(line), false) = (&found, line, self.knows(&id)) {
+            if matches!(found, Found::Silent(_))
+                && !self.knows(&id)
+                && let Some(line) = read.ours.iter().find(|line| line.id == id)
+            {
                 self.put(id.clone(), Some(outline(line)));
             }
             self.keep(id, found);
@@ -303,46 +300,6 @@ impl<'e> Observer<'e> {
         }
     }
 
-    /// For who looks once: fails where the engine did not answer for a container.
-    pub(super) fn all_answered(&self) -> Result<(), Failure> {
-        let Some(container) = self.observed.silent.iter().find_map(|id| self.observed.containers.get(id))
-        else {
-            return Ok(());
-        };
-        let call = format!("inspect container {}", container.name);
-        Err(Failure::new(FailureKind::Timeout, call, "the engine does not answer, as while its start hangs"))
-    }
-
-    /// Whether there is one for which the engine did not answer.
-    pub(super) fn has_silent(&self) -> bool {
-        !self.observed.silent.is_empty()
-    }
-
-    /// Whether that is one of them.
-    pub(super) fn is_silent(&self, id: &ContainerId) -> bool {
-        self.observed.silent.contains(id)
-    }
-
-    /// Asks again for those for which the engine did not answer, beside all else.
-    pub(super) fn ask_for_silent(&self) -> LocalBoxFuture<'e, Vec<(ContainerId, Found)>> {
-        let engine = self.engine;
-        let ask = |id: ContainerId| async move {
-            let found = find(engine, &id).await.unwrap_or_else(Found::Silent);
-            (id, found)
-        };
-        join_all(self.observed.silent.iter().cloned().map(ask)).boxed_local()
-    }
-
-    /// Takes in what it says of them now.
-    pub(super) fn hear_of_silent(&mut self, desired: &Desired, answers: Vec<(ContainerId, Found)>) {
-        for (id, found) in answers {
-            // Its line may be newer than this.
-            self.lines.remove(&id);
-            self.keep(id.clone(), found);
-            self.judge_start(desired, &id);
-        }
-    }
-
     /// Looks again at these containers alone.
     pub async fn look_at(
         &mut self,
@@ -415,11 +372,26 @@ pub async fn look_once(
     desired: &Desired,
     clock: &dyn Clock,
 ) -> Result<Observed, Failure> {
+    let mut observed = look(engine, desired, clock.now()).await?;
+    LiveReader::new(engine).ask_all(desired, &mut observed, clock, limits::LIVE_ONCE).await;
+    Ok(observed)
+}
+
+/// One look; fails where the engine does not answer for a container.
+pub(super) async fn look(
+    engine: &dyn ReadEngine,
+    desired: &Desired,
+    now: Timestamp,
+) -> Result<Observed, Failure> {
     let mut observer = Observer::new(engine);
-    observer.look(desired, clock.now()).await?;
-    observer.all_answered()?;
-    LiveReader::new(engine).ask_all(desired, observer.observed_mut(), clock, limits::LIVE_ONCE).await;
-    Ok(observer.observed)
+    observer.look(desired, now).await?;
+    let seen = observer.observed;
+    if let Some(container) = seen.silent.iter().find_map(|id| seen.containers.get(id)) {
+        let call = format!("inspect container {}", container.name);
+        let message = "the engine does not answer, as while its start hangs";
+        return Err(Failure::new(FailureKind::Timeout, call, message));
+    }
+    Ok(seen)
 }
 
 /// Reads what an action changed.
@@ -464,23 +436,6 @@ async fn images(engine: &dyn ReadEngine, desired: &Desired) -> Result<BTreeMap<S
 
 fn is_of(labels: &BTreeMap<String, String>, stack: &StackName) -> bool {
     labels.get(labels::PROJECT).is_some_and(|project| project == stack.as_str())
-}
-
-async fn find(engine: &dyn ReadEngine, id: &ContainerId) -> Result<Found, Failure> {
-    match engine.inspect_container(id).await {
-        Ok(Some(container)) => Ok(Found::There(Box::new(container))),
-        Ok(None) => Ok(Found::Gone),
-        // The engine answers others: one that hangs keeps nobody else from being looked after.
-        Err(failure) if failure.kind == FailureKind::Timeout => Ok(Found::Silent(failure)),
-        Err(failure) => Err(failure),
-    }
-}
-
-/// A container as the list shows it, of which nothing else is known: neither that it is ready, nor that it has done its
-/// work.
-fn outline(line: &Listed) -> Container {
-    let Listed { id, name, labels, state, .. } = line.clone();
-    Container { labels, state, health: Some(Health::Starting), exit_code: -1, ..Container::created(id, name) }
 }
 
 fn foreigner(line: Listed) -> Foreign {

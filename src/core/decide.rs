@@ -175,7 +175,7 @@ impl Planner<'_> {
         self.decision.waiting.push_mut(waiting)
     }
 
-    /// Starts an action, unless it is under way, its container is busy, or it failed a moment ago.
+    /// Starts an action, unless it is under way, its container is busy or silent, or it failed a moment ago.
     fn act(&mut self, service: Option<&ServiceName>, call: Call, cause: Cause, precondition: Precondition) {
         let action = Action { call, service: service.cloned(), cause, precondition };
         let key = action.call.key();
@@ -183,7 +183,9 @@ impl Planner<'_> {
             return;
         }
         if let Some(target) = action.call.container()
-            && (self.memory.is_busy(&target.id) || self.is_claimed(&target.id))
+            && (self.memory.is_busy(&target.id)
+                || self.observed.silent.contains(&target.id)
+                || self.is_claimed(&target.id))
         {
             return;
         }

@@ -17,6 +17,16 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// question takes a millisecond and touches no engine where the container's address can be reached.
 pub const LIVE_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a decision waits for those answers. Software that takes longer hangs, or is far away, and the rest of the stack
+/// does not wait for it.
+pub const LIVE_AT_ONCE: Duration = Duration::from_millis(250);
+
+/// How long whoever looks once waits for them: by commands in containers on an engine far away, each takes a while.
+pub const LIVE_ONCE: Duration = Duration::from_secs(10);
+
+/// How long somebody waits who wants to see how things stand.
+pub const LIVE_AT_A_GLANCE: Duration = Duration::from_secs(3);
+
 /// So many crashes in a row are a loop: one is an accident, two may be.
 pub const CRASH_LOOP: u32 = 3;
 
@@ -26,16 +36,6 @@ pub const CRASH_LOOP_CALM: Duration = Duration::from_secs(10);
 
 /// How long until a container is asked for again for which the engine has not answered in time.
 pub const SILENT_FOR: Duration = Duration::from_secs(30);
-
-/// How long a decision waits for the answers of running software. Software that takes longer hangs, or is far away, and the rest of the
-/// stack does not wait for it.
-pub const LIVE_AT_ONCE: Duration = Duration::from_millis(250);
-
-/// How long whoever looks once waits for them: by commands in containers on an engine far away, each takes a while.
-pub const LIVE_ONCE: Duration = Duration::from_secs(10);
-
-/// How long somebody waits who wants to see how things stand.
-pub const LIVE_AT_A_GLANCE: Duration = Duration::from_secs(3);
 
 /// Engine calls under way at once where nobody says otherwise: enough to keep an engine busy (it gains nothing
 /// beyond), few enough to leave it responsive to others.

@@ -35,8 +35,6 @@ use trouble::Troubles;
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     in_flight: BTreeMap<ActionKey, Action>,
-    /// Containers for which the engine did not answer when they were last looked at.
-    silent: BTreeSet<ContainerId>,
     failures: BTreeMap<ActionKey, Failed>,
     crashes: BTreeMap<Replica, Crashes>,
     engine_restarts: EngineRestarts,
@@ -77,10 +75,9 @@ impl Memory {
         self.in_flight.contains_key(key)
     }
 
-    /// Whether a call on this container is under way: one at a time, since each decides on what the last left. One for
-    /// which the engine does not answer is under a call that somebody else makes.
+    /// Whether a call on this container is under way: one at a time, since each decides on what the last left.
     pub fn is_busy(&self, id: &ContainerId) -> bool {
-        self.call_on(id).is_some() || self.silent.contains(id)
+        self.call_on(id).is_some()
     }
 
     /// The call on this container that is under way.
@@ -184,7 +181,6 @@ impl Memory {
             self.in_flight.values().filter(|action| matches!(action.call, Call::StopContainer { .. }));
         let stopping: BTreeSet<&ContainerId> =
             stopping.filter_map(|action| action.call.container()).map(|target| &target.id).collect();
-        self.silent.clone_from(&observed.silent);
         if let Some(at) = desired.overrides.resumed_at {
             self.by_hand.resume(at);
             self.disruptions.resume(at);
@@ -200,7 +196,7 @@ impl Memory {
                 self.troubles.observe(service, container, now);
             }
             let rests = desired.overrides.pause_of(name, now).is_some()
-                || replicas.all().any(|container| self.silent.contains(&container.id));
+                || replicas.all().any(|container| observed.silent.contains(&container.id));
             self.note_rollout(name, replicas, rests, now);
         }
         self.engine_restarts.retain(|id| observed.containers.contains_key(id));

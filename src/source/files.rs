@@ -73,14 +73,8 @@ fn directories(dependencies: &Dependencies) -> BTreeSet<PathBuf> {
         directories.extend(links.filter_map(Path::parent).map(Path::to_owned));
     }
     // One that is not there shows in the one above it when it comes.
-    let seen = |directory: PathBuf| {
-        if directory.is_dir() {
-            Some(directory)
-        } else {
-            directory.parent().filter(|above| above.is_dir()).map(Path::to_owned)
-        }
-    };
-    directories.into_iter().filter_map(seen).collect()
+    let seen = |directory: &PathBuf| directory.ancestors().take(2).find(|it| it.is_dir()).map(Path::to_owned);
+    directories.iter().filter_map(seen).collect()
 }
 
 #[cfg(test)]

@@ -68,6 +68,11 @@ impl Standings {
         names.iter().filter_map(|name| self.read(&StackName::from(name.as_str()))).collect()
     }
 
+    /// Those of daemons that hold to their last good files, since the files that are there now are not sound.
+    pub fn refusing(&self) -> impl Iterator<Item = Standing> + use<> {
+        self.all().into_iter().filter(|standing| standing.files_refused.is_some())
+    }
+
     /// Takes a standing away: its daemon ends.
     pub fn remove(&self, stack: &StackName) {
         // Whoever reads it sees that its process is gone.

@@ -305,14 +305,8 @@ impl Planner<'_> {
 
     /// The moment until which a new container without a health check is not yet believed.
     fn settles_at(&self, container: &Container) -> Option<Timestamp> {
-        let started = container.started_at.unwrap_or_default();
-        let settled = started.after(limits::SETTLE);
-        // Of an engine whose clock is ahead of ours, it would be waited for too long.
-        (started <= self.now
-            && !container.is_checked()
-            && container.state == State::Running
-            && settled > self.now)
-            .then_some(settled)
+        let unchecked = !container.is_checked() && container.state == State::Running;
+        self.young_until(container, limits::SETTLE).filter(|_| unchecked)
     }
 
     /// The rollout was given up: the old containers serve, the new one is kept, stopped, for inspection.

@@ -1,5 +1,7 @@
 //! One container that stays: running, with the limits, networks and live settings that it should have.
 
+use std::time::Duration;
+
 use super::super::action::{Call, Cause};
 use super::super::create;
 use super::super::desired::Service;
@@ -150,15 +152,22 @@ impl Planner<'_> {
     /// Whether it is in a crash loop and has only just come up: that it runs says nothing then.
     fn has_just_crashed(&mut self, name: &ServiceName, container: &Container) -> bool {
         let times = self.memory.crashed_in_a_row(container);
-        let started = container.started_at.unwrap_or_default();
-        let calm = started.after(limits::CRASH_LOOP_CALM);
-        let just = times >= limits::CRASH_LOOP && started <= self.now && calm > self.now;
-        if just {
+        let calm =
+            self.young_until(container, limits::CRASH_LOOP_CALM).filter(|_| times >= limits::CRASH_LOOP);
+        if let Some(calm) = calm {
             let message = format!("it runs again after it has ended {times} times in a row");
             self.wait(Some(name), &container.name, Reason::CrashLoopBackOff, message, None);
             self.wake_at(calm);
         }
-        just
+        calm.is_some()
+    }
+
+    /// When it will have run for so long, while it has not. Of an engine whose clock is ahead of ours, that would be waited
+    /// for too long: what starts in our future is not young.
+    pub(super) fn young_until(&self, container: &Container, age: Duration) -> Option<Timestamp> {
+        let started = container.started_at.unwrap_or_default();
+        let end = started.after(age);
+        (started <= self.now && end > self.now).then_some(end)
     }
 
     /// Starts what ended by itself, with back-off.

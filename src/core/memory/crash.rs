@@ -79,7 +79,7 @@ impl Memory {
         };
         if counts {
             let revision = container.revision().unwrap_or_else(|| revision.clone());
-            self.count_crash(service, revision, container, end, now);
+            self.count_crash(service, revision, replica, container, end, now);
         }
     }
 
@@ -87,11 +87,11 @@ impl Memory {
         &mut self,
         service: &Service,
         revision: Revision,
+        replica: Replica,
         container: &Container,
         end: Timestamp,
         now: Timestamp,
     ) {
-        let Some(replica) = container.replica() else { return };
         let before = self.crashes.get(&replica);
         let same = before.filter(|crashes| crashes.revision == revision);
         if same.is_some_and(|crashes| crashes.last_end >= end) {

@@ -53,6 +53,14 @@ impl SimEngine {
         format!("{} {name}", kind.verb())
     }
 
+    /// An answer, or the time that somebody waited for none.
+    async fn or_in_vain<T>(&self, answer: Result<T, Failure>, patience: Duration) -> Result<T, Failure> {
+        if answer.is_err() {
+            self.shared.clock.sleep(patience).await;
+        }
+        answer
+    }
+
     /// A list, as it is or as a fault would have it.
     async fn list<T>(
         &self,
@@ -100,13 +108,7 @@ impl ReadEngine for SimEngine {
         let kind = CallKind::InspectContainer;
         async move {
             let asked = self.call(kind, id.as_str(), self.text(kind, id), |world| Ok(world.inspect(id)));
-            match asked.await? {
-                Ok(found) => Ok(found),
-                Err(hushed) => {
-                    self.shared.clock.sleep(PATIENCE).await;
-                    Err(hushed)
-                }
-            }
+            self.or_in_vain(asked.await?, PATIENCE).await
         }
         .boxed_local()
     }
@@ -143,17 +145,13 @@ impl ReadEngine for SimEngine {
         let kind = CallKind::ReadLive;
         async move {
             let asked = self.call(kind, container.id.as_str(), self.text(kind, &container.id), |world| {
-                let hangs = world.container(&container.id)?.behaviour.hangs;
-                Ok(if hangs { None } else { Some(world.read_live(&container.id, live)?) })
-            });
-            match asked.await? {
-                Some(settings) => Ok(settings),
-                None => {
-                    self.shared.clock.sleep(NO_SETTINGS).await;
+                if world.container(&container.id)?.behaviour.hangs {
                     let call = format!("read the settings of redis in {}", container.name);
-                    Err(Failure::new(FailureKind::Timeout, call, "no answer"))
+                    return Ok(Err(Failure::new(FailureKind::Timeout, call, "no answer")));
                 }
-            }
+                Ok(Ok(world.read_live(&container.id, live)?))
+            });
+            self.or_in_vain(asked.await?, NO_SETTINGS).await
         }
         .boxed_local()
     }
