@@ -74,7 +74,9 @@ async fn who_was_sent_a_signal_is_known_afterwards() {
     assert_eq!(signals.keys().collect::<Vec<_>>(), [&stopped.id]);
     let end = world.docker.inspect_container(&stopped.id).await.unwrap().unwrap().finished_at;
     let at = signals[&stopped.id];
-    assert!(running.started_at.unwrap() <= at && at <= end.unwrap(), "{at:?} is not before {end:?}");
+    // The engine tells of the signal once it is sent: a process that obeys at once may have ended by then.
+    assert!(running.started_at.unwrap() <= at, "{at:?}");
+    assert!(at.since(end.unwrap()) < Duration::from_secs(1), "{at:?} is long after {end:?}");
 }
 
 #[tokio::test]
