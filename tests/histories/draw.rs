@@ -100,6 +100,7 @@ fn mischief(dice: &mut Dice) -> Mischief {
         Mischief::Rename,
         Mischief::Configure,
         Mischief::Strand,
+        Mischief::Hush,
     ];
     dice.pick(&all)(nth)
 }

@@ -20,7 +20,7 @@ const MANY: u64 = 20_000;
 const TWICE: u64 = 50;
 
 /// What must have come about in so many histories: else they show nothing about it.
-const SOMETIMES: [&str; 36] = [
+const SOMETIMES: [&str; 37] = [
     "create container: answer lost",
     "create container: NameConflict",
     "create container: DiskFull",
@@ -51,6 +51,7 @@ const SOMETIMES: [&str; 36] = [
     "reason CrashLoopBackOff",
     "reason CreateError",
     "reason DiskFull",
+    "reason EngineError",
     "reason EngineRestarting",
     "reason ImagePullBackOff",
     "reason OwnershipMismatch",

@@ -1,6 +1,7 @@
 //! Stacks in few words, and what somebody else does to them: what properties and histories draw.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use compose_operator::core::desired::{Condition, Desired, Service};
 use compose_operator::core::labels;
@@ -107,6 +108,11 @@ pub(crate) enum Mischief {
     Rename(usize),
     Configure(usize),
     Strand(usize),
+    #[allow(
+        dead_code,
+        reason = "the histories do it; who applies once is told, and nothing more is to be shown"
+    )]
+    Hush(usize),
 }
 
 impl Mischief {
@@ -123,11 +129,13 @@ impl Mischief {
         | Self::Disconnect(nth)
         | Self::Rename(nth)
         | Self::Configure(nth)
-        | Self::Strand(nth)) = self;
+        | Self::Strand(nth)
+        | Self::Hush(nth)) = self;
         let Some(id) = ids.get(nth % ids.len().max(1)) else { return };
         let _ = match self {
             Self::Kill(_) => world.kill(id, "SIGKILL"),
             Self::Stop(_) => world.stop_container(id, None),
+            Self::Hush(_) => world.hush(id, Duration::from_mins(5)),
             Self::Remove(_) => world.remove_by_force(id),
             Self::Pause(_) => world.pause(id),
             Self::Update(_) => {

@@ -7,7 +7,7 @@ use compose_operator::core::desired::{Condition, Desired, Origin, Service, Teard
 use compose_operator::core::observed::State;
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::RestartPolicy;
-use compose_operator::engine::sim::{Behaviour, Meanwhile, Subject};
+use compose_operator::engine::sim::{Behaviour, Counting, Meanwhile, Subject};
 use compose_operator::rehearse::rehearse;
 
 use crate::stage::{Stage, Words, id_of, service, stack, with, with_volume};
@@ -78,7 +78,7 @@ fn a_limit_under_the_memory_in_use_is_refused_with_the_figure() {
     let stage = Stage::with_world(|world| {
         world.behaviours().set(
             &Subject::Service("web".into()),
-            compose_operator::engine::sim::Counting::Together,
+            Counting::Together,
             vec![Behaviour::runs().using_memory(90 * MB)],
         );
     });
@@ -194,7 +194,7 @@ fn a_stop_first_replacement_that_never_works_gives_the_old_one_its_place_back() 
     stage.engine.act(|world| {
         world.behaviours().set(
             &Subject::Image("app:2".into()),
-            compose_operator::engine::sim::Counting::Together,
+            Counting::Together,
             vec![Behaviour::exits(1, Duration::from_millis(200))],
         );
     });
@@ -208,13 +208,36 @@ fn a_stop_first_replacement_that_never_works_gives_the_old_one_its_place_back() 
 }
 
 #[test]
+fn a_replacement_that_the_engine_cannot_start_again_has_a_successor_beside_what_it_replaces() {
+    for one in [|| service(1).checked().named("front"), || service(1).checked().published(8080)] {
+        let stage = Stage::new();
+        stage.converge(&with(stack(), "web", one()));
+        let of_image = Subject::Image("app:2".into());
+        let behave = |behaviour| {
+            let runs = vec![behaviour];
+            stage.engine.act(|world| world.behaviours().set(&of_image, Counting::Together, runs));
+        };
+        behave(Behaviour::never_healthy());
+        let next = with(stack(), "web", one().image("app:2"));
+        stage.run_for(&next, Duration::from_secs(10));
+        let new = stage.containers(&next).into_iter().find(|it| it.state == State::Running);
+        stage.engine.act(|world| world.strand(&new.expect("it starts").id)).expect("it is there");
+        behave(Behaviour::default());
+        stage.converge(&next);
+        let left = stage.containers(&next);
+        assert!(left.len() == 1 && left[0].is_ready() && left[0].spec.image == "app:2", "{left:?}");
+        assert_calls(&stage.converge(&next), &[]);
+    }
+}
+
+#[test]
 fn a_start_first_replacement_that_never_works_leaves_the_old_one_serving() {
     let stage = Stage::new();
     stage.converge(&with(stack(), "web", service(2).checked()));
     stage.engine.act(|world| {
         world.behaviours().set(
             &Subject::Image("app:2".into()),
-            compose_operator::engine::sim::Counting::Together,
+            Counting::Together,
             vec![Behaviour::never_healthy()],
         );
     });
@@ -356,7 +379,7 @@ fn starts_of_a_crash_loop(within: Duration, change: impl FnOnce(&mut Service)) -
     let stage = Stage::with_world(|world| {
         world.behaviours().set(
             &Subject::Service("web".into()),
-            compose_operator::engine::sim::Counting::Together,
+            Counting::Together,
             vec![Behaviour::exits(3, Duration::from_secs(1))],
         );
     });
@@ -393,7 +416,7 @@ fn the_engines_own_restarts_are_left_to_it() {
     let stage = Stage::with_world(|world| {
         world.behaviours().set(
             &Subject::Service("web".into()),
-            compose_operator::engine::sim::Counting::Together,
+            Counting::Together,
             vec![
                 Behaviour::exits(1, Duration::from_secs(1)),
                 Behaviour::exits(1, Duration::from_secs(1)),
@@ -426,7 +449,7 @@ fn a_dependency_that_never_becomes_healthy_holds_back_only_its_dependents() {
     let stage = Stage::with_world(|world| {
         world.behaviours().set(
             &Subject::Service("db".into()),
-            compose_operator::engine::sim::Counting::Together,
+            Counting::Together,
             vec![Behaviour::never_healthy()],
         );
     });

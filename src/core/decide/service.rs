@@ -191,10 +191,8 @@ impl Planner<'_> {
         if !self.is_prepared(name, service) {
             return false;
         }
-        // While another container of ours has the name, this one waits for it under a name as Compose gives it.
         let name_at_rest = create::name(self.desired, service, replica);
-        let holder = self.observed.containers.values().find(|container| container.name == name_at_rest);
-        let mut temporary = holder.map(|holder| format!("{}_{name_at_rest}", holder.id.short()));
+        let mut temporary = self.temporary_name(&name_at_rest);
         if planted::has(Bug::DoublesAfterLostAnswer) && self.memory.failures().next().is_some() {
             temporary = Some(format!("{}_{name_at_rest}", self.now.as_millis()));
         }
@@ -216,6 +214,20 @@ impl Planner<'_> {
                 false
             }
         }
+    }
+
+    /// While another container of ours has the name, a new one waits for it under a name as Compose gives it: with the
+    /// mark of who has it, or, where another waits already, of that one.
+    fn temporary_name(&self, name_at_rest: &str) -> Option<String> {
+        let holder = |name: &str| self.observed.containers.values().find(|container| container.name == name);
+        let marked = |other: &Container| format!("{}_{name_at_rest}", other.id.short());
+        let mut name = marked(holder(name_at_rest)?);
+        // A hand may give any name: none is looked at twice.
+        for _ in 0..self.observed.containers.len() {
+            let Some(waiting) = holder(&name) else { break };
+            name = marked(waiting);
+        }
+        Some(name)
     }
 
     /// Some containers are of another revision: one replica at a time.
