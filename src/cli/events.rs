@@ -36,7 +36,7 @@ pub struct EventsArgs {
     /// Only these services
     #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
-    /// Only what happened since: so long ago (2h), or at a moment (2026-11-26T14:00:00Z)
+    /// Only what happened since: so long ago (2h), or since a day or moment (2026-11-26, 2026-11-26T14:00:00Z)
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub since: Option<Since>,
     /// Only the last so many [default: 50, or all with --since]
@@ -72,10 +72,18 @@ fn since(text: &str) -> Result<Since, String> {
     if let Ok(ago) = duration(text) {
         return Ok(Since::Ago(ago));
     }
-    let at: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| format!("`{text}` is neither a duration (2h) nor a moment (2026-11-26T14:00:00Z)"))?;
+    let at = text.parse().or_else(|_| by_the_clock_here(text)).map_err(|_| {
+        format!(
+            "`{text}` is neither a duration (2h) nor a moment (2026-11-26T14:00:00Z, or 2026-11-26, or `2026-11-26 14:00`)"
+        )
+    })?;
     Ok(Since::At(Timestamp::from_millis(at.as_millisecond())))
+}
+
+/// A day, or a time of day, in the time zone in which events are shown.
+fn by_the_clock_here(text: &str) -> Result<jiff::Timestamp, jiff::Error> {
+    let at: jiff::civil::DateTime = text.parse()?;
+    Ok(at.to_zoned(jiff::tz::TimeZone::system())?.timestamp())
 }
 
 /// Shows them.
@@ -177,4 +185,33 @@ fn print(records: &[Record], many: bool, format: Format, screen: &mut Screen) ->
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_span_a_moment_or_a_time_by_the_clock_here() {
+        let here = |year, month, day, hour| {
+            let civil = jiff::civil::date(year, month, day).at(hour, 0, 0, 0);
+            let zoned = civil.to_zoned(jiff::tz::TimeZone::system()).unwrap();
+            Ok(Since::At(Timestamp::from_millis(zoned.timestamp().as_millisecond())))
+        };
+        let moment = Timestamp::from_millis(1_795_960_800_000);
+        for (text, expected) in [
+            ("2h", Ok(Since::Ago(Duration::from_hours(2)))),
+            ("2026-11-29T14:00:00Z", Ok(Since::At(moment))),
+            ("2026-11-29T15:00:00+01:00", Ok(Since::At(moment))),
+            ("2026-11-29", here(2026, 11, 29, 0)),
+            ("2026-11-29 14:00", here(2026, 11, 29, 14)),
+            ("2026-11-29T14:00", here(2026, 11, 29, 14)),
+        ] {
+            assert_eq!(since(text), expected, "{text}");
+        }
+        for text in ["", "yesterday", "2026-13-01", "2h ago"] {
+            let refused = since(text).unwrap_err();
+            assert!(refused.starts_with(&format!("`{text}` is neither")), "{refused}");
+        }
+    }
 }

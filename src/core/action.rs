@@ -222,8 +222,10 @@ pub enum Cause {
         /// Killed for its memory.
         oom_killed: bool,
     },
-    /// Somebody stopped, killed or paused it.
+    /// Somebody stopped or killed it.
     StoppedByHand,
+    /// Somebody paused it.
+    FrozenByHand,
     /// The engine stopped it when it ended itself.
     StoppedWithEngine,
     /// It was made from another revision.
@@ -299,6 +301,7 @@ impl fmt::Display for Cause {
             Self::Exited { oom_killed: true, .. } => f.write_str("killed: out of memory"),
             Self::Exited { code, .. } => write!(f, "exited with code {code}"),
             Self::StoppedByHand => f.write_str("stopped by hand"),
+            Self::FrozenByHand => f.write_str("frozen by hand"),
             Self::StoppedWithEngine => f.write_str("stopped with the engine"),
             Self::Outdated { fields } if fields.is_empty() => f.write_str("made from another revision"),
             Self::Outdated { fields } | Self::Changed { fields, by_hand: false } => {

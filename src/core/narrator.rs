@@ -197,6 +197,7 @@ impl Narrator {
         match cause {
             Cause::Exited { .. }
             | Cause::StoppedByHand
+            | Cause::FrozenByHand
             | Cause::StoppedWithEngine
             | Cause::RemovedByHand
             | Cause::Restart(_)

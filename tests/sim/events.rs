@@ -97,7 +97,7 @@ fn what_people_do_is_told_as_theirs_and_what_the_files_say_is_no_healing() {
             "ByHand shop-web-3: removed by hand",
             "ByHand shop-web-4: changed by hand: resources.limits.memory",
             "Healed shop-web-1: start container: stopped by hand",
-            "Healed shop-web-2: unpause container: stopped by hand",
+            "Healed shop-web-2: unpause container: frozen by hand",
             "Healed shop-web-3: create container: removed by hand",
             "Healed shop-web-3: start container: not started yet",
             "Healed shop-web-4: update container: changed by hand: resources.limits.memory",

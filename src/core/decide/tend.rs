@@ -42,7 +42,7 @@ impl Planner<'_> {
             State::Paused if self.holds(name, service, container, "paused") => {}
             State::Paused => {
                 let call = Call::UnpauseContainer(target(container));
-                self.act_on(Some(name), container, call, Cause::StoppedByHand);
+                self.act_on(Some(name), container, call, Cause::FrozenByHand);
             }
             State::Dead => {
                 let cause = Cause::Residue { what: "half removed".to_owned() };
