@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 
-use crate::stage::{BUSYBOX, Project, REDIS, SLEEPER, Said, docker, said, wait_until};
+use crate::stage::{BUSYBOX, Project, REDIS, SLEEPER, Said, docker, said};
 
 /// Compose and the operator on one project, with the same options.
 struct Both {
@@ -75,12 +75,7 @@ impl Both {
     fn changes_hands_both_ways(&self) {
         self.up();
         self.assert_adopted();
-        // On a busy machine the engine still sees the endpoints of containers that are gone: again, until it does not.
-        wait_until("Compose has taken it down", || {
-            let down = self.compose(&["down", "-v", "-t", "0"]);
-            assert!(down.code == 0 || down.err.contains("has active endpoints"), "{down}");
-            (down.code == 0).then_some(())
-        });
+        self.project.goes_down(|| self.compose(&["down", "-v", "-t", "0"]));
         let apply = self.operator(&["apply"]);
         assert_eq!(apply.code, 0, "{apply}");
         self.assert_taken_back();

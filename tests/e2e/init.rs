@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::stage::{BUSYBOX, Project, REDIS, SLEEPER, docker, free_port, wait_until};
+use crate::stage::{BUSYBOX, Project, REDIS, SLEEPER, docker, free_port};
 
 /// A shop with variables, an override, a profile and a cache.
 fn shop(word: &str) -> Project {
@@ -260,11 +260,7 @@ fn fair_edge_changes_hands_both_ways_without_a_restart() {
     let said = project.apply_file("stacks/shop.yaml");
     assert!(said.steps().is_empty() && lives() == before, "{said}");
 
-    wait_until("Compose has taken it down", || {
-        let down = project.docker_compose(&[&options[..], &["down", "-v", "-t", "1"]].concat());
-        assert!(down.code == 0 || down.err.contains("has active endpoints"), "{down}");
-        (down.code == 0).then_some(())
-    });
+    project.goes_down(|| project.docker_compose(&[&options[..], &["down", "-v", "-t", "1"]].concat()));
     project.apply_file("stacks/shop.yaml");
     let before = lives();
     let up = project.docker_compose(&[&options[..], &["up", "-d"]].concat());

@@ -165,6 +165,19 @@ impl Project {
         said.json()["stacks"][0].clone()
     }
 
+    /// Has Compose take it down. On a busy machine the engine still sees the endpoints of containers that are gone: again,
+    /// until it does not. Of one that it has lost, it does until it is restarted: then the network stays.
+    #[track_caller]
+    pub(crate) fn goes_down(&self, down: impl Fn() -> Said) {
+        let start = Instant::now();
+        wait_until("Compose has taken it down", || {
+            let down = down();
+            assert!(down.code == 0 || down.err.contains("has active endpoints"), "{down}");
+            let is_lost = start.elapsed() > SOON / 2 && self.containers().is_empty();
+            (down.code == 0 || is_lost).then_some(())
+        });
+    }
+
     /// The reference, on the same files.
     pub(crate) fn docker_compose(&self, args: &[&str]) -> Said {
         said(self.docker_command(&["compose"]).args(args).current_dir(self.directory()).stdin(Stdio::null()))

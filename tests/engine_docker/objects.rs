@@ -52,6 +52,21 @@ async fn a_network_is_made_once_and_removed_once() {
     engine.remove_network(&id).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_network_in_use_stays_and_who_is_on_it_is_named() {
+    let world = World::new();
+    let (network, id) = world.network("net").await;
+    let guest = world.run(&world.sleeper("guest")).await;
+    world.docker.connect_network(&network, &guest.id, &Endpoint::default()).await.unwrap();
+    let refused = world.docker.remove_network(&id).await.unwrap_err();
+    assert_eq!(refused.kind, FailureKind::InUse, "{refused}");
+    let named = format!("{} on it: `docker network disconnect` takes them off", guest.name);
+    assert!(
+        refused.message.contains("has active endpoints") && refused.message.ends_with(&named),
+        "{refused}"
+    );
+}
+
 /// A subnet of this process' own.
 fn subnet() -> String {
     let number = std::process::id();

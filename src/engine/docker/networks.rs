@@ -1,6 +1,6 @@
 //! Networks, and containers' places on them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::models::{
     EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
@@ -105,9 +105,36 @@ fn ipam(ipam: &desired::Ipam) -> Option<Ipam> {
 pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
     let call = format!("remove network {}", id.get(..12).unwrap_or(id));
     match docker.attempt(&call, WRITE, async |client| client.remove_network(&in_path(id)).await).await? {
-        Err(error) if !classify::has_code(&error, 404) => Err(docker.failure(&call, &error)),
+        Err(error) if !classify::has_code(&error, 404) => {
+            let mut failure = docker.failure(&call, &error);
+            if failure.kind == FailureKind::InUse
+                && let Ok(names) = names_on(docker, id).await
+            {
+                failure.message = format!("{}: {}", failure.message, kept_by(&names));
+            }
+            Err(failure)
+        }
         _ => Ok(()),
     }
+}
+
+/// The names of the containers that run on a network.
+async fn names_on(docker: &Docker, id: &str) -> Result<BTreeSet<String>, Failure> {
+    let call = format!("inspect network {}", id.get(..12).unwrap_or(id));
+    let found =
+        docker.call(&call, READ, async |client| client.inspect_network(&in_path(id), None).await).await?;
+    let endpoints = found.containers.unwrap_or_default().into_values();
+    Ok(endpoints.filter_map(|endpoint| endpoint.name).collect())
+}
+
+/// Why a network that is in use cannot go, and what to do.
+fn kept_by(names: &BTreeSet<String>) -> String {
+    if names.is_empty() {
+        // Docker before 23 loses one now and then whose program ends while it starts.
+        return "no container is on it; where this lasts, the engine has lost one, and forgets it when it is restarted".to_owned();
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    format!("{} on it: `docker network disconnect` takes them off", names.join(", "))
 }
 
 pub(super) async fn connect(
