@@ -221,13 +221,9 @@ impl Planner<'_> {
     fn temporary_name(&self, name_at_rest: &str) -> Option<String> {
         let holder = |name: &str| self.observed.containers.values().find(|container| container.name == name);
         let marked = |other: &Container| format!("{}_{name_at_rest}", other.id.short());
-        let mut name = marked(holder(name_at_rest)?);
-        // A hand may give any name: none is looked at twice.
-        for _ in 0..self.observed.containers.len() {
-            let Some(waiting) = holder(&name) else { break };
-            name = marked(waiting);
-        }
-        Some(name)
+        let waiting = std::iter::successors(holder(name_at_rest), |other| holder(&marked(other)));
+        // A hand may give any names, in a circle too.
+        waiting.take(self.observed.containers.len()).last().map(marked)
     }
 
     /// Some containers are of another revision: one replica at a time.

@@ -1,6 +1,6 @@
 //! Networks, and containers' places on them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
     EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
@@ -119,21 +119,22 @@ pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
 }
 
 /// The names of the containers that run on a network.
-async fn names_on(docker: &Docker, id: &str) -> Result<BTreeSet<String>, Failure> {
+async fn names_on(docker: &Docker, id: &str) -> Result<Vec<String>, Failure> {
     let call = format!("inspect network {}", id.get(..12).unwrap_or(id));
     let found =
         docker.call(&call, READ, async |client| client.inspect_network(&in_path(id), None).await).await?;
     let endpoints = found.containers.unwrap_or_default().into_values();
-    Ok(endpoints.filter_map(|endpoint| endpoint.name).collect())
+    let mut names: Vec<String> = endpoints.filter_map(|endpoint| endpoint.name).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Why a network that is in use cannot go, and what to do.
-fn kept_by(names: &BTreeSet<String>) -> String {
+fn kept_by(names: &[String]) -> String {
     if names.is_empty() {
-        // Docker before 23 loses one now and then whose program ends while it starts.
+        // Seen with Docker 20.10, after a program that ended while it started.
         return "no container is on it; where this lasts, the engine has lost one, and forgets it when it is restarted".to_owned();
     }
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     format!("{} on it: `docker network disconnect` takes them off", names.join(", "))
 }
 
