@@ -72,7 +72,7 @@ fn since(text: &str) -> Result<Since, String> {
     if let Ok(ago) = duration(text) {
         return Ok(Since::Ago(ago));
     }
-    let at = text.parse().or_else(|_| by_the_clock_here(text)).map_err(|_| {
+    let at = text.parse().or_else(|_| by_the_clock(text, jiff::tz::TimeZone::system())).map_err(|_| {
         format!(
             "`{text}` is neither a duration (2h) nor a moment (2026-11-26T14:00:00Z, or 2026-11-26, or `2026-11-26 14:00`)"
         )
@@ -80,10 +80,10 @@ fn since(text: &str) -> Result<Since, String> {
     Ok(Since::At(Timestamp::from_millis(at.as_millisecond())))
 }
 
-/// A day, or a time of day, in the time zone in which events are shown.
-fn by_the_clock_here(text: &str) -> Result<jiff::Timestamp, jiff::Error> {
+/// A day, or a time of day, in this time zone.
+fn by_the_clock(text: &str, zone: jiff::tz::TimeZone) -> Result<jiff::Timestamp, jiff::Error> {
     let at: jiff::civil::DateTime = text.parse()?;
-    Ok(at.to_zoned(jiff::tz::TimeZone::system())?.timestamp())
+    Ok(at.to_zoned(zone)?.timestamp())
 }
 
 /// Shows them.
@@ -208,6 +208,11 @@ mod tests {
             ("2026-11-29T14:00", here(2026, 11, 29, 14)),
         ] {
             assert_eq!(since(text), expected, "{text}");
+        }
+        for text in ["2026-11-29 15:00", "2026-11-29T15:00"] {
+            let east = jiff::tz::TimeZone::fixed(jiff::tz::offset(1));
+            let at = by_the_clock(text, east).unwrap().as_millisecond();
+            assert_eq!(Timestamp::from_millis(at), moment, "{text}");
         }
         for text in ["", "yesterday", "2026-13-01", "2h ago"] {
             let refused = since(text).unwrap_err();

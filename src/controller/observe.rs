@@ -161,7 +161,7 @@ impl<'e> Observer<'e> {
         let (ours, foreign): (Vec<Listed>, Vec<Listed>) =
             listed.into_iter().partition(|line| is_of(&line.labels, &desired.stack));
         let engine = self.engine;
-        let answers = |id: &ContainerId| !self.observed.silent.contains(id);
+        let answers = |id: &ContainerId| !self.observed.is_silent(id);
         let changed = ours.iter().filter(|line| {
             answers(&line.id) && (self.lines.get(&line.id) != Some(*line) || !self.knows(&line.id))
         });
@@ -307,7 +307,7 @@ impl<'e> Observer<'e> {
         mut ids: BTreeSet<ContainerId>,
     ) -> Result<(), Failure> {
         let engine = self.engine;
-        ids.retain(|id| !self.observed.silent.contains(id));
+        ids.retain(|id| !self.observed.is_silent(id));
         let reads: Vec<_> = ids.iter().map(|id| find(engine, id)).collect();
         let all = join_all(reads).await;
         for (id, found) in ids.into_iter().zip(all) {

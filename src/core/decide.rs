@@ -184,7 +184,7 @@ impl Planner<'_> {
         }
         if let Some(target) = action.call.container()
             && (self.memory.is_busy(&target.id)
-                || self.observed.silent.contains(&target.id)
+                || self.observed.is_silent(&target.id)
                 || self.is_claimed(&target.id))
         {
             return;

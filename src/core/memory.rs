@@ -196,7 +196,7 @@ impl Memory {
                 self.troubles.observe(service, container, now);
             }
             let rests = desired.overrides.pause_of(name, now).is_some()
-                || replicas.all().any(|container| observed.silent.contains(&container.id));
+                || replicas.all().any(|container| observed.is_silent(&container.id));
             self.note_rollout(name, replicas, rests, now);
         }
         self.engine_restarts.retain(|id| observed.containers.contains_key(id));

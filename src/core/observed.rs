@@ -38,6 +38,11 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Whether the engine has not answered for this container in time.
+    pub fn is_silent(&self, id: &ContainerId) -> bool {
+        self.silent.contains(id)
+    }
+
     /// Whether any container, the stack's or another, running or not, has this volume that nobody named.
     pub fn is_mounted(&self, volume: &str) -> bool {
         self.containers.values().any(|container| container.anonymous.values().any(|name| name == volume))

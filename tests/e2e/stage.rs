@@ -173,9 +173,15 @@ impl Project {
         wait_until("Compose has taken it down", || {
             let down = down();
             assert!(down.code == 0 || down.err.contains("has active endpoints"), "{down}");
-            let is_lost = start.elapsed() > SOON / 2 && self.containers().is_empty();
-            (down.code == 0 || is_lost).then_some(())
+            let late = start.elapsed() > SOON / 2;
+            (down.code == 0 || late && self.containers().is_empty() && self.nobody_is_on_its_networks())
+                .then_some(())
         });
+    }
+
+    fn nobody_is_on_its_networks(&self) -> bool {
+        let count = ["network", "inspect", "--format", "{{len .Containers}}"];
+        self.networks().iter().all(|name| self.docker(&[&count[..], &[name.as_str()]].concat()).trim() == "0")
     }
 
     /// The reference, on the same files.

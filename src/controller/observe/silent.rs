@@ -25,7 +25,7 @@ impl<'e> Observer<'e> {
 
     /// Whether that is one of them.
     pub(in crate::controller) fn is_silent(&self, id: &ContainerId) -> bool {
-        self.observed.silent.contains(id)
+        self.observed.is_silent(id)
     }
 
     /// Asks again for those for which the engine did not answer, beside all else.

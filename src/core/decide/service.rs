@@ -21,7 +21,7 @@ impl Planner<'_> {
     pub(super) fn service(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
         // Whether it serves, what it is and what it holds is not known: it may be the one that the others must stay for, or
         // must not run beside.
-        if replicas.all().any(|container| self.observed.silent.contains(&container.id)) {
+        if replicas.all().any(|container| self.observed.is_silent(&container.id)) {
             return;
         }
         if service.replicas > 0 && !self.supports(name, service) {

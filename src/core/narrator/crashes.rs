@@ -19,7 +19,7 @@ impl Narrator {
         for (replica, crashes) in memory.all_crashes() {
             let container =
                 containers().find(|it| it.state == State::Exited && it.replica().as_ref() == Some(replica));
-            if container.is_some_and(|it| memory.is_busy(&it.id) || view.observed.silent.contains(&it.id)) {
+            if container.is_some_and(|it| memory.is_busy(&it.id) || view.observed.is_silent(&it.id)) {
                 // It ended before its start was over: that is told first.
                 continue;
             }
