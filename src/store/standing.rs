@@ -73,9 +73,13 @@ impl Standings {
         self.all().into_iter().filter(|standing| standing.files_refused.is_some())
     }
 
-    /// Takes a standing away: its daemon ends.
+    /// Takes a standing away: its daemon ends. That of another which still runs stays: this one has waited for the stack in
+    /// vain.
     pub fn remove(&self, stack: &StackName) {
-        // Whoever reads it sees that its process is gone.
+        if self.read(stack).is_some_and(|standing| standing.pid != std::process::id()) {
+            return;
+        }
+        // Where it cannot be removed, whoever reads it sees that its process is gone.
         let _ = fs::remove_file(self.path(stack));
     }
 
@@ -115,5 +119,16 @@ mod tests {
         assert_eq!(standings.all(), [mine]);
         standings.remove(&StackName::from("shop"));
         assert_eq!(standings.all(), []);
+    }
+
+    #[test]
+    fn who_waited_in_vain_leaves_the_standing_of_who_has_the_stack() {
+        let directory = tempfile::tempdir().unwrap();
+        let standings = Standings::new(directory.path());
+        // The first process runs for as long as the machine does.
+        let anothers = standing("shop", 1);
+        standings.write(&anothers).unwrap();
+        standings.remove(&StackName::from("shop"));
+        assert_eq!(standings.all(), [anothers]);
     }
 }
