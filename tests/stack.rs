@@ -157,6 +157,59 @@ mod finding {
     }
 
     #[test]
+    fn what_is_missing_where_files_were_found_does_not_make_farther_ones_the_nearest() {
+        let named = ("sub/.env", "COMPOSE_FILE=other.yaml\n");
+        let (manifest, beside) = (("sub/manifests/shop.yaml", MANIFEST), ("sub/compose.yaml", COMPOSE));
+        let above = ("compose.yaml", COMPOSE);
+        let gone = "sub/manifests: the directory has no manifest any more";
+        for (what, before, after, expected) in [
+            ("a manifest, Compose files beside", vec![manifest, beside], vec![beside], gone),
+            ("a manifest, Compose files above", vec![manifest, beside, above], vec![above], gone),
+            (
+                "a manifest that is empty",
+                vec![manifest, beside],
+                vec![("sub/manifests/shop.yaml", "# soon\n"), beside],
+                "sub/manifests/shop.yaml: the file is empty",
+            ),
+            (
+                "one of two manifests that is empty",
+                vec![manifest, ("sub/manifests/a.yaml", ""), beside],
+                vec![manifest, ("sub/manifests/a.yaml", ""), beside],
+                "sub/manifests/a.yaml: the file is empty",
+            ),
+            (
+                "Compose files, others above",
+                vec![beside, above],
+                vec![above],
+                "sub: the directory has no Compose file any more",
+            ),
+            (
+                "a name in the env file",
+                vec![named, ("sub/other.yaml", COMPOSE), beside],
+                vec![("sub/other.yaml", COMPOSE), beside],
+                "nothing sets COMPOSE_FILE any more, which named the files",
+            ),
+        ] {
+            let inside = LoadOptions { working_dir: PathBuf::from("/w/sub"), ..options(&[]) };
+            let home = stack::load(&inside, &files(&before)).home;
+            let again = stack::load_again(&inside, home.as_ref(), &files(&after));
+            let told = told(&again);
+            assert!(told.iter().any(|fault| fault.contains(expected)), "{what}: {told:?}");
+            assert_eq!(again.stacks.len(), 0, "{what}");
+        }
+    }
+
+    #[test]
+    fn files_that_come_up_nearer_than_those_found_before_are_taken() {
+        let inside = LoadOptions { working_dir: PathBuf::from("/w/sub"), ..options(&[]) };
+        let before = [("compose.yaml", COMPOSE)];
+        let home = stack::load(&inside, &files(&before)).home;
+        let content = [("sub/manifests/shop.yaml", MANIFEST), ("sub/compose.yaml", COMPOSE)];
+        let again = stack::load_again(&inside, home.as_ref(), &files(&content));
+        assert_eq!(again.stacks[0].desired.stack.as_str(), "shop");
+    }
+
+    #[test]
     fn what_the_shell_says_does_not_choose_other_files_for_a_manifest() {
         let environment = BTreeMap::from([
             ("COMPOSE_FILE".to_owned(), "other.yaml".to_owned()),

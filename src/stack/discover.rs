@@ -22,32 +22,73 @@ pub(super) enum Sources {
     Compose(Vec<PathBuf>),
 }
 
-/// Tells what the options mean.
-pub(super) fn discover(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
-    if options.files.is_empty() { search(options, files) } else { given(options, files) }
+/// Where a search for the nearest files ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// The environment or an env file names Compose files (`COMPOSE_FILE`).
+    Named,
+    /// This directory of manifests.
+    Manifests(PathBuf),
+    /// The Compose files of this directory.
+    Compose(PathBuf),
 }
 
-/// Where nothing is given: what is near; where that is nothing, the loader of Compose files says so.
-fn search(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
-    Ok(near(options, files)?.unwrap_or(Sources::Compose(Vec::new())))
+/// What was found and, where it was searched for, where.
+pub(super) type Found = (Sources, Option<Home>);
+
+/// Tells what the options mean. A search goes no farther than `home`, where one ended before: what is missing there
+/// for a moment must not make another stack the nearest one.
+pub(super) fn discover(
+    options: &LoadOptions,
+    home: Option<&Home>,
+    files: &Watched<'_>,
+) -> Result<Found, Vec<Diagnostic>> {
+    if !options.files.is_empty() {
+        return Ok((given(options, files)?, None));
+    }
+    Ok(match near(options, home, files)? {
+        Some((sources, home)) => (sources, Some(home)),
+        // The loader of Compose files says so.
+        None => (Sources::Compose(Vec::new()), None),
+    })
 }
 
 /// Walks up from the project directory, as Compose does, to the first directory that has either kind.
-fn near(options: &LoadOptions, files: &Watched<'_>) -> Result<Option<Sources>, Vec<Diagnostic>> {
+fn near(
+    options: &LoadOptions,
+    home: Option<&Home>,
+    files: &Watched<'_>,
+) -> Result<Option<(Sources, Home)>, Vec<Diagnostic>> {
+    let compose = |home| Ok(Some((Sources::Compose(Vec::new()), home)));
     if names_files(options, files) {
-        return Ok(Some(Sources::Compose(Vec::new())));
+        return compose(Home::Named);
+    }
+    if home == Some(&Home::Named) {
+        let fault = Diagnostic::new("nothing sets COMPOSE_FILE any more, which named the files");
+        return Err(vec![fault.help("set it again in the env file, or start the operator again without it")]);
     }
     let start = match &options.project_directory {
         Some(directory) => options.working_dir.join(directory),
         None => options.working_dir.clone(),
     };
     for directory in start.ancestors() {
-        let manifests = in_directory(&directory.join(MANIFESTS), files)?;
-        if !manifests.is_empty() {
-            return Ok(Some(Sources::Manifests(manifests)));
+        let manifests = directory.join(MANIFESTS);
+        let found = in_directory(&manifests, files)?;
+        if !found.is_empty() {
+            return Ok(Some((Sources::Manifests(found), Home::Manifests(manifests))));
+        }
+        if home == Some(&Home::Manifests(manifests.clone())) {
+            let fault =
+                Diagnostic::in_file(&files.display(&manifests), "the directory has no manifest any more");
+            return Err(vec![fault.help("put it back, or start the operator again to use other files")]);
         }
         if COMPOSE_NAMES.iter().any(|name| files.is_file(&directory.join(name))) {
-            return Ok(Some(Sources::Compose(Vec::new())));
+            return compose(Home::Compose(directory.to_owned()));
+        }
+        if home == Some(&Home::Compose(directory.to_owned())) {
+            let fault =
+                Diagnostic::in_file(&files.display(directory), "the directory has no Compose file any more");
+            return Err(vec![fault.help("put it back, or start the operator again to use other files")]);
         }
     }
     Ok(None)
@@ -55,7 +96,8 @@ fn near(options: &LoadOptions, files: &Watched<'_>) -> Result<Option<Sources>, V
 
 /// Whether there is anything to load, sound or not: files that are named, or the nearest ones.
 pub fn has_files(options: &LoadOptions, view: &dyn FileView) -> bool {
-    !options.files.is_empty() || near(options, &Watched::new(view)).map_or(true, |found| found.is_some())
+    !options.files.is_empty()
+        || near(options, None, &Watched::new(view)).map_or(true, |found| found.is_some())
 }
 
 /// Reads what `-f` names: all of it manifests and directories of them, or all of it Compose files.
@@ -115,6 +157,11 @@ fn in_directory(directory: &Path, files: &Watched<'_>) -> Result<Vec<(PathBuf, N
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for path in names {
         match in_file(&path, files) {
+            // A manifest that is being written, or was emptied: its stack is not gone.
+            Ok(None) if is_empty(&path, files) => {
+                let fault = Diagnostic::in_file(&files.display(&path), "the file is empty");
+                faults.push(fault.help("write the manifest, or remove the file"));
+            }
             Ok(documents) => found.extend(documents.into_iter().flatten()),
             Err(more) => faults.extend(more),
         }
@@ -146,6 +193,14 @@ pub(super) fn in_file(
         return Err(vec![fault.help("add `apiVersion: compose-operator/v1` and `kind: Stack`, or move it")]);
     }
     Ok(Some(manifests.into_iter().map(|document| (path.to_owned(), document)).collect()))
+}
+
+/// True for a file without anything but comments.
+fn is_empty(path: &Path, files: &Watched<'_>) -> bool {
+    files.read(path).is_ok_and(|bytes| {
+        let parsed = yaml::read(&files.display(path), &bytes);
+        parsed.documents.iter().all(Node::is_null)
+    })
 }
 
 /// True for a file that is no sound YAML and has nothing of a manifest in what can be read of it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::compile::{compile, notifications};
 use super::decode::{Undecoded, decode};
-use super::discover::{Sources, discover};
+use super::discover::{Home, Sources, discover};
 use super::faults::{Findings, Places, did_you_mean};
 use super::files::{Dependencies, Watched};
 use super::manifest::{Manifest, Spec};
@@ -46,6 +46,8 @@ pub struct Loaded {
     pub faults: Vec<Diagnostic>,
     /// What this depends on.
     pub dependencies: Dependencies,
+    /// Where the files were found, where they were searched for.
+    pub home: Option<Home>,
     /// Stacks without a service that a profile selects; each is among the faults.
     idle: Vec<Stack>,
 }
@@ -69,9 +71,17 @@ impl Loaded {
 /// Loads the stacks that the options name: Compose's own options, of which `files` may name manifests and
 /// directories of manifests as well, and `project_name` then picks one stack.
 pub fn load(options: &LoadOptions, view: &dyn FileView) -> Loaded {
+    load_again(options, None, view)
+}
+
+/// The same for who loaded before: files that were searched for are not taken from farther away than `home`.
+pub fn load_again(options: &LoadOptions, home: Option<&Home>, view: &dyn FileView) -> Loaded {
     let files = Watched::new(view);
     let (mut stacks, mut idle, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-    let sources = discover(options, &files);
+    let (sources, home) = match discover(options, home, &files) {
+        Ok((sources, home)) => (Ok(sources), home),
+        Err(faults) => (Err(faults), None),
+    };
     each(options, &sources, &mut faults, |options, declared| {
         let stack = load_stack(options, &files, declared)?;
         let fault = stack.idle.clone();
@@ -82,14 +92,14 @@ pub fn load(options: &LoadOptions, view: &dyn FileView) -> Loaded {
         fault.map_or(Ok(()), |fault| Err(vec![fault]))
     });
     stacks.sort_by(|a, b| a.desired.stack.cmp(&b.desired.stack));
-    Loaded { stacks, faults, dependencies: files.into_dependencies(), idle }
+    Loaded { stacks, faults, dependencies: files.into_dependencies(), home, idle }
 }
 
 /// Loads only the Compose projects of the stacks: what Compose itself would run, whether the operator can or not.
 pub fn load_projects(options: &LoadOptions, view: &dyn FileView) -> Result<Vec<Project>, Diagnostics> {
     let files = Watched::new(view);
     let (mut projects, mut faults) = (Vec::new(), Vec::new());
-    let sources = discover(options, &files);
+    let sources = discover(options, None, &files).map(|(sources, _)| sources);
     each(options, &sources, &mut faults, |options, _| {
         projects.push(compose::load(options, &files).map_err(|found| found.faults)?);
         Ok(())

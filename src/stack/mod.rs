@@ -17,6 +17,6 @@ pub mod provenance;
 pub mod quantity;
 mod validate;
 
-pub use discover::has_files;
+pub use discover::{Home, has_files};
 pub use files::Dependencies;
-pub use load::{Loaded, Stack, load, load_projects};
+pub use load::{Loaded, Stack, load, load_again, load_projects};

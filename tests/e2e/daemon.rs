@@ -136,6 +136,31 @@ fn broken_files_change_nothing_and_the_last_good_ones_stay_in_force() {
 }
 
 #[test]
+fn a_manifest_that_goes_does_not_hand_over_to_the_compose_file_beside() {
+    let project = Project::with("last", &web(1));
+    let manifest = format!(
+        "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {{name: {}}}\n\
+         spec: {{compose: {{files: [../compose.yaml]}}}}\n",
+        project.name
+    );
+    // What the Compose file would be called without it is another project.
+    project.write(".env", "COMPOSE_PROJECT_NAME=nobody-asked-for-this\n");
+    project.write("manifests/stack.yaml", &manifest);
+    let daemon = crate::stage::Background::start(&mut project.command(&["run", "--log-format", "json"]));
+    wait_for_replicas(&project, 1);
+    project.write("manifests/stack.yaml", "");
+    daemon.wait_for("the file is empty");
+    std::fs::remove_file(project.path("manifests/stack.yaml")).unwrap();
+    daemon.wait_for("the directory has no manifest any more");
+    docker(&["rm", "-f", &project.named("web-1")]);
+    wait_for_replicas(&project, 1);
+    project.write("manifests/stack.yaml", &manifest);
+    daemon.wait_for("files read again, all sound");
+    assert!(!daemon.text().contains("gone from the files"), "{}", daemon.text());
+    assert!(!daemon.text().contains("nobody-asked-for-this"), "{}", daemon.text());
+}
+
+#[test]
 fn status_says_that_the_files_of_now_are_not_in_force() {
     let project = Project::with("refused", &web(1));
     let daemon = project.daemon("compose.yaml");
