@@ -18,6 +18,7 @@ use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
 use crate::store::journal::{Journals, Writer};
 use crate::store::memory::Memories;
+use crate::store::process;
 use crate::store::standing::{Standing, Standings};
 
 /// The state directory: `OPERATOR_STATE_DIR`, else the system's for root and the user's own for others.
@@ -110,6 +111,7 @@ impl Shared {
         let refused = self.refused.borrow().clone();
         let standing = Standing {
             pid: std::process::id(),
+            started: process::started(std::process::id()),
             at: now(),
             files_refused: refused.as_ref().map(|(refusal, _)| refusal.headline.clone()),
             refused_since: refused.map(|(_, since)| since),

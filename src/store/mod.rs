@@ -5,6 +5,7 @@ pub mod memory;
 pub mod outbox;
 pub mod overrides;
 pub mod owner;
+pub mod process;
 pub mod standing;
 
 use std::fs;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::process;
 use crate::core::ids::StackName;
 use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
@@ -16,6 +17,9 @@ use crate::core::time::Timestamp;
 pub struct Standing {
     /// The daemon's process id.
     pub pid: u32,
+    /// When that process started, in the kernel's ticks: its number may be another's by now.
+    #[serde(default)]
+    pub started: Option<u64>,
     /// When this was written.
     pub at: Timestamp,
     /// Why the files that are there now are not in force, first line only: the last good ones are.
@@ -55,7 +59,7 @@ impl Standings {
     pub fn read(&self, stack: &StackName) -> Option<Standing> {
         let bytes = fs::read(self.path(stack)).ok()?;
         let standing: Standing = serde_json::from_slice(&bytes).ok()?;
-        is_alive(standing.pid).then_some(standing)
+        standing.is_alive().then_some(standing)
     }
 
     /// All standings of daemons that still run.
@@ -88,8 +92,12 @@ impl Standings {
     }
 }
 
-fn is_alive(pid: u32) -> bool {
-    pid == std::process::id() || Path::new("/proc").join(pid.to_string()).exists()
+impl Standing {
+    /// Whether the daemon that wrote it still runs.
+    fn is_alive(&self) -> bool {
+        let started = process::started(self.pid);
+        started.is_some() && (self.started.is_none() || self.started == started)
+    }
 }
 
 #[cfg(test)]
@@ -105,7 +113,16 @@ mod tests {
             waiting: Vec::new(),
         };
         let (files_refused, refused_since, engine_lost) = (None, None, None);
-        Standing { pid, at: Timestamp::from_millis(1), files_refused, refused_since, engine_lost, status }
+        let started = process::started(pid);
+        Standing {
+            pid,
+            started,
+            at: Timestamp::from_millis(1),
+            files_refused,
+            refused_since,
+            engine_lost,
+            status,
+        }
     }
 
     #[test]
@@ -116,6 +133,8 @@ mod tests {
         standings.write(&mine).unwrap();
         // No process has the highest number that a pid can have.
         standings.write(&standing("gone", 4_194_305)).unwrap();
+        // Its number is another process's by now.
+        standings.write(&Standing { started: Some(1), ..standing("before", std::process::id()) }).unwrap();
         assert_eq!(standings.all(), [mine]);
         standings.remove(&StackName::from("shop"));
         assert_eq!(standings.all(), []);
