@@ -30,7 +30,7 @@ pub const LIVE_AT_A_GLANCE: Duration = Duration::from_secs(3);
 /// So many crashes in a row are a loop: one is an accident, two may be.
 pub const CRASH_LOOP: u32 = 3;
 
-/// How long what has crashed so often must run before it is believed to: Docker's own restarts begin to count anew after as
+/// How long what has crashed must run before it is believed to: Docker's own restarts begin to count anew after as
 /// long.
 pub const CRASH_LOOP_CALM: Duration = Duration::from_secs(10);
 

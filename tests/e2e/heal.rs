@@ -115,6 +115,19 @@ fn a_program_that_ends_by_itself_is_started_again_at_once_and_its_exit_code_is_t
 }
 
 #[test]
+fn apply_believes_what_has_just_crashed_only_once_it_has_run_for_a_while() {
+    let project = Project::with(
+        "loops",
+        "services:\n  web:\n    image: compose-operator-test/busybox:1\n    command: [\"sh\", \"-c\", \"sleep 1; exit 3\"]\n",
+    );
+    project.operator(&["apply"]);
+    wait_until("it has crashed", || (project.container("web-1").state() == "exited").then_some(()));
+    let said = project.operator(&["apply", "--timeout", "5s"]);
+    assert_eq!(said.code, 1, "{said}");
+    assert!(said.err.contains("web-1"), "{said}");
+}
+
+#[test]
 fn whatever_is_removed_at_once_is_made_again_as_it_was() {
     let project = Project::with(
         "all",

@@ -413,6 +413,21 @@ fn back_off_outlives_the_operator_and_restarts_are_counted_on() {
 }
 
 #[test]
+fn an_apply_believes_what_has_just_crashed_once_it_has_run_for_a_while() {
+    for (restarted_by, service) in [("us", service(1).once()), ("the engine", service(1))] {
+        let stage = Stage::new();
+        behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(2)), Behaviour::runs()]);
+        let desired = with(stack(), "web", service);
+        stage.converge(&desired);
+        stage.clock.run(stage.clock.sleep(Duration::from_secs(3))).expect("a clock");
+        stage.converge(&desired);
+        let container = stage.container(&desired, "shop-web-1");
+        let ran = stage.clock.now().since(container.started_at.unwrap());
+        assert!(container.is_ready() && ran >= Duration::from_secs(10), "{restarted_by}: {ran:?}");
+    }
+}
+
+#[test]
 fn a_clock_that_was_set_back_does_not_stretch_a_wait() {
     let stage = Stage::new();
     behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);

@@ -39,7 +39,7 @@ impl Planner<'_> {
             State::Exited if planted::has(Bug::LeavesDead) => {}
             State::Exited => self.revive(name, service, container),
             State::Paused if planted::has(Bug::LeavesFrozen) => {}
-            State::Paused if self.holds(name, service, container, "paused") => {}
+            State::Paused if self.holds(name, service, container, "frozen") => {}
             State::Paused => {
                 let call = Call::UnpauseContainer(target(container));
                 self.act_on(Some(name), container, call, Cause::FrozenByHand);
@@ -78,7 +78,8 @@ impl Planner<'_> {
                     self.look_again(name, container, Reason::NotReady, message);
                 }
                 Some(Health::Unhealthy) => self.unhealthy(name, service, container),
-                Some(Health::Healthy) | None => {}
+                Some(Health::Healthy) => {}
+                None => self.may_crash_again(name, container),
             },
         }
     }
@@ -160,6 +161,21 @@ impl Planner<'_> {
             self.wake_at(calm);
         }
         calm.is_some()
+    }
+
+    /// Says that it has crashed lately and has only just come up, where nothing but that it runs speaks for it.
+    fn may_crash_again(&mut self, name: &ServiceName, container: &Container) {
+        if self.memory.crashed_in_a_row(container) == 0 && container.restart_count == 0 {
+            return;
+        }
+        if let Some(calm) = self.young_until(container, limits::CRASH_LOOP_CALM) {
+            let seconds = limits::CRASH_LOOP_CALM.as_secs();
+            let message = format!(
+                "it has crashed lately and has no health check: believed once it has run for {seconds} s"
+            );
+            self.wait(Some(name), &container.name, Reason::NotReady, message, None);
+            self.wake_at(calm);
+        }
     }
 
     /// When it will have run for so long, while it has not. Of an engine whose clock is ahead of ours, that would be waited
