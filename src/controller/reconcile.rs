@@ -131,6 +131,8 @@ struct Loop<'e> {
     remembered: Durable,
     /// The stack is ours: nothing is done before.
     taken: Option<Taken>,
+    /// Another operator has it, as far as we know.
+    held: bool,
     observer: Observer<'e>,
     prober: Prober<'e>,
     live: LiveReader<'e>,
@@ -163,6 +165,7 @@ impl<'e> Loop<'e> {
             telling: FuturesOrdered::new(),
             remembered: Durable::default(),
             taken: None,
+            held: false,
             running: FuturesUnordered::new(),
             // Listening starts before the first look, so that nothing falls between them.
             events: with.engine.events(&desired.stack),
@@ -284,13 +287,14 @@ impl<'e> Loop<'e> {
                     self.memory = Memory::restored(taken.remembered.clone());
                     self.memory.await_progress(self.with.clock.now());
                     self.remembered = taken.remembered.clone();
-                    self.taken = Some(taken);
+                    (self.taken, self.held) = (Some(taken), false);
                     self.narrator = Narrator::of(&self.memory);
                     self.tell_of_ownership(true);
                     return None;
                 }
                 Err(holder) => holder,
             };
+            self.held = true;
             // A daemon keeps it for good; who converges once lets go in a while.
             if let Goal::Converge { deadline } = self.goal
                 && (holder.stays() || deadline.is_some_and(|at| self.with.clock.now() >= at))
@@ -441,7 +445,9 @@ impl<'e> Loop<'e> {
         while let Some(event) = self.telling.next().await {
             self.with.report.happened(&event);
         }
-        self.tell_of_ownership(false);
+        if self.taken.is_some() {
+            self.tell_of_ownership(false);
+        }
     }
 }
 

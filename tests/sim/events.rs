@@ -141,6 +141,18 @@ fn an_engine_that_goes_is_told_once_and_so_is_its_return() {
 }
 
 #[test]
+fn so_it_is_of_an_engine_that_is_gone_from_the_first_look_on() {
+    let stage = Stage::new();
+    let log = Log::new(&stage);
+    let (calls, _) = stage.engine.call_counts();
+    let outage = Fault::Outage { duration: Duration::from_mins(3), meanwhile: Meanwhile::GoOn };
+    stage.engine.set_faults(FaultPlan::none().with(When::Call(calls + 1), outage));
+    log.run(&with(stack(), "web", service(1)), Duration::from_mins(10));
+    let kinds: Vec<EventKind> = log.events.borrow().iter().map(|event| event.kind).collect();
+    assert_eq!(kinds[..3], [EngineLost, EngineBack, Adopted], "{kinds:?}");
+}
+
+#[test]
 fn a_failure_that_repeats_is_told_at_the_first_the_second_and_the_fourth_time() {
     let stage = Stage::with_world(|world| world.unpublish_image("nowhere:1"));
     let log = Log::new(&stage);

@@ -13,9 +13,12 @@ use crate::core::narrator::{Narrator, Told};
 use crate::core::redact;
 
 impl Loop<'_> {
-    /// Tells it now, or as soon as its last lines are there; in the order in which it happened. Of a stack that another operator has, that one tells.
+    /// Tells it now, or as soon as its last lines are there; in the order in which it happened. Of a stack that another
+    /// operator has, that one tells.
     pub(super) fn tell(&mut self, told: impl IntoIterator<Item = Told>) {
-        if self.taken.is_none() {
+        // A daemon has none before the engine says which it is.
+        let is_first = self.goal == Goal::Forever && !self.held;
+        if self.taken.is_none() && !is_first {
             return;
         }
         for Told { event, log_of } in told {
