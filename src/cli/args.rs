@@ -212,6 +212,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| wrong())
 }
 
+/// A duration of which something is left.
+pub fn some_duration(text: &str) -> Result<Duration, String> {
+    match duration(text) {
+        Ok(Duration::ZERO) => Err(format!("`{text}` is no time at all; write it like 90s, 5m or 1h30m")),
+        read => read,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,5 +259,6 @@ mod tests {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert!(duration("-5s").is_err());
         assert!(duration("soon").is_err());
+        assert!(duration("0").is_ok() && some_duration("0s").is_err() && some_duration("1s").is_ok());
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
-use super::args::{Cli, Format, duration};
+use super::args::{Cli, Format, some_duration};
 use super::exit::Exit;
 use super::screen::Screen;
 use super::{files, standing};
@@ -45,7 +45,7 @@ pub struct PauseArgs {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// End it by itself after this long
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = some_duration)]
     pub lasting: Option<Duration>,
 }
 
@@ -110,6 +110,7 @@ fn change(
             |error| anyhow::anyhow!("{}: {error}; set OPERATOR_STATE_DIR to the daemon's", path.display());
         // What cannot be read is replaced: this is the newest word.
         let mut overrides = overlays.read(stack).unwrap_or_default();
+        overrides.forget_ended(standing::now());
         change(&mut overrides);
         overlays.write(stack, &overrides).map_err(failed)?;
         if !is_heeded(stack, &overrides) {
@@ -134,8 +135,7 @@ fn is_heeded(stack: &StackName, overrides: &Overrides) -> bool {
             let mut reasons = service.waiting.iter().map(|waiting| waiting.reason).chain(containers);
             reasons.any(|reason| reason == Reason::Paused)
         };
-        let mut paused =
-            status.services.iter().filter(|it| overrides.paused_services.contains_key(&it.service));
+        let mut paused = status.services.iter().filter(|it| overrides.pause_of(&it.service, now).is_some());
         if (of_stack || overrides.pause(now).is_none()) && paused.all(of_service) {
             return true;
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::apply::{Allow, allowed};
-use super::args::{Cli, EngineKind, duration};
+use super::args::{Cli, EngineKind, some_duration};
 use super::exit::Exit;
 use super::log::{self, Log};
 use super::owner::Machine;
@@ -52,7 +52,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub log_format: LogFormat,
     /// Look at everything again this often, whatever the events said
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    #[arg(long, value_name = "DURATION", value_parser = some_duration, default_value = "5m")]
     pub resync: Duration,
     /// Agree to something that is refused otherwise (repeatable)
     #[arg(long, value_enum, value_name = "WHAT")]

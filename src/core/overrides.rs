@@ -66,6 +66,12 @@ impl Overrides {
         self.paused_services.get(service).filter(|pause| pause.holds(now))
     }
 
+    /// Forgets the pauses that have ended.
+    pub fn forget_ended(&mut self, now: Timestamp) {
+        self.paused = self.paused.take().filter(|pause| pause.holds(now));
+        self.paused_services.retain(|_, pause| pause.holds(now));
+    }
+
     /// Whether what is done for a service, or for all of them, is not to be done now.
     pub fn forbids(&self, service: Option<&ServiceName>, now: Timestamp) -> bool {
         self.pause(now).is_some() || service.is_some_and(|service| self.pause_of(service, now).is_some())
@@ -86,7 +92,9 @@ mod tests {
         assert!(one.forbids(Some(&web), early));
         assert!(!one.forbids(Some(&web), late), "it has ended");
         assert!(!one.forbids(Some(&db), early) && !one.forbids(None, early));
-        let all = Overrides { paused: Some(pause(None)), ..Overrides::default() };
+        let mut all = Overrides { paused: Some(pause(None)), ..one };
         assert!(all.forbids(Some(&db), late) && all.forbids(None, late));
+        all.forget_ended(late);
+        assert!(all.paused.is_some() && all.paused_services.is_empty());
     }
 }

@@ -83,4 +83,10 @@ fn what_is_paused_is_left_alone_over_a_restart_of_the_daemon_until_it_is_resumed
     let said = project.operator(&["resume"]);
     assert!(said.out.ends_with(": goes on\n"), "{said}");
     wait_until("it is healed", || (project.running() == ["web-1"]).then_some(()));
+
+    // One that has ended by itself is no reason to wait for the daemon.
+    assert_eq!(project.operator(&["pause", "web", "--for", "100ms"]).code, 0);
+    wait_until("it has ended", || (!project.operator(&["status"]).out.contains("Paused")).then_some(()));
+    let said = project.operator(&["pause"]);
+    assert!(!said.err.contains("has not taken it up yet"), "{said}");
 }
