@@ -64,7 +64,7 @@ pub fn run(args: &DownArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
     let engine = engine::writer(&cli.engine)?;
     let mut exit = Exit::Ok;
     for doomed in doomed {
-        match remove(doomed, args, &engine, screen)? {
+        match remove(doomed, args, cli, &engine, screen)? {
             Exit::Ok => {}
             Exit::Interrupted => return Ok(Exit::Interrupted),
             other => exit = other,
@@ -99,10 +99,18 @@ fn of_files(stack: Stack) -> Doomed {
 }
 
 /// Removes one stack.
-fn remove(doomed: Doomed, args: &DownArgs, engine: &Writer, screen: &mut Screen) -> anyhow::Result<Exit> {
+fn remove(
+    doomed: Doomed,
+    args: &DownArgs,
+    cli: &Cli,
+    engine: &Writer,
+    screen: &mut Screen,
+) -> anyhow::Result<Exit> {
     let Doomed { mut desired, volumes, external } = doomed;
     let seen = look(&desired, engine)?;
     if volumes.is_none() && is_nothing(&seen) {
+        // Misspelt, where files declare others.
+        files::disown(&cli.files)?;
         screen.line(format_args!("{}: nothing of that name is here", desired.stack))?;
         return Ok(Exit::Ok);
     }

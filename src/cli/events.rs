@@ -17,7 +17,7 @@ use crate::store::standing::Standings;
 
 /// What `operator events --help` says.
 pub const LONG: &str = "Show what happened, what was done about it, and why.\n\n\
-Reads the journal that `run` and `apply` keep of each stack in the state directory: crashes with their exit code and \
+Reads the journal that `run`, `apply` and `down` keep of each stack in the state directory: crashes with their exit code and \
 last lines, what was healed and what somebody changed by hand, back-offs, refusals, changes of the files. It is \
 bounded: of a busy stack the oldest go. Deleting it loses nothing but history.";
 
@@ -80,8 +80,11 @@ fn since(text: &str) -> Result<Since, String> {
     Ok(Since::At(Timestamp::from_millis(at.as_millisecond())))
 }
 
-/// A day, or a time of day, in this time zone.
+/// A day, or a time of day, in the time zone that it names or else in this one.
 fn by_the_clock(text: &str, zone: jiff::tz::TimeZone) -> Result<jiff::Timestamp, jiff::Error> {
+    if text.contains('[') {
+        return Ok(text.parse::<jiff::Zoned>()?.timestamp());
+    }
     let at: jiff::civil::DateTime = text.parse()?;
     Ok(at.to_zoned(zone)?.timestamp())
 }
@@ -95,7 +98,11 @@ pub fn run(args: &EventsArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
     records.drain(..records.len().saturating_sub(tail));
     print(&records, many, cli.output.format, screen)?;
     if records.is_empty() && !args.follow && cli.output.format == Format::Text {
-        screen.note("nothing has happened, as far as this journal goes; `operator run` keeps it");
+        screen.note(if args.since.is_some() || args.tail.is_some() {
+            "nothing, as far as was asked"
+        } else {
+            "nothing has happened, as far as this journal goes; `operator run` keeps it"
+        });
     }
     if !args.follow {
         return Ok(Exit::Ok);
@@ -203,6 +210,7 @@ mod tests {
             ("2h", Ok(Since::Ago(Duration::from_hours(2)))),
             ("2026-11-29T14:00:00Z", Ok(Since::At(moment))),
             ("2026-11-29T15:00:00+01:00", Ok(Since::At(moment))),
+            ("2026-11-29T23:00[Asia/Tokyo]", Ok(Since::At(moment))),
             ("2026-11-29", here(2026, 11, 29, 0)),
             ("2026-11-29 14:00", here(2026, 11, 29, 14)),
             ("2026-11-29T14:00", here(2026, 11, 29, 14)),
@@ -214,7 +222,7 @@ mod tests {
             let at = by_the_clock(text, east).unwrap().as_millisecond();
             assert_eq!(Timestamp::from_millis(at), moment, "{text}");
         }
-        for text in ["", "yesterday", "2026-13-01", "2h ago"] {
+        for text in ["", "yesterday", "2026-13-01", "2h ago", "2026-11-29T14:00[Nowhere]"] {
             let refused = since(text).unwrap_err();
             assert!(refused.starts_with(&format!("`{text}` is neither")), "{refused}");
         }

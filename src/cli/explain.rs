@@ -16,7 +16,7 @@ use crate::core::redact;
 use crate::core::status::ServiceStatus;
 use crate::secret::HIDDEN;
 use crate::stack::Stack;
-use crate::stack::provenance::Written;
+use crate::stack::provenance::{Written, unknown_field};
 use crate::store::journal::{Journals, Record};
 
 /// What `operator explain --help` says.
@@ -66,6 +66,9 @@ pub fn run(args: &ExplainArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
     };
     match cli.output.format {
         Format::Json => screen.line(format_args!("{:#}", render::json(&explained)))?,
+        Format::Text if explained.fields.is_empty() && field.is_some() => {
+            screen.line(format_args!("{}: declared nowhere, so it is the default", args.what))?;
+        }
         Format::Text => screen.line(render::text(&explained, field.is_none(), now))?,
     }
     Ok(Exit::Ok)
@@ -116,14 +119,10 @@ fn fields(stack: &Stack, service: &ServiceName, wanted: Option<&str>) -> anyhow:
             variables: variables(stack, it),
         })
         .collect();
-    if let (Some(wanted), true) = (wanted, fields.is_empty()) {
-        let mut known: Vec<&str> = written.iter().filter_map(|it| it.field.split('.').next()).collect();
-        known.sort_unstable();
-        known.dedup();
-        anyhow::bail!(
-            "nothing declares `{wanted}` of {service}, so it is the default; declared are: {}",
-            known.join(", ")
-        );
+    if let (Some(wanted), true) = (wanted, fields.is_empty())
+        && let Some(help) = unknown_field(wanted.split('.').next().unwrap_or_default())
+    {
+        anyhow::bail!("a service has no field `{wanted}`: {help}");
     }
     Ok(fields)
 }

@@ -64,14 +64,34 @@ pub fn known_services(stacks: &[Stack], names: &[String]) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The project that `-p` names where there are no files at all, neither given nor near.
+/// The project that `-p` names where no files are its: none given nor near, or near only manifests of other stacks.
 pub fn name_alone(args: &FileArgs) -> anyhow::Result<Option<StackName>> {
     let options = options(args)?;
-    if stack::has_files(&options, &NearFiles::given(&options)) {
+    let near = NearFiles::given(&options);
+    if stack::has_files(&options, &near) && !are_of_others(&options, &near) {
         return Ok(None);
     }
     let name = given_name(&options, &BTreeMap::new()).map_err(|fault| Diagnostics { faults: vec![fault] })?;
     Ok(name.map(|name| StackName::from(name.as_str())))
+}
+
+/// What the files say of a name that is none of theirs; nothing where there are no files.
+pub fn disown(args: &FileArgs) -> anyhow::Result<()> {
+    let options = options(args)?;
+    if stack::has_files(&options, &NearFiles::given(&options)) {
+        load(args)?.all()?;
+    }
+    Ok(())
+}
+
+/// Whether the files that are near are sound manifests, and none of the stack that `-p` names.
+fn are_of_others(options: &LoadOptions, near: &NearFiles) -> bool {
+    let Some(wanted) = options.project_name.as_deref().filter(|_| options.files.is_empty()) else {
+        return false;
+    };
+    let all = LoadOptions { project_name: None, ..options.clone() };
+    let is_other = |stack: &Stack| stack.manifest.is_some() && stack.desired.stack.as_str() != wanted;
+    stack::load(&all, near).even_idle().all().is_ok_and(|stacks| stacks.iter().all(is_other))
 }
 
 /// The stacks of the files; the one that `-p` names, where the files do not load.

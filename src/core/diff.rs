@@ -248,6 +248,7 @@ impl Collected<'_> {
             let change = FieldChange::new("state", Some(from), Some("running".to_owned()));
             let reason = match container {
                 Container { stranded: true, .. } => "a new container, since the engine cannot start it again",
+                Container { state: State::Paused, .. } => "frozen by hand",
                 Container { stopped_by: Some(StoppedBy::Somebody), .. } => "stopped by hand",
                 Container { stopped_by: Some(StoppedBy::Engine), .. } => "stopped with the engine",
                 _ => "it should run",

@@ -1,6 +1,12 @@
 //! Where each value of a service was written: in the Compose files, or in the manifest that lies over them.
 
-use super::Stack;
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+use super::faults::did_you_mean;
+use super::{Stack, manifest};
+use crate::compose;
 use crate::compose::yaml::{Node, Span, Value};
 
 /// A file that declares a part of a service.
@@ -50,6 +56,29 @@ impl Stack {
     }
 }
 
+/// What is meant by a name that no field of a service has, at any depth; `None` where one has it.
+pub fn unknown_field(name: &str) -> Option<String> {
+    let attributes = compose::attributes();
+    let below = attributes.iter().filter_map(|path| path.strip_prefix("services.*.")?.split(' ').next());
+    let mut names: BTreeSet<&str> =
+        below.flat_map(|path| path.split('.')).map(|name| name.trim_end_matches("[]")).collect();
+    let schema = manifest::schema();
+    names_of(&schema, "ServiceOverlay", &mut names);
+    names.remove("*");
+    (!names.contains(name)).then(|| did_you_mean(name, names.iter().copied()))
+}
+
+/// The names of the fields of one type of the manifest's, and of the types in it.
+fn names_of<'s>(schema: &'s Json, of: &str, names: &mut BTreeSet<&'s str>) {
+    let fields = schema["$defs"][of]["properties"].as_object().into_iter().flatten();
+    for (name, field) in fields {
+        names.insert(name);
+        let text = field.to_string();
+        let inner = text.split("\"#/$defs/").skip(1).filter_map(|rest| rest.split('"').next());
+        inner.for_each(|inner| names_of(schema, inner, names));
+    }
+}
+
 fn collect(node: &Node, path: &mut Vec<String>, layer: Layer, written: &mut Vec<Written>) {
     match &node.value {
         Value::Null => {}
@@ -84,4 +113,19 @@ fn collect(node: &Node, path: &mut Vec<String>, layer: Layer, written: &mut Vec<
 
 fn one(node: &Node, path: &[String], layer: Layer, value: String, spelling: Option<String>) -> Written {
     Written { layer, field: path.join("."), value, spelling, place: node.span.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_field_has_is_told_with_the_nearest() {
+        for known in ["image", "replicas", "interval", "environment", "redis", "maxmemoryPolicy", "port"] {
+            assert_eq!(unknown_field(known), None, "{known}");
+        }
+        assert_eq!(unknown_field("imgae").as_deref(), Some("did you mean `image`?"));
+        assert_eq!(unknown_field("maxmemoryPolici").as_deref(), Some("did you mean `maxmemoryPolicy`?"));
+        assert!(unknown_field("*").is_some());
+    }
 }

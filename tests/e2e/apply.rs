@@ -140,6 +140,13 @@ fn a_directory_of_manifests_is_applied_stack_by_stack() {
     assert_eq!(said.code, 0, "{said}");
     assert!(two.containers().is_empty(), "the one that was named");
     assert_eq!(one.running(), ["web-1"], "and no other");
+
+    // One whose manifest is gone goes by its name, beside the manifests of others.
+    assert_eq!(one.operator(&["apply"]).code, 0);
+    std::fs::remove_file(one.path(&format!("manifests/{}.yaml", two.name))).unwrap();
+    let said = one.operator(&["down", "-p", &two.name]);
+    assert_eq!(said.code, 0, "{said}");
+    assert_eq!((one.running().len(), two.containers().len()), (1, 0), "{said}");
 }
 
 #[test]

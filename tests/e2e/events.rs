@@ -77,9 +77,14 @@ fn a_value_is_explained_by_its_place_and_its_variables() {
     let label = explain("web.labels.tier").out;
     assert!(label.contains("gold-x") && label.contains("compose.yaml:6:13"), "{label}");
     assert!(label.contains("NONE is not set, TIER from ") && label.contains(".env:2"), "{label}");
-    let unknown = explain("web.nothing");
+    let unknown = explain("web.imgae");
     assert_eq!(unknown.code, 2);
-    assert!(unknown.err.contains("nothing declares `nothing` of web"), "{}", unknown.err);
+    assert!(unknown.err.contains("no field `imgae`: did you mean `image`?"), "{}", unknown.err);
+    let default = explain("web.stop_signal");
+    assert_eq!(
+        (default.code, &*default.out),
+        (0, "web.stop_signal: declared nowhere, so it is the default\n")
+    );
     let mut without_docker = project.command(&["explain", "web.image"]);
     let without_docker = said(without_docker.env("DOCKER_HOST", "unix:///nowhere.sock"));
     assert_eq!(without_docker.code, 0, "{}", without_docker.all());
