@@ -497,7 +497,14 @@ mod simulated {
         assert!(down.code == Some(2) && down.err.contains("imag"), "{}", down.seen());
         let place = Place::new(&[("compose.yaml", COMPOSE), ("manifests/fair.yaml", MANIFEST)]);
         let down = run(&place, "down -p other");
-        assert!(down.code == Some(2) && down.err.contains("no manifest declares"), "{}", down.seen());
+        let is_told = down.err.contains("no manifest declares the stack `other`");
+        assert!(
+            down.code == Some(0) && down.out.contains("nothing of that name") && is_told,
+            "{}",
+            down.seen()
+        );
+        let pause = run(&place, "pause -p other");
+        assert!(pause.code == Some(2) && pause.err.contains("no manifest declares"), "{}", pause.seen());
     }
 
     #[test]

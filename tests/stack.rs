@@ -157,42 +157,54 @@ mod finding {
     }
 
     #[test]
-    fn what_is_missing_where_files_were_found_does_not_make_farther_ones_the_nearest() {
+    fn what_is_missing_where_files_were_found_does_not_make_another_stack_the_nearest() {
         let named = ("sub/.env", "COMPOSE_FILE=other.yaml\n");
+        let called = ("sub/.env", "COMPOSE_PROJECT_NAME=shop\n");
         let (manifest, beside) = (("sub/manifests/shop.yaml", MANIFEST), ("sub/compose.yaml", COMPOSE));
-        let above = ("compose.yaml", COMPOSE);
+        let (above, emptied) = (("compose.yaml", COMPOSE), ("sub/manifests/shop.yaml", "# soon\n"));
+        let blog = MANIFEST.replace("shop", "blog");
+        let blog = ("sub/manifests/blog.yaml", blog.as_str());
         let gone = "sub/manifests: the directory has no manifest any more";
-        for (what, before, after, expected) in [
-            ("a manifest, Compose files beside", vec![manifest, beside], vec![beside], gone),
-            ("a manifest, Compose files above", vec![manifest, beside, above], vec![above], gone),
+        let empty = "sub/manifests/shop.yaml: the file is empty";
+        for (what, given, before, after, expected) in [
+            ("a manifest, Compose files beside", None, vec![manifest, beside], vec![beside], gone),
+            ("a manifest, Compose files above", None, vec![manifest, beside, above], vec![above], gone),
+            ("the only manifest", None, vec![manifest, beside], vec![emptied, beside], empty),
+            ("one of two manifests", None, vec![manifest, blog, beside], vec![emptied, blog, beside], empty),
             (
-                "a manifest that is empty",
-                vec![manifest, beside],
-                vec![("sub/manifests/shop.yaml", "# soon\n"), beside],
-                "sub/manifests/shop.yaml: the file is empty",
-            ),
-            (
-                "one of two manifests that is empty",
-                vec![manifest, ("sub/manifests/a.yaml", ""), beside],
-                vec![manifest, ("sub/manifests/a.yaml", ""), beside],
-                "sub/manifests/a.yaml: the file is empty",
+                "one of a directory that is given",
+                Some("manifests"),
+                vec![manifest, blog, beside],
+                vec![emptied, blog, beside],
+                empty,
             ),
             (
                 "Compose files, others above",
+                None,
                 vec![beside, above],
                 vec![above],
                 "sub: the directory has no Compose file any more",
             ),
             (
-                "a name in the env file",
+                "files that an env file names",
+                None,
                 vec![named, ("sub/other.yaml", COMPOSE), beside],
                 vec![("sub/other.yaml", COMPOSE), beside],
-                "nothing sets COMPOSE_FILE any more, which named the files",
+                "nothing that can be read sets COMPOSE_FILE any more",
+            ),
+            (
+                "a name that an env file gives",
+                Some("compose.yaml"),
+                vec![called, beside],
+                vec![beside],
+                "the project is called `sub` now; it was `shop`",
             ),
         ] {
-            let inside = LoadOptions { working_dir: PathBuf::from("/w/sub"), ..options(&[]) };
-            let home = stack::load(&inside, &files(&before)).home;
-            let again = stack::load_again(&inside, home.as_ref(), &files(&after));
+            let given: Vec<&str> = given.into_iter().collect();
+            let inside = LoadOptions { working_dir: PathBuf::from("/w/sub"), ..options(&given) };
+            let first = stack::load(&inside, &files(&before));
+            assert_eq!(told(&first), [""; 0], "{what}");
+            let again = stack::load_from(&inside, &first.found, &files(&after));
             let told = told(&again);
             assert!(told.iter().any(|fault| fault.contains(expected)), "{what}: {told:?}");
             assert_eq!(again.stacks.len(), 0, "{what}");
@@ -202,11 +214,18 @@ mod finding {
     #[test]
     fn files_that_come_up_nearer_than_those_found_before_are_taken() {
         let inside = LoadOptions { working_dir: PathBuf::from("/w/sub"), ..options(&[]) };
-        let before = [("compose.yaml", COMPOSE)];
-        let home = stack::load(&inside, &files(&before)).home;
+        let found = stack::load(&inside, &files(&[("compose.yaml", COMPOSE)])).found;
         let content = [("sub/manifests/shop.yaml", MANIFEST), ("sub/compose.yaml", COMPOSE)];
-        let again = stack::load_again(&inside, home.as_ref(), &files(&content));
+        let again = stack::load_from(&inside, &found, &files(&content));
         assert_eq!(again.stacks[0].desired.stack.as_str(), "shop");
+    }
+
+    #[test]
+    fn an_empty_file_among_manifests_is_passed_over_where_it_was_none() {
+        let content = [("m/shop.yaml", MANIFEST), ("m/soon.yaml", ""), ("compose.yaml", COMPOSE)];
+        assert_eq!(told(&load(&["m"], &content)), [""; 0]);
+        let content = [("manifests/soon.yaml", ""), ("compose.yaml", COMPOSE)];
+        assert!(told(&load(&[], &content))[0].starts_with("manifests/soon.yaml: the file is empty"));
     }
 
     #[test]

@@ -212,12 +212,13 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| wrong())
 }
 
-/// A duration of which something is left.
-pub fn some_duration(text: &str) -> Result<Duration, String> {
-    match duration(text) {
-        Ok(Duration::ZERO) => Err(format!("`{text}` is no time at all; write it like 90s, 5m or 1h30m")),
-        read => read,
+/// A duration of which something is left: clocks here count milliseconds.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
+    let read = duration(text)?;
+    if read < Duration::from_millis(1) {
+        return Err(format!("`{text}` is no time at all; write it like 90s, 5m or 1h30m"));
     }
+    Ok(read)
 }
 
 #[cfg(test)]
@@ -259,6 +260,8 @@ mod tests {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert!(duration("-5s").is_err());
         assert!(duration("soon").is_err());
-        assert!(duration("0").is_ok() && some_duration("0s").is_err() && some_duration("1s").is_ok());
+        assert!(
+            duration("0").is_ok() && positive_duration("100us").is_err() && positive_duration("1s").is_ok()
+        );
     }
 }

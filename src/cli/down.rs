@@ -10,8 +10,9 @@ use super::args::{Cli, duration};
 use super::converge::{Effort, converge};
 use super::engine::{self, Writer};
 use super::exit::Exit;
-use super::files;
+use super::files::{self, Named};
 use super::screen::Screen;
+use crate::compose::errors::Diagnostics;
 use crate::controller::execute::Allowed;
 use crate::controller::observe::look_once;
 use crate::core::desired::{Desired, Origin, Teardown};
@@ -33,7 +34,7 @@ Examples:
   operator down                          containers and networks; data stays
   operator down --volumes                and every volume that the files name, or that nobody named
   operator down --volumes=cache,spool    and these two only
-  operator down -p shop                  by name, without any file")]
+  operator down -p shop                  by name, where no file declares it")]
 pub struct DownArgs {
     /// Remove volumes and their data too: all that the files name and those that nobody named, or only these
     #[arg(long, value_name = "VOLUME,…", num_args = 0.., require_equals = true, value_delimiter = ',')]
@@ -53,6 +54,8 @@ struct Doomed {
     volumes: Option<BTreeMap<String, String>>,
     /// Engine names of volumes that the files call external.
     external: BTreeSet<String>,
+    /// What the files say of a name that is none of theirs.
+    unknown: Option<Diagnostics>,
 }
 
 /// Removes the stacks.
@@ -64,7 +67,7 @@ pub fn run(args: &DownArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
     let engine = engine::writer(&cli.engine)?;
     let mut exit = Exit::Ok;
     for doomed in doomed {
-        match remove(doomed, args, cli, &engine, screen)? {
+        match remove(doomed, args, &engine, screen)? {
             Exit::Ok => {}
             Exit::Interrupted => return Ok(Exit::Interrupted),
             other => exit = other,
@@ -73,12 +76,12 @@ pub fn run(args: &DownArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
     Ok(exit)
 }
 
-/// The stacks of the files; without any file, the one that `-p` names: its label says what belongs to it.
+/// The stacks of the files; where none is of the one that `-p` names, that one: its label says what belongs to it.
 fn doomed(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Vec<Doomed>> {
-    if let Some(stack) = files::name_alone(&cli.files)? {
+    if let Some(Named { stack, unknown }) = files::name_alone(&cli.files)? {
         let teardown = Teardown { by_name: true, ..Teardown::default() };
         let desired = Desired::teardown(stack, Origin::default(), teardown);
-        return Ok(vec![Doomed { desired, volumes: None, external: BTreeSet::new() }]);
+        return Ok(vec![Doomed { desired, volumes: None, external: BTreeSet::new(), unknown }]);
     }
     Ok(files::stacks_even_idle(&cli.files, screen)?.into_iter().map(of_files).collect())
 }
@@ -95,23 +98,20 @@ fn of_files(stack: Stack) -> Doomed {
         desired: Desired::teardown(stack.desired.stack, stack.desired.origin, teardown),
         volumes: Some(own),
         external: external.into_iter().map(|(_, volume)| volume.name).collect(),
+        unknown: None,
     }
 }
 
 /// Removes one stack.
-fn remove(
-    doomed: Doomed,
-    args: &DownArgs,
-    cli: &Cli,
-    engine: &Writer,
-    screen: &mut Screen,
-) -> anyhow::Result<Exit> {
-    let Doomed { mut desired, volumes, external } = doomed;
+fn remove(doomed: Doomed, args: &DownArgs, engine: &Writer, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let Doomed { mut desired, volumes, external, unknown } = doomed;
     let seen = look(&desired, engine)?;
     if volumes.is_none() && is_nothing(&seen) {
-        // Misspelt, where files declare others.
-        files::disown(&cli.files)?;
         screen.line(format_args!("{}: nothing of that name is here", desired.stack))?;
+        // It may be misspelt.
+        for fault in unknown.into_iter().flat_map(|unknown| unknown.faults) {
+            files::warn(&fault, screen);
+        }
         return Ok(Exit::Ok);
     }
     let known = volumes.unwrap_or_else(|| labelled(&seen));

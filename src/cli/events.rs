@@ -74,7 +74,7 @@ fn since(text: &str) -> Result<Since, String> {
     }
     let at = text.parse().or_else(|_| by_the_clock(text, jiff::tz::TimeZone::system())).map_err(|_| {
         format!(
-            "`{text}` is neither a duration (2h) nor a moment (2026-11-26T14:00:00Z, or 2026-11-26, or `2026-11-26 14:00`)"
+            "`{text}` is neither a duration (2h) nor a moment (2026-11-26T14:00:00Z, 2026-11-26T14:00[Europe/Berlin], or 2026-11-26 and `2026-11-26 14:00` by the clock here)"
         )
     })?;
     Ok(Since::At(Timestamp::from_millis(at.as_millisecond())))
@@ -98,10 +98,11 @@ pub fn run(args: &EventsArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
     records.drain(..records.len().saturating_sub(tail));
     print(&records, many, cli.output.format, screen)?;
     if records.is_empty() && !args.follow && cli.output.format == Format::Text {
-        screen.note(if args.since.is_some() || args.tail.is_some() {
+        let is_part = args.since.is_some() || args.tail.is_some() || !args.services.is_empty();
+        screen.note(if is_part {
             "nothing, as far as was asked"
         } else {
-            "nothing has happened, as far as this journal goes; `operator run` keeps it"
+            "nothing has happened, as far as this journal goes; `run`, `apply` and `down` keep it"
         });
     }
     if !args.follow {

@@ -67,7 +67,8 @@ pub fn run(args: &ExplainArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
     match cli.output.format {
         Format::Json => screen.line(format_args!("{:#}", render::json(&explained)))?,
         Format::Text if explained.fields.is_empty() && field.is_some() => {
-            screen.line(format_args!("{}: declared nowhere, so it is the default", args.what))?;
+            // An env file or the whole stack's fields may say it.
+            screen.line(format_args!("{}: nothing is written for this service itself", args.what))?;
         }
         Format::Text => screen.line(render::text(&explained, field.is_none(), now))?,
     }
@@ -120,7 +121,7 @@ fn fields(stack: &Stack, service: &ServiceName, wanted: Option<&str>) -> anyhow:
         })
         .collect();
     if let (Some(wanted), true) = (wanted, fields.is_empty())
-        && let Some(help) = unknown_field(wanted.split('.').next().unwrap_or_default())
+        && let Some(help) = unknown_field(wanted)
     {
         anyhow::bail!("a service has no field `{wanted}`: {help}");
     }

@@ -64,24 +64,29 @@ pub fn known_services(stacks: &[Stack], names: &[String]) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The project that `-p` names where no files are its: none given nor near, or near only manifests of other stacks.
-pub fn name_alone(args: &FileArgs) -> anyhow::Result<Option<StackName>> {
-    let options = options(args)?;
-    let near = NearFiles::given(&options);
-    if stack::has_files(&options, &near) && !are_of_others(&options, &near) {
-        return Ok(None);
-    }
-    let name = given_name(&options, &BTreeMap::new()).map_err(|fault| Diagnostics { faults: vec![fault] })?;
-    Ok(name.map(|name| StackName::from(name.as_str())))
+/// A stack that is known by its name alone.
+#[derive(Debug)]
+pub struct Named {
+    /// Its name.
+    pub stack: StackName,
+    /// What sound manifests near, all of others, say of that name; nothing where there are none.
+    pub unknown: Option<Diagnostics>,
 }
 
-/// What the files say of a name that is none of theirs; nothing where there are no files.
-pub fn disown(args: &FileArgs) -> anyhow::Result<()> {
+/// The stack that `-p` names where no files are its: none given nor near, or near only manifests of others.
+pub fn name_alone(args: &FileArgs) -> anyhow::Result<Option<Named>> {
     let options = options(args)?;
-    if stack::has_files(&options, &NearFiles::given(&options)) {
-        load(args)?.all()?;
-    }
-    Ok(())
+    let near = NearFiles::given(&options);
+    let unknown = if stack::has_files(&options, &near) {
+        if !are_of_others(&options, &near) {
+            return Ok(None);
+        }
+        load(args)?.all().err()
+    } else {
+        None
+    };
+    let name = given_name(&options, &BTreeMap::new()).map_err(|fault| Diagnostics { faults: vec![fault] })?;
+    Ok(name.map(|name| Named { stack: StackName::from(name.as_str()), unknown }))
 }
 
 /// Whether the files that are near are sound manifests, and none of the stack that `-p` names.
@@ -94,10 +99,13 @@ fn are_of_others(options: &LoadOptions, near: &NearFiles) -> bool {
     stack::load(&all, near).even_idle().all().is_ok_and(|stacks| stacks.iter().all(is_other))
 }
 
-/// The stacks of the files; the one that `-p` names, where the files do not load.
+/// The stacks of the files; the one that `-p` names, where the files do not load, or where it was looked after once.
 pub fn meant(args: &FileArgs, services: &[String]) -> anyhow::Result<Vec<StackName>> {
-    if let Some(name) = name_alone(args)? {
-        return Ok(vec![name]);
+    if let Some(Named { stack, unknown }) = name_alone(args)? {
+        return match unknown {
+            Some(unknown) if !standing::knows(&stack) => Err(unknown.into()),
+            _ => Ok(vec![stack]),
+        };
     }
     let loaded = load(args)?.even_idle();
     match &args.project_name {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
-use super::args::{Cli, Format, some_duration};
+use super::args::{Cli, Format, positive_duration};
 use super::exit::Exit;
 use super::screen::Screen;
 use super::{files, standing};
@@ -45,7 +45,7 @@ pub struct PauseArgs {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// End it by itself after this long
-    #[arg(long = "for", value_name = "DURATION", value_parser = some_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = positive_duration)]
     pub lasting: Option<Duration>,
 }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::apply::{Allow, allowed};
-use super::args::{Cli, EngineKind, some_duration};
+use super::args::{Cli, EngineKind, duration};
 use super::exit::Exit;
 use super::log::{self, Log};
 use super::owner::Machine;
@@ -52,7 +52,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub log_format: LogFormat,
     /// Look at everything again this often, whatever the events said
-    #[arg(long, value_name = "DURATION", value_parser = some_duration, default_value = "5m")]
+    #[arg(long, value_name = "DURATION", value_parser = resync, default_value = "5m")]
     pub resync: Duration,
     /// Agree to something that is refused otherwise (repeatable)
     #[arg(long, value_enum, value_name = "WHAT")]
@@ -60,6 +60,13 @@ pub struct RunArgs {
     /// How many engine calls may be under way at once
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PARALLEL, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: u16,
+}
+
+/// A full look asks for everything: more often than this it would do nothing else.
+fn resync(text: &str) -> Result<Duration, String> {
+    let least = Duration::from_secs(1);
+    duration(text)
+        .and_then(|read| if read < least { Err(format!("`{text}` is less than a second")) } else { Ok(read) })
 }
 
 /// How log lines look.

@@ -18,7 +18,7 @@ use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
 use crate::store::journal::{Journals, Writer};
 use crate::store::memory::Memories;
-use crate::store::process;
+use crate::store::process::Process;
 use crate::store::standing::{Standing, Standings};
 
 /// The state directory: `OPERATOR_STATE_DIR`, else the system's for root and the user's own for others.
@@ -35,6 +35,12 @@ pub(super) fn directory() -> PathBuf {
         std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     let base = if is_root { system } else { users.unwrap_or(system) };
     base.join("compose-operator")
+}
+
+/// Whether anything was ever noted of a stack.
+pub(super) fn knows(stack: &StackName) -> bool {
+    let directory = directory();
+    Standings::new(&directory).read(stack).is_some() || Journals::new(&directory).path(stack).exists()
 }
 
 /// Why the files that are there now are not in force.
@@ -59,6 +65,7 @@ struct Shared {
     /// The last standing of each stack, to write it again when only the files changed.
     last: RefCell<Vec<StackStatus>>,
     warned: RefCell<bool>,
+    us: Process,
 }
 
 impl Scribe {
@@ -72,6 +79,7 @@ impl Scribe {
             lost: RefCell::default(),
             last: RefCell::default(),
             warned: RefCell::default(),
+            us: Process::own(),
         }))
     }
 
@@ -110,8 +118,7 @@ impl Shared {
     fn write(&self, status: &StackStatus) {
         let refused = self.refused.borrow().clone();
         let standing = Standing {
-            pid: std::process::id(),
-            started: process::started(std::process::id()),
+            process: self.us,
             at: now(),
             files_refused: refused.as_ref().map(|(refusal, _)| refusal.headline.clone()),
             refused_since: refused.map(|(_, since)| since),
@@ -200,6 +207,9 @@ impl Report for Clerk {
 impl Drop for Clerk {
     fn drop(&mut self) {
         self.shared.lost.borrow_mut().remove(&self.stack);
+        self.shared.last.borrow_mut().retain(|status| status.stack != self.stack);
+        // Somebody else may write to the journal from now on.
+        self.shared.writers.borrow_mut().remove(&self.stack);
         self.shared.standings.remove(&self.stack);
     }
 }
@@ -207,4 +217,24 @@ impl Drop for Clerk {
 /// The wall's time.
 pub(super) fn now() -> Timestamp {
     Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_after_a_stack_again_goes_on_where_others_have_written_meanwhile() {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = StackName::from("shop");
+        let event = |what: &str| Event::new(shop.clone(), EventKind::Healed, what.into(), what.into(), now());
+        let scribe = Scribe::new(directory.path().to_owned());
+        scribe.of(&shop).happened(&event("before"));
+        let journals = Journals::new(directory.path());
+        journals.writer(&shop).append(&event("meanwhile")).unwrap();
+        scribe.of(&shop).happened(&event("after"));
+        let records = journals.read(&shop).unwrap().records;
+        let told: Vec<&str> = records.iter().map(|record| record.event.message.as_str()).collect();
+        assert_eq!(told, ["before", "meanwhile", "after"]);
+    }
 }

@@ -157,7 +157,7 @@ fn rendered(shown: &[Shown], format: Format) -> String {
             if let Some(stack) = document.pointer_mut(&format!("/stacks/{index}")) {
                 stack["daemon"] = one.daemon.as_ref().map_or(json!(null), |daemon| {
                     json!({
-                        "pid": daemon.pid,
+                        "pid": daemon.process.pid,
                         "filesRefused": daemon.files_refused,
                         "refusedSince": daemon.refused_since.map(render::moment),
                         "engineLost": daemon.engine_lost.as_ref().map(|(why, _)| why),

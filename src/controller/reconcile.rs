@@ -28,7 +28,7 @@ use crate::core::guard;
 use crate::core::ids::ContainerId;
 use crate::core::limits;
 use crate::core::memory::{Durable, Memory};
-use crate::core::narrator::Narrator;
+use crate::core::narrator::{Narrator, Told};
 use crate::core::planted::{self, Bug};
 use crate::core::reason::Reason;
 use crate::core::status::status;
@@ -36,6 +36,7 @@ use crate::core::time::Timestamp;
 use crate::core::view::View;
 use crate::engine::{EngineEvent, WriteEngine};
 
+mod take;
 mod tell;
 mod wake;
 
@@ -131,8 +132,8 @@ struct Loop<'e> {
     remembered: Durable,
     /// The stack is ours: nothing is done before.
     taken: Option<Taken>,
-    /// Another operator has it, as far as we know.
-    held: bool,
+    /// What a daemon is to tell once it has the stack: while the engine cannot be seen, nobody knows whose it is.
+    untold: Option<Vec<Told>>,
     observer: Observer<'e>,
     prober: Prober<'e>,
     live: LiveReader<'e>,
@@ -165,7 +166,7 @@ impl<'e> Loop<'e> {
             telling: FuturesOrdered::new(),
             remembered: Durable::default(),
             taken: None,
-            held: false,
+            untold: (goal == Goal::Forever).then(Vec::new),
             running: FuturesUnordered::new(),
             // Listening starts before the first look, so that nothing falls between them.
             events: with.engine.events(&desired.stack),
@@ -272,46 +273,6 @@ impl<'e> Loop<'e> {
                         () = rest(self.with, retry) => {}
                     }
                 }
-            }
-        }
-    }
-
-    /// Takes the stack, for which a daemon waits as long as another operator has it.
-    async fn take(&mut self, mut stop: Pin<&mut impl FusedFuture<Output = ()>>) -> Option<Outcome> {
-        let mut told = None;
-        loop {
-            let engine = self.observer.observed().engine.clone();
-            let holder = match self.with.owners.take(&engine, &self.desired.stack) {
-                Ok(taken) => {
-                    self.observer.ended_with_machine(taken.remembered.ran_before(&engine));
-                    self.memory = Memory::restored(taken.remembered.clone());
-                    self.memory.await_progress(self.with.clock.now());
-                    self.remembered = taken.remembered.clone();
-                    (self.taken, self.held) = (Some(taken), false);
-                    self.narrator = Narrator::of(&self.memory);
-                    self.tell_of_ownership(true);
-                    return None;
-                }
-                Err(holder) => holder,
-            };
-            self.held = true;
-            // A daemon keeps it for good; who converges once lets go in a while.
-            if let Goal::Converge { deadline } = self.goal
-                && (holder.stays() || deadline.is_some_and(|at| self.with.clock.now() >= at))
-            {
-                return Some(Outcome::Held(holder));
-            }
-            if told.as_ref() != Some(&holder) {
-                self.with.report.held(&holder);
-                told = Some(holder);
-            }
-            self.look_again = true;
-            self.with.report.turns();
-            tokio::select! {
-                biased;
-                () = stop.as_mut() => return Some(Outcome::Stopped),
-                Some(desired) = self.updates.next() => self.update(desired),
-                () = self.with.clock.sleep(limits::TAKE_AGAIN) => {}
             }
         }
     }
@@ -445,9 +406,7 @@ impl<'e> Loop<'e> {
         while let Some(event) = self.telling.next().await {
             self.with.report.happened(&event);
         }
-        if self.taken.is_some() {
-            self.tell_of_ownership(false);
-        }
+        self.tell_of_ownership(false);
     }
 }
 

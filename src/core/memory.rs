@@ -94,6 +94,8 @@ impl Memory {
     /// How often this container has ended in a row, whoever restarted it.
     pub fn crashed_in_a_row(&self, container: &Container) -> u32 {
         let ours = container.replica().and_then(|replica| self.crashes(&replica));
+        // Its predecessor of another revision had the same number.
+        let ours = ours.filter(|crashes| container.revision().is_none_or(|own| own == crashes.revision));
         ours.map_or(0, |crashes| crashes.streak).max(self.engine_restarts_in_a_row(&container.id))
     }
 

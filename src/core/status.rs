@@ -134,6 +134,11 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
     }
 }
 
+/// Whether that it runs, and what checks it there may be, is not believed for now.
+fn is_doubted(reason: Reason) -> bool {
+    matches!(reason, Reason::NotReady | Reason::CrashLoopBackOff)
+}
+
 fn condition<'a>(waiting: impl Iterator<Item = &'a Waiting>, acts: bool) -> Condition {
     waiting
         .map(|waiting| match waiting.reason {
@@ -165,7 +170,7 @@ fn container(
         id: container.id.short().to_owned(),
         state: container.state,
         health: container.health,
-        ready: serves,
+        ready: serves && !why.is_some_and(|waiting| is_doubted(waiting.reason)),
         up_to_date: replicas.current.iter().any(|current| current.id == container.id),
         restarts: container.restart_count.saturating_add(ours),
         exit_code: ended.then_some(container.exit_code),

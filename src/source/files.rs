@@ -10,7 +10,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use super::Source;
 use super::watch::Watch;
 use crate::compose::{FileView, LoadOptions};
-use crate::stack::{self, Dependencies, Home, Loaded};
+use crate::stack::{self, Dependencies, Found, Loaded};
 
 /// Everything is read again at least this often: network file systems send no events.
 const RESCAN: Duration = Duration::from_secs(30);
@@ -20,8 +20,8 @@ pub struct Files {
     options: LoadOptions,
     view: Box<dyn FileView>,
     watch: Option<Watch>,
-    /// Where the files were found, where the options name none.
-    home: Option<Home>,
+    /// What there was when they were last read.
+    found: Found,
 }
 
 impl fmt::Debug for Files {
@@ -33,17 +33,14 @@ impl fmt::Debug for Files {
 impl Files {
     /// The stacks that these options name.
     pub fn new(options: LoadOptions, view: Box<dyn FileView>) -> Self {
-        Self { options, view, watch: Watch::new(), home: None }
+        Self { options, view, watch: Watch::new(), found: Found::default() }
     }
 }
 
 impl Source for Files {
     fn load(&mut self) -> Loaded {
-        let loaded = stack::load_again(&self.options, self.home.as_ref(), &*self.view);
-        // Files that come up nearer are followed only once they are sound.
-        if self.home.is_none() || loaded.faults.is_empty() {
-            self.home.clone_from(&loaded.home);
-        }
+        let loaded = stack::load_from(&self.options, &self.found, &*self.view);
+        self.found.renew(&loaded);
         if let Some(watch) = &mut self.watch {
             watch.follow(&directories(&loaded.dependencies));
         }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::files::Watched;
+use super::found::{Found, Home};
 use crate::compose::errors::Diagnostic;
 use crate::compose::yaml::{self, Node};
 use crate::compose::{FileError, FileView, LoadOptions, clean, names_files};
@@ -22,31 +23,17 @@ pub(super) enum Sources {
     Compose(Vec<PathBuf>),
 }
 
-/// Where a search for the nearest files ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Home {
-    /// The environment or an env file names Compose files (`COMPOSE_FILE`).
-    Named,
-    /// This directory of manifests.
-    Manifests(PathBuf),
-    /// The Compose files of this directory.
-    Compose(PathBuf),
-}
-
-/// What was found and, where it was searched for, where.
-pub(super) type Found = (Sources, Option<Home>);
-
-/// Tells what the options mean. A search goes no farther than `home`, where one ended before: what is missing there
-/// for a moment must not make another stack the nearest one.
+/// Tells what the options mean, and where the files were found that they do not name. A search goes no farther than where
+/// one ended before.
 pub(super) fn discover(
     options: &LoadOptions,
-    home: Option<&Home>,
+    before: &Found,
     files: &Watched<'_>,
-) -> Result<Found, Vec<Diagnostic>> {
+) -> Result<(Sources, Option<Home>), Vec<Diagnostic>> {
     if !options.files.is_empty() {
-        return Ok((given(options, files)?, None));
+        return Ok((given(options, before, files)?, None));
     }
-    Ok(match near(options, home, files)? {
+    Ok(match near(options, before, files)? {
         Some((sources, home)) => (sources, Some(home)),
         // The loader of Compose files says so.
         None => (Sources::Compose(Vec::new()), None),
@@ -56,40 +43,35 @@ pub(super) fn discover(
 /// Walks up from the project directory, as Compose does, to the first directory that has either kind.
 fn near(
     options: &LoadOptions,
-    home: Option<&Home>,
+    before: &Found,
     files: &Watched<'_>,
 ) -> Result<Option<(Sources, Home)>, Vec<Diagnostic>> {
     let compose = |home| Ok(Some((Sources::Compose(Vec::new()), home)));
     if names_files(options, files) {
         return compose(Home::Named);
     }
-    if home == Some(&Home::Named) {
-        let fault = Diagnostic::new("nothing sets COMPOSE_FILE any more, which named the files");
-        return Err(vec![fault.help("set it again in the env file, or start the operator again without it")]);
-    }
+    before.is_not_left(&Home::Named, files)?;
     let start = match &options.project_directory {
-        Some(directory) => options.working_dir.join(directory),
+        Some(directory) => clean(&options.working_dir.join(directory)),
         None => options.working_dir.clone(),
     };
     for directory in start.ancestors() {
         let manifests = directory.join(MANIFESTS);
-        let found = in_directory(&manifests, files)?;
-        if !found.is_empty() {
-            return Ok(Some((Sources::Manifests(found), Home::Manifests(manifests))));
+        let listing = in_directory(&manifests, before, files)?;
+        let home = Home::Manifests(manifests);
+        if !listing.manifests.is_empty() {
+            return Ok(Some((Sources::Manifests(listing.manifests), home)));
         }
-        if home == Some(&Home::Manifests(manifests.clone())) {
-            let fault =
-                Diagnostic::in_file(&files.display(&manifests), "the directory has no manifest any more");
-            return Err(vec![fault.help("put it back, or start the operator again to use other files")]);
+        // Its only manifest may be being written.
+        if let Some(empty) = listing.empty.first() {
+            return Err(vec![is_empty(empty, files)]);
         }
+        before.is_not_left(&home, files)?;
+        let home = Home::Compose(directory.to_owned());
         if COMPOSE_NAMES.iter().any(|name| files.is_file(&directory.join(name))) {
-            return compose(Home::Compose(directory.to_owned()));
+            return compose(home);
         }
-        if home == Some(&Home::Compose(directory.to_owned())) {
-            let fault =
-                Diagnostic::in_file(&files.display(directory), "the directory has no Compose file any more");
-            return Err(vec![fault.help("put it back, or start the operator again to use other files")]);
-        }
+        before.is_not_left(&home, files)?;
     }
     Ok(None)
 }
@@ -97,17 +79,17 @@ fn near(
 /// Whether there is anything to load, sound or not: files that are named, or the nearest ones.
 pub fn has_files(options: &LoadOptions, view: &dyn FileView) -> bool {
     !options.files.is_empty()
-        || near(options, None, &Watched::new(view)).map_or(true, |found| found.is_some())
+        || near(options, &Found::default(), &Watched::new(view)).map_or(true, |found| found.is_some())
 }
 
 /// Reads what `-f` names: all of it manifests and directories of them, or all of it Compose files.
-fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
+fn given(options: &LoadOptions, before: &Found, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
     let (mut manifests, mut compose, mut first_manifest) = (Vec::new(), Vec::new(), None);
     for file in &options.files {
         let is_stdin = file.as_path() == Path::new("-");
         let path = if is_stdin { file.clone() } else { clean(&options.working_dir.join(file)) };
         let found = if !is_stdin && files.is_dir(&path) {
-            let found = in_directory(&path, files)?;
+            let found = in_directory(&path, before, files)?.manifests;
             if found.is_empty() {
                 return Err(vec![no_manifest_in(&files.display(&path))]);
             }
@@ -116,7 +98,9 @@ fn given(options: &LoadOptions, files: &Watched<'_>) -> Result<Sources, Vec<Diag
             match in_file(&path, files) {
                 // The loader of Compose files tells what else is wrong with one.
                 Err(_) if is_broken_compose(&path, files) => None,
-                found => found?,
+                Ok(Content::Empty | Content::Other) => None,
+                Ok(Content::Manifests(found)) => Some(found),
+                Err(faults) => return Err(faults),
             }
         };
         match found {
@@ -149,31 +133,49 @@ fn no_manifest_in(directory: &Path) -> Diagnostic {
     )
 }
 
-/// The manifests of a directory, by file name. Other YAML files in it (Compose files, most likely) are passed over.
-fn in_directory(directory: &Path, files: &Watched<'_>) -> Result<Vec<(PathBuf, Node)>, Vec<Diagnostic>> {
+/// What a directory has, by file name. Other YAML files in it (Compose files, most likely) are passed over.
+#[derive(Default)]
+struct Listing {
+    manifests: Vec<(PathBuf, Node)>,
+    /// Files without any document.
+    empty: Vec<PathBuf>,
+}
+
+fn in_directory(directory: &Path, before: &Found, files: &Watched<'_>) -> Result<Listing, Vec<Diagnostic>> {
     let mut names = files.list(directory).unwrap_or_default();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
     names.sort();
-    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    let (mut listing, mut faults) = (Listing::default(), Vec::new());
     for path in names {
         match in_file(&path, files) {
-            // A manifest that is being written, or was emptied: its stack is not gone.
-            Ok(None) if is_empty(&path, files) => {
-                let fault = Diagnostic::in_file(&files.display(&path), "the file is empty");
-                faults.push(fault.help("write the manifest, or remove the file"));
-            }
-            Ok(documents) => found.extend(documents.into_iter().flatten()),
+            // It is being written, or was emptied: its stack is not gone.
+            Ok(Content::Empty) if before.manifests.contains(&path) => faults.push(is_empty(&path, files)),
+            Ok(Content::Empty) => listing.empty.push(path),
+            Ok(Content::Manifests(documents)) => listing.manifests.extend(documents),
+            Ok(Content::Other) => {}
             Err(more) => faults.extend(more),
         }
     }
-    if faults.is_empty() { Ok(found) } else { Err(faults) }
+    if faults.is_empty() { Ok(listing) } else { Err(faults) }
 }
 
-/// The documents of a manifest file; `None` where the file is not one.
-pub(super) fn in_file(
-    path: &Path,
-    files: &Watched<'_>,
-) -> Result<Option<Vec<(PathBuf, Node)>>, Vec<Diagnostic>> {
+fn is_empty(path: &Path, files: &Watched<'_>) -> Diagnostic {
+    let fault = Diagnostic::in_file(&files.display(path), "the file is empty");
+    fault.help("write the manifest, or remove the file")
+}
+
+/// What a YAML file is.
+pub(super) enum Content {
+    /// Manifests, each with the file that it is in.
+    Manifests(Vec<(PathBuf, Node)>),
+    /// Something else: a Compose file, most likely.
+    Other,
+    /// No document at all.
+    Empty,
+}
+
+/// The documents of a manifest file.
+pub(super) fn in_file(path: &Path, files: &Watched<'_>) -> Result<Content, Vec<Diagnostic>> {
     let shown = files.display(path);
     let bytes = match files.read(path) {
         Ok(bytes) => bytes,
@@ -186,21 +188,13 @@ pub(super) fn in_file(
     let (manifests, others): (Vec<_>, Vec<_>) =
         documents.into_iter().filter(|document| !document.is_null()).partition(is_manifest);
     if manifests.is_empty() {
-        return Ok(None);
+        return Ok(if others.is_empty() { Content::Empty } else { Content::Other });
     }
     if let Some(other) = others.first() {
         let fault = Diagnostic::at(&other.span, "this document is not a manifest, unlike others of its file");
         return Err(vec![fault.help("add `apiVersion: compose-operator/v1` and `kind: Stack`, or move it")]);
     }
-    Ok(Some(manifests.into_iter().map(|document| (path.to_owned(), document)).collect()))
-}
-
-/// True for a file without anything but comments.
-fn is_empty(path: &Path, files: &Watched<'_>) -> bool {
-    files.read(path).is_ok_and(|bytes| {
-        let parsed = yaml::read(&files.display(path), &bytes);
-        parsed.documents.iter().all(Node::is_null)
-    })
+    Ok(Content::Manifests(manifests.into_iter().map(|document| (path.to_owned(), document)).collect()))
 }
 
 /// True for a file that is no sound YAML and has nothing of a manifest in what can be read of it.

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::compile::{compile, notifications};
 use super::decode::{Undecoded, decode};
-use super::discover::{Home, Sources, discover};
+use super::discover::{Sources, discover};
 use super::faults::{Findings, Places, did_you_mean};
 use super::files::{Dependencies, Watched};
+use super::found::Found;
 use super::manifest::{Manifest, Spec};
 use super::named;
 use super::validate::validate;
@@ -46,8 +47,8 @@ pub struct Loaded {
     pub faults: Vec<Diagnostic>,
     /// What this depends on.
     pub dependencies: Dependencies,
-    /// Where the files were found, where they were searched for.
-    pub home: Option<Home>,
+    /// What the next load is held against.
+    pub found: Found,
     /// Stacks without a service that a profile selects; each is among the faults.
     idle: Vec<Stack>,
 }
@@ -71,19 +72,27 @@ impl Loaded {
 /// Loads the stacks that the options name: Compose's own options, of which `files` may name manifests and
 /// directories of manifests as well, and `project_name` then picks one stack.
 pub fn load(options: &LoadOptions, view: &dyn FileView) -> Loaded {
-    load_again(options, None, view)
+    load_from(options, &Found::default(), view)
 }
 
-/// The same for who loaded before: files that were searched for are not taken from farther away than `home`.
-pub fn load_again(options: &LoadOptions, home: Option<&Home>, view: &dyn FileView) -> Loaded {
+/// The same for who loaded before: what is missing of what was found then makes no other stacks the nearest.
+pub fn load_from(options: &LoadOptions, before: &Found, view: &dyn FileView) -> Loaded {
     let files = Watched::new(view);
     let (mut stacks, mut idle, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-    let (sources, home) = match discover(options, home, &files) {
-        Ok((sources, home)) => (Ok(sources), home),
-        Err(faults) => (Err(faults), None),
-    };
+    let mut found = Found::default();
+    let sources = discover(options, before, &files).map(|(sources, home)| {
+        found.home = home;
+        sources
+    });
+    if let Ok(Sources::Manifests(documents)) = &sources {
+        found.manifests = documents.iter().map(|(path, _)| path.clone()).collect();
+    }
     each(options, &sources, &mut faults, |options, declared| {
         let stack = load_stack(options, &files, declared)?;
+        if declared.is_none() {
+            before.fits(found.home.as_ref(), &stack.project, &files)?;
+            found.project = Some(stack.project.name.clone());
+        }
         let fault = stack.idle.clone();
         if declared.is_none_or(|declared| declared.faults.is_empty()) {
             let kind = if fault.is_some() { &mut idle } else { &mut stacks };
@@ -92,14 +101,14 @@ pub fn load_again(options: &LoadOptions, home: Option<&Home>, view: &dyn FileVie
         fault.map_or(Ok(()), |fault| Err(vec![fault]))
     });
     stacks.sort_by(|a, b| a.desired.stack.cmp(&b.desired.stack));
-    Loaded { stacks, faults, dependencies: files.into_dependencies(), home, idle }
+    Loaded { stacks, faults, dependencies: files.into_dependencies(), found, idle }
 }
 
 /// Loads only the Compose projects of the stacks: what Compose itself would run, whether the operator can or not.
 pub fn load_projects(options: &LoadOptions, view: &dyn FileView) -> Result<Vec<Project>, Diagnostics> {
     let files = Watched::new(view);
     let (mut projects, mut faults) = (Vec::new(), Vec::new());
-    let sources = discover(options, None, &files).map(|(sources, _)| sources);
+    let sources = discover(options, &Found::default(), &files).map(|(sources, _)| sources);
     each(options, &sources, &mut faults, |options, _| {
         projects.push(compose::load(options, &files).map_err(|found| found.faults)?);
         Ok(())

@@ -9,6 +9,7 @@ mod decode;
 mod discover;
 mod faults;
 mod files;
+mod found;
 mod load;
 pub mod manifest;
 mod named;
@@ -17,6 +18,7 @@ pub mod provenance;
 pub mod quantity;
 mod validate;
 
-pub use discover::{Home, has_files};
+pub use discover::has_files;
 pub use files::Dependencies;
-pub use load::{Loaded, Stack, load, load_again, load_projects};
+pub use found::Found;
+pub use load::{Loaded, Stack, load, load_from, load_projects};

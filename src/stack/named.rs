@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::discover::in_file;
+use super::discover::{Content, in_file};
 use super::files::Watched;
 use super::manifest::ComposeFiles;
 use crate::compose::errors::Diagnostic;
@@ -64,7 +64,10 @@ fn no_file(what: &str, path: &Path, written: &str, files: &Watched<'_>) -> (Stri
 
 /// Tells manifests among the Compose files, where there are any: as Compose files they have faults that lead astray.
 pub(super) fn manifests_among(paths: &[PathBuf], files: &Watched<'_>) -> Option<Vec<Diagnostic>> {
-    let documents = |path: &PathBuf| in_file(path, files).ok().flatten().into_iter().flatten();
+    let documents = |path: &PathBuf| match in_file(path, files) {
+        Ok(Content::Manifests(documents)) => documents,
+        _ => Vec::new(),
+    };
     let faults: Vec<Diagnostic> = paths
         .iter()
         .flat_map(documents)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::faults::did_you_mean;
+use super::faults::nearest;
 use super::{Stack, manifest};
 use crate::compose;
 use crate::compose::yaml::{Node, Span, Value};
@@ -56,26 +56,71 @@ impl Stack {
     }
 }
 
-/// What is meant by a name that no field of a service has, at any depth; `None` where one has it.
-pub fn unknown_field(name: &str) -> Option<String> {
-    let attributes = compose::attributes();
-    let below = attributes.iter().filter_map(|path| path.strip_prefix("services.*.")?.split(' ').next());
-    let mut names: BTreeSet<&str> =
-        below.flat_map(|path| path.split('.')).map(|name| name.trim_end_matches("[]")).collect();
-    let schema = manifest::schema();
-    names_of(&schema, "ServiceOverlay", &mut names);
-    names.remove("*");
-    (!names.contains(name)).then(|| did_you_mean(name, names.iter().copied()))
+/// A field that a service can have, in its Compose file or its manifest.
+struct Known {
+    /// Its path below the service; `*` for a name of the file's own.
+    path: Vec<String>,
+    /// It may have any names in it.
+    is_open: bool,
 }
 
-/// The names of the fields of one type of the manifest's, and of the types in it.
-fn names_of<'s>(schema: &'s Json, of: &str, names: &mut BTreeSet<&'s str>) {
-    let fields = schema["$defs"][of]["properties"].as_object().into_iter().flatten();
-    for (name, field) in fields {
-        names.insert(name);
+/// What is meant by the path of a field that no service can have, or the end of one; `None` where it can.
+pub fn unknown_field(path: &str) -> Option<String> {
+    let known = known_fields();
+    // Which entry of a list makes no difference.
+    let wanted: Vec<&str> = path.split('.').filter(|name| name.parse::<u32>().is_err()).collect();
+    let fits = |known: &Known| {
+        (0..known.path.len()).any(|from| {
+            let tail = known.path.get(from..).unwrap_or_default();
+            let same = tail.iter().zip(&wanted).all(|(known, name)| known == "*" || known == name);
+            let is_anchored = tail.first().is_some_and(|first| first != "*");
+            same && is_anchored && (wanted.len() <= tail.len() || known.is_open)
+        })
+    };
+    if known.iter().any(fits) {
+        return None;
+    }
+    let names: BTreeSet<&str> =
+        known.iter().flat_map(|known| &known.path).map(String::as_str).filter(|name| *name != "*").collect();
+    let stray = wanted.iter().find(|name| !names.contains(*name));
+    let nearest = stray.and_then(|stray| nearest(stray, names.iter().copied()));
+    Some(nearest.map_or_else(
+        || "`operator explain SERVICE` shows all that its files say".to_owned(),
+        |name| format!("did you mean `{name}`?"),
+    ))
+}
+
+fn known_fields() -> Vec<Known> {
+    let attributes = compose::attributes();
+    let of_compose = attributes.iter().filter_map(|attribute| {
+        let (path, form) = attribute.strip_prefix("services.*.")?.split_once(' ')?;
+        let path = path.split('.').map(|name| name.trim_end_matches("[]").to_owned());
+        Some(Known { path: path.collect(), is_open: form == "mapping" && is_leaf(attribute, &attributes) })
+    });
+    let mut known: Vec<Known> = of_compose.collect();
+    of_manifest(&manifest::schema(), "ServiceOverlay", &[], &mut known);
+    known
+}
+
+/// Whether nothing is known of what is in a mapping: its names are the file's own.
+fn is_leaf(attribute: &str, attributes: &BTreeSet<String>) -> bool {
+    let path = attribute.split(' ').next().unwrap_or_default();
+    let below = format!("{path}.");
+    !attributes.iter().any(|other| other.starts_with(&below))
+}
+
+/// The fields of one type of the manifest's, and of the types in it.
+fn of_manifest(schema: &Json, of: &str, above: &[String], known: &mut Vec<Known>) {
+    // No type has itself in it; one that had would end here.
+    if above.len() > 8 {
+        return;
+    }
+    for (name, field) in schema["$defs"][of]["properties"].as_object().into_iter().flatten() {
+        let path = [above, std::slice::from_ref(name)].concat();
         let text = field.to_string();
         let inner = text.split("\"#/$defs/").skip(1).filter_map(|rest| rest.split('"').next());
-        inner.for_each(|inner| names_of(schema, inner, names));
+        inner.for_each(|inner| of_manifest(schema, inner, &path, known));
+        known.push(Known { path, is_open: field.get("additionalProperties").is_some() });
     }
 }
 
@@ -120,12 +165,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_no_field_has_is_told_with_the_nearest() {
-        for known in ["image", "replicas", "interval", "environment", "redis", "maxmemoryPolicy", "port"] {
+    fn a_field_that_no_service_can_have_is_told_with_the_nearest() {
+        for known in [
+            "image",
+            "replicas",
+            "deploy.replicas",
+            "ports.0.published",
+            "environment.DB_HOST",
+            "labels.com.example.tier",
+            "healthcheck.interval",
+            "redis.maxmemoryPolicy",
+            "readinessProbe.http.port",
+            "http.headers.Host",
+            "volumes",
+        ] {
             assert_eq!(unknown_field(known), None, "{known}");
         }
-        assert_eq!(unknown_field("imgae").as_deref(), Some("did you mean `image`?"));
-        assert_eq!(unknown_field("maxmemoryPolici").as_deref(), Some("did you mean `maxmemoryPolicy`?"));
-        assert!(unknown_field("*").is_some());
+        for (unknown, meant) in [
+            ("imgae", "did you mean `image`?"),
+            ("deploy.replicsa", "did you mean `replicas`?"),
+            ("redis.maxmemoryPolici", "did you mean `maxmemoryPolicy`?"),
+            ("*", "`operator explain SERVICE` shows all that its files say"),
+            ("image.tag", "did you mean"),
+        ] {
+            let told = unknown_field(unknown);
+            assert!(told.as_ref().is_some_and(|told| told.starts_with(meant)), "{unknown}: {told:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::process;
+use super::process::Process;
 use crate::core::ids::StackName;
 use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
@@ -15,11 +15,9 @@ use crate::core::time::Timestamp;
 /// One stack as its daemon sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// The daemon's process id.
-    pub pid: u32,
-    /// When that process started, in the kernel's ticks: its number may be another's by now.
-    #[serde(default)]
-    pub started: Option<u64>,
+    /// The daemon that wrote it.
+    #[serde(flatten)]
+    pub process: Process,
     /// When this was written.
     pub at: Timestamp,
     /// Why the files that are there now are not in force, first line only: the last good ones are.
@@ -59,7 +57,7 @@ impl Standings {
     pub fn read(&self, stack: &StackName) -> Option<Standing> {
         let bytes = fs::read(self.path(stack)).ok()?;
         let standing: Standing = serde_json::from_slice(&bytes).ok()?;
-        standing.is_alive().then_some(standing)
+        standing.process.is_alive().then_some(standing)
     }
 
     /// All standings of daemons that still run.
@@ -80,7 +78,7 @@ impl Standings {
     /// Takes a standing away: its daemon ends. That of another which still runs stays: this one has waited for the stack in
     /// vain.
     pub fn remove(&self, stack: &StackName) {
-        if self.read(stack).is_some_and(|standing| standing.pid != std::process::id()) {
+        if self.read(stack).is_some_and(|standing| standing.process != Process::own()) {
             return;
         }
         // Where it cannot be removed, whoever reads it sees that its process is gone.
@@ -89,14 +87,6 @@ impl Standings {
 
     fn path(&self, stack: &StackName) -> PathBuf {
         self.directory.join(format!("{stack}.json"))
-    }
-}
-
-impl Standing {
-    /// Whether the daemon that wrote it still runs.
-    fn is_alive(&self) -> bool {
-        let started = process::started(self.pid);
-        started.is_some() && (self.started.is_none() || self.started == started)
     }
 }
 
@@ -113,10 +103,8 @@ mod tests {
             waiting: Vec::new(),
         };
         let (files_refused, refused_since, engine_lost) = (None, None, None);
-        let started = process::started(pid);
         Standing {
-            pid,
-            started,
+            process: Process::of(pid),
             at: Timestamp::from_millis(1),
             files_refused,
             refused_since,
@@ -133,8 +121,6 @@ mod tests {
         standings.write(&mine).unwrap();
         // No process has the highest number that a pid can have.
         standings.write(&standing("gone", 4_194_305)).unwrap();
-        // Its number is another process's by now.
-        standings.write(&Standing { started: Some(1), ..standing("before", std::process::id()) }).unwrap();
         assert_eq!(standings.all(), [mine]);
         standings.remove(&StackName::from("shop"));
         assert_eq!(standings.all(), []);

@@ -48,7 +48,7 @@ pub(super) fn troubles(service: &ServiceStatus, now: Timestamp) -> Vec<String> {
 
 /// The daemon that looks after a stack, for people.
 pub fn daemon(standing: &Standing, now: Timestamp) -> String {
-    let looked_after = format!("looked after by `operator run` (pid {})", standing.pid);
+    let looked_after = format!("looked after by `operator run` (pid {})", standing.process.pid);
     let trouble =
         |what: String, why: &str| format!("{}: {what}\n  {}", paint(CHANGE, &looked_after), paragraph(why));
     let ago = |since: Timestamp| span(now.since(since));

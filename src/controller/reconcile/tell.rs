@@ -4,21 +4,22 @@ use std::rc::Rc;
 
 use futures_util::future::FutureExt;
 
-use super::{Goal, Loop, Reconciler};
+use super::{Loop, Reconciler};
 use crate::core::desired::Desired;
 use crate::core::event::Event;
 use crate::core::ids::ContainerId;
 use crate::core::limits;
-use crate::core::narrator::{Narrator, Told};
+use crate::core::narrator::Told;
 use crate::core::redact;
 
 impl Loop<'_> {
     /// Tells it now, or as soon as its last lines are there; in the order in which it happened. Of a stack that another
     /// operator has, that one tells.
     pub(super) fn tell(&mut self, told: impl IntoIterator<Item = Told>) {
-        // A daemon has none before the engine says which it is.
-        let is_first = self.goal == Goal::Forever && !self.held;
-        if self.taken.is_none() && !is_first {
+        if self.taken.is_none() {
+            if let Some(untold) = &mut self.untold {
+                untold.extend(told);
+            }
             return;
         }
         for Told { event, log_of } in told {
@@ -30,13 +31,6 @@ impl Loop<'_> {
                     self.telling.push_back(with_log.boxed_local());
                 }
             }
-        }
-    }
-
-    /// Who converges once looks after nothing.
-    pub(super) fn tell_of_ownership(&mut self, ours: bool) {
-        if self.goal == Goal::Forever {
-            self.tell([Narrator::looked_after(&self.desired, ours, self.with.clock.now())]);
         }
     }
 }

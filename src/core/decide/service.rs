@@ -314,7 +314,8 @@ impl Planner<'_> {
     /// The moment until which a new container without a health check is not yet believed.
     fn settles_at(&self, container: &Container) -> Option<Timestamp> {
         let unchecked = !container.is_checked() && container.state == State::Running;
-        self.young_until(container, limits::SETTLE).filter(|_| unchecked)
+        let age = if self.has_ended_before(container) { limits::CRASH_LOOP_CALM } else { limits::SETTLE };
+        self.young_until(container, age).filter(|_| unchecked)
     }
 
     /// The rollout was given up: the old containers serve, the new one is kept, stopped, for inspection.

@@ -79,7 +79,7 @@ impl Planner<'_> {
                 }
                 Some(Health::Unhealthy) => self.unhealthy(name, service, container),
                 Some(Health::Healthy) => {}
-                None => self.may_crash_again(name, container),
+                None => self.awaits_belief(name, container),
             },
         }
     }
@@ -163,19 +163,24 @@ impl Planner<'_> {
         calm.is_some()
     }
 
-    /// Says that it has crashed lately and has only just come up, where nothing but that it runs speaks for it.
-    fn may_crash_again(&mut self, name: &ServiceName, container: &Container) {
-        if self.memory.crashed_in_a_row(container) == 0 && container.restart_count == 0 {
+    /// Says that it runs again after it ended, where nothing but that it runs speaks for it.
+    fn awaits_belief(&mut self, name: &ServiceName, container: &Container) {
+        if !self.has_ended_before(container) {
             return;
         }
         if let Some(calm) = self.young_until(container, limits::CRASH_LOOP_CALM) {
             let seconds = limits::CRASH_LOOP_CALM.as_secs();
             let message = format!(
-                "it has crashed lately and has no health check: believed once it has run for {seconds} s"
+                "it runs again after it ended; without a health check, {seconds} s of that are waited for"
             );
             self.wait(Some(name), &container.name, Reason::NotReady, message, None);
             self.wake_at(calm);
         }
+    }
+
+    /// Whether it has ended by itself and was started again, by whomever.
+    pub(super) fn has_ended_before(&self, container: &Container) -> bool {
+        self.memory.crashed_in_a_row(container) > 0 || container.restart_count > 0
     }
 
     /// When it will have run for so long, while it has not. Of an engine whose clock is ahead of ours, that would be waited
