@@ -99,21 +99,42 @@ fn are_of_others(options: &LoadOptions, near: &NearFiles) -> bool {
     stack::load(&all, near).even_idle().all().is_ok_and(|stacks| stacks.iter().all(is_other))
 }
 
-/// The stacks of the files; the one that `-p` names, where the files do not load, or where it was looked after once.
-pub fn meant(args: &FileArgs, services: &[String]) -> anyhow::Result<Vec<StackName>> {
+/// A stack that is meant, and which of its services: all where none is named.
+#[derive(Debug)]
+pub struct Meant {
+    /// The stack.
+    pub stack: StackName,
+    /// The services that were named and are its own.
+    pub services: Vec<ServiceName>,
+}
+
+/// The stacks of the files, those that have any of the services where some are named; the one that `-p` names, where the
+/// files do not load, or where it was looked after once.
+pub fn meant(args: &FileArgs, services: &[String]) -> anyhow::Result<Vec<Meant>> {
+    let by_name = |stack: StackName| -> anyhow::Result<Vec<Meant>> {
+        let services = standing::own_services(&stack, services)?;
+        Ok(vec![Meant { stack, services }])
+    };
     if let Some(Named { stack, unknown }) = name_alone(args)? {
         return match unknown {
             Some(unknown) if !standing::knows(&stack) => Err(unknown.into()),
-            _ => Ok(vec![stack]),
+            _ => by_name(stack),
         };
     }
     let loaded = load(args)?.even_idle();
     match &args.project_name {
-        Some(name) if !loaded.faults.is_empty() => Ok(vec![StackName::from(name.as_str())]),
+        Some(name) if !loaded.faults.is_empty() => by_name(StackName::from(name.as_str())),
         _ => {
             let stacks = loaded.all()?;
             known_services(&stacks, services)?;
-            Ok(stacks.into_iter().map(|stack| stack.desired.stack).collect())
+            let of_stack = |stack: Stack| {
+                let own = services.iter().map(|name| ServiceName::from(name.as_str()));
+                let own: Vec<ServiceName> =
+                    own.filter(|name| stack.desired.services.contains_key(name)).collect();
+                (services.is_empty() || !own.is_empty())
+                    .then_some(Meant { stack: stack.desired.stack, services: own })
+            };
+            Ok(stacks.into_iter().filter_map(of_stack).collect())
         }
     }
 }

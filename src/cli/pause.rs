@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::args::{Cli, Format, positive_duration};
 use super::exit::Exit;
+use super::files::{self, Meant};
 use super::screen::Screen;
-use super::{files, standing};
+use super::standing;
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::overrides::{Overrides, Pause};
 use crate::core::reason::Reason;
@@ -28,8 +29,8 @@ operator, until `operator resume` or for as long as --for says. Docker's own res
 
 /// What `operator resume --help` says.
 pub const RESUME: &str = "End a pause, and all else that keeps things as they are.\n\n\
-Goes on with what was paused, puts right what is held after a change by hand (`onManualChange: hold`), tries again \
-at once what waits in a back-off, and heals again where that was stopped since it did harm (`Stalled`).";
+Goes on with what was paused, puts right what is held after a change by hand (`onManualChange: hold`), and tries again \
+at once what waits in a back-off; without a service it also heals again where that was stopped since it did harm (`Stalled`).";
 
 /// Arguments of `pause`.
 #[derive(Args, Clone, Debug)]
@@ -70,11 +71,11 @@ pub fn pause(args: &PauseArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
         since: now,
         until: args.lasting.map(|lasting| now.after(lasting)),
     };
-    change(&args.services, cli, screen, |overrides| {
-        for service in &args.services {
-            overrides.paused_services.insert(ServiceName::from(service.as_str()), pause.clone());
+    change(&args.services, cli, screen, |overrides, services| {
+        for service in services {
+            overrides.paused_services.insert(service.clone(), pause.clone());
         }
-        if args.services.is_empty() {
+        if services.is_empty() {
             overrides.paused = Some(pause.clone());
         }
     })
@@ -83,12 +84,14 @@ pub fn pause(args: &PauseArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
 /// Resumes. A pause of the whole stack is not ended for one service of it.
 pub fn resume(args: &ResumeArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     let now = standing::now();
-    change(&args.services, cli, screen, |overrides| {
-        overrides.resumed_at = Some(now);
-        for service in &args.services {
-            overrides.paused_services.remove(service.as_str());
+    change(&args.services, cli, screen, |overrides, services| {
+        for service in services {
+            overrides.paused_services.remove(service);
+            overrides.resumed_services.insert(service.clone(), now);
         }
-        if args.services.is_empty() {
+        if services.is_empty() {
+            overrides.resumed_at = Some(now);
+            overrides.resumed_services.clear();
             overrides.paused = None;
             overrides.paused_services.clear();
         }
@@ -100,31 +103,37 @@ fn change(
     services: &[String],
     cli: &Cli,
     screen: &mut Screen,
-    change: impl Fn(&mut Overrides),
+    change: impl Fn(&mut Overrides, &[ServiceName]),
 ) -> anyhow::Result<Exit> {
-    let stacks = files::meant(&cli.files, services)?;
-    let overlays = Overlays::new(&standing::directory());
-    for stack in &stacks {
+    let meant = files::meant(&cli.files, services)?;
+    let state = standing::directory();
+    let overlays = Overlays::new(&state);
+    for Meant { stack, services } in &meant {
         let path = overlays.path(stack);
         let failed =
             |error| anyhow::anyhow!("{}: {error}; set OPERATOR_STATE_DIR to the daemon's", path.display());
         // What cannot be read is replaced: this is the newest word.
         let mut overrides = overlays.read(stack).unwrap_or_default();
         overrides.forget_ended(standing::now());
-        change(&mut overrides);
+        change(&mut overrides, services);
         overlays.write(stack, &overrides).map_err(failed)?;
-        if !is_heeded(stack, &overrides) {
-            screen
-                .note(format_args!("{stack}: `operator run` has not taken it up yet: see `operator status`"));
+        match is_heeded(stack, &overrides) {
+            Some(true) => {}
+            Some(false) => screen
+                .note(format_args!("{stack}: `operator run` has not taken it up yet: see `operator status`")),
+            None => screen.note(format_args!(
+                "{stack}: no `operator run` with the state directory {} looks after it; the next one, and `apply`, will heed this",
+                state.display()
+            )),
         }
         say(stack, &overrides, cli, screen)?;
     }
     Ok(Exit::Ok)
 }
 
-/// Waits until a daemon that looks after the stack leaves alone what is paused: what comes next may be the end of a
-/// container that it would heal. Whether it does, or there is none.
-fn is_heeded(stack: &StackName, overrides: &Overrides) -> bool {
+/// Waits until a daemon that looks after the stack leaves alone what is paused, and nothing else: what comes next may be
+/// the end of a container that it would heal. Whether it does; `None` where there is none.
+fn is_heeded(stack: &StackName, overrides: &Overrides) -> Option<bool> {
     let standings = Standings::new(standing::directory());
     let waiting = Instant::now();
     while let Some(Standing { status, .. }) = standings.read(stack) {
@@ -135,16 +144,18 @@ fn is_heeded(stack: &StackName, overrides: &Overrides) -> bool {
             let mut reasons = service.waiting.iter().map(|waiting| waiting.reason).chain(containers);
             reasons.any(|reason| reason == Reason::Paused)
         };
-        let mut paused = status.services.iter().filter(|it| overrides.pause_of(&it.service, now).is_some());
-        if (of_stack || overrides.pause(now).is_none()) && paused.all(of_service) {
-            return true;
+        let heeds = |service: &ServiceStatus| {
+            of_service(service) == overrides.pause_of(&service.service, now).is_some()
+        };
+        if of_stack == overrides.pause(now).is_some() && status.services.iter().all(heeds) {
+            return Some(true);
         }
         if waiting.elapsed() > HEEDED_WITHIN {
-            return false;
+            return Some(false);
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    true
+    None
 }
 
 fn say(stack: &StackName, overrides: &Overrides, cli: &Cli, screen: &mut Screen) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::controller::report::Report;
 use crate::core::event::{Event, EventKind};
 use crate::core::failure::Failure;
-use crate::core::ids::StackName;
+use crate::core::ids::{ServiceName, StackName};
 use crate::core::memory::Durable;
 use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
@@ -41,6 +41,19 @@ pub(super) fn directory() -> PathBuf {
 pub(super) fn knows(stack: &StackName) -> bool {
     let directory = directory();
     Standings::new(&directory).read(stack).is_some() || Journals::new(&directory).path(stack).exists()
+}
+
+/// These as services of a stack whose files cannot be asked: where its daemon knows them, they must be.
+pub(super) fn own_services(stack: &StackName, names: &[String]) -> anyhow::Result<Vec<ServiceName>> {
+    let names: Vec<ServiceName> = names.iter().map(|name| ServiceName::from(name.as_str())).collect();
+    if let Some(Standing { status, .. }) = Standings::new(directory()).read(stack) {
+        let known = |name: &&ServiceName| status.services.iter().any(|it| it.service == **name);
+        if let Some(name) = names.iter().find(|name| !known(name)) {
+            let all: Vec<&str> = status.services.iter().map(|it| it.service.as_str()).collect();
+            anyhow::bail!("{stack} has no service `{name}`; known here: {}", all.join(", "));
+        }
+    }
+    Ok(names)
 }
 
 /// Why the files that are there now are not in force.

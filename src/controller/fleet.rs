@@ -77,9 +77,17 @@ pub async fn run(
 }
 
 impl Fleet<'_> {
-    /// Takes on what was read. A stack that is not in it may only be broken, where anything is.
+    /// Takes on what was read. A stack that is not in it may only be broken, where anything is: what people laid over it
+    /// holds all the same.
     fn follow(&mut self, loaded: Loaded) {
         self.watch.read(&loaded.faults);
+        for (name, overrides) in &loaded.overrides {
+            let member =
+                self.stacks.get(name).filter(|member| member.updates.borrow().overrides != *overrides);
+            if let Some(member) = member {
+                member.updates.send_modify(|latest| latest.overrides.clone_from(overrides));
+            }
+        }
         let mut seen = Vec::new();
         for stack in loaded.stacks {
             self.watch.declared(&stack);

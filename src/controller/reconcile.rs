@@ -339,7 +339,10 @@ impl<'e> Loop<'e> {
             Reason::Unhealthy => waiting.until.is_none(),
             _ => false,
         };
-        let stuck = |waiting: &Waiting| waiting.stuck || !self.with.world_moves && stays(waiting);
+        // What is held is so for as long as somebody said, not until it is ready.
+        let stuck = |waiting: &Waiting| {
+            waiting.stuck || waiting.reason == Reason::Held || !self.with.world_moves && stays(waiting)
+        };
         let hopeless = decision.waiting.iter().any(stuck)
             && decision.waiting.iter().all(|waiting| {
                 stuck(waiting)
@@ -384,12 +387,19 @@ impl<'e> Loop<'e> {
         let before = Rc::clone(&self.desired);
         let overrides = before.overrides.clone();
         let same_files = Desired { overrides, ..desired.clone() } == *before;
-        let resumed = desired.overrides.resumed_at != before.overrides.resumed_at;
         self.desired = Rc::new(desired);
         self.live.forget_all();
         let now = self.with.clock.now();
-        if !same_files || resumed {
+        let (was, is) = (&before.overrides, &self.desired.overrides);
+        if !same_files {
             self.memory.desired_changed(now);
+        } else if is.resumed_at != was.resumed_at {
+            self.memory.resumed(now);
+        }
+        for (service, at) in &is.resumed_services {
+            if was.resumed_services.get(service) != Some(at) {
+                self.memory.resumed_service(service, now);
+            }
         }
         if !same_files {
             let told = self.narrator.desired_changed(&before, &self.desired, now);

@@ -168,8 +168,25 @@ impl Memory {
         self.prepared.clear();
         self.crashes.values_mut().for_each(Crashes::forgive);
         self.troubles = Troubles::default();
-        self.by_hand = ByHand::until(now);
+        self.by_hand = std::mem::take(&mut self.by_hand).out_of_date(now);
         self.disruptions = Disruptions::default();
+    }
+
+    /// Somebody says that all goes on: everything is tried anew. What people did by hand is known still, and is not held.
+    pub fn resumed(&mut self, now: Timestamp) {
+        let by_hand = std::mem::take(&mut self.by_hand);
+        self.desired_changed(now);
+        self.by_hand = by_hand;
+        self.by_hand.resume(now);
+    }
+
+    /// Somebody says so of one service: it is tried anew. The breaker is the whole stack's.
+    pub fn resumed_service(&mut self, service: &ServiceName, now: Timestamp) {
+        self.failures.retain(|_, failed| failed.service.as_ref() != Some(service));
+        self.rollouts.remove(service);
+        let crashes = self.crashes.iter_mut().filter(|(replica, _)| replica.service == *service);
+        crashes.for_each(|(_, crashes)| crashes.forgive());
+        self.by_hand.resume_service(service, now);
     }
 
     /// Takes in what is observed, before a decision on it: counts crashes, watches rollouts, forgets
@@ -186,6 +203,9 @@ impl Memory {
         if let Some(at) = desired.overrides.resumed_at {
             self.by_hand.resume(at);
             self.disruptions.resume(at);
+        }
+        for (service, at) in &desired.overrides.resumed_services {
+            self.by_hand.resume_service(service, *at);
         }
         self.stopped.retain(|id, _| {
             let container = observed.containers.get(id);
@@ -226,6 +246,7 @@ impl Memory {
     pub fn decided(&mut self, view: &View<'_>, decision: &Decision, now: Timestamp) {
         if view.observed.complete {
             self.by_hand.decided(view, decision, now);
+            self.disruptions.decided(decision, now);
         }
     }
 
@@ -251,7 +272,13 @@ impl Memory {
 
     /// Whether what somebody did to this container by hand may stay: not what the files have had a word on since.
     pub fn may_hold(&self, container: &Container) -> bool {
-        self.by_hand_since(container).is_none_or(|since| since > self.by_hand.over)
+        self.by_hand_since(container).is_none_or(|since| self.by_hand.may_hold(container.service(), since))
+    }
+
+    /// When somebody removed the container of this replica by hand, where it may stay away.
+    pub fn may_hold_removed(&self, replica: &Replica) -> Option<Timestamp> {
+        let removed = self.removed_by_hand(replica);
+        removed.filter(|since| self.by_hand.may_hold(Some(replica.service.as_str()), *since))
     }
 
     /// Whether somebody stopped this container by hand.

@@ -21,6 +21,9 @@ pub struct Overrides {
     /// When somebody last said that all goes on: what is held, and healing that was stopped, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumed_at: Option<Timestamp>,
+    /// When somebody last said so of these services: what is held, and back-off.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub resumed_services: BTreeMap<ServiceName, Timestamp>,
 }
 
 /// What is left as it is, whatever happens.

@@ -1,6 +1,6 @@
 //! A source with what people laid over its stacks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -42,22 +42,29 @@ impl<S> Overlaid<S> {
     }
 }
 
-/// Lays what people said over the stacks that were loaded. What cannot be read is a fault, and what was last read of it
-/// holds.
+/// Lays what people said over the stacks that were loaded, and says it of those that were known before: they may not have
+/// loaded. What cannot be read is a fault, and what was last read of it holds.
 pub fn overlay(loaded: &mut Loaded, overlays: &Overlays, last: &mut BTreeMap<StackName, Overrides>) {
-    for stack in &mut loaded.stacks {
-        let name = &stack.desired.stack;
-        match overlays.read(name) {
-            Ok(overrides) => drop(last.insert(name.clone(), overrides)),
+    let names = loaded.stacks.iter().map(|stack| stack.desired.stack.clone());
+    let known: BTreeSet<StackName> = names.chain(last.keys().cloned()).collect();
+    for name in known {
+        match overlays.read(&name) {
+            Ok(overrides) => drop(last.insert(name, overrides)),
             Err(error) => {
-                let path = overlays.path(name);
+                let path = overlays.path(&name);
                 let message = format!("{} cannot be read, what it last said holds: {error}", path.display());
                 let help = "remove it, and say `operator pause` again if it is still meant";
                 loaded.faults.push(Diagnostic::new(message).help(help));
             }
         }
-        stack.desired.overrides = last.get(name).cloned().unwrap_or_default();
     }
+    for stack in &mut loaded.stacks {
+        stack.desired.overrides = last.get(&stack.desired.stack).cloned().unwrap_or_default();
+    }
+    if loaded.faults.is_empty() {
+        last.retain(|name, _| loaded.stacks.iter().any(|stack| stack.desired.stack == *name));
+    }
+    loaded.overrides.clone_from(last);
 }
 
 impl<S: Source> Source for Overlaid<S> {

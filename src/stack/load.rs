@@ -17,7 +17,9 @@ use crate::compose::errors::{Diagnostic, Diagnostics, Faults};
 use crate::compose::yaml::{Node, Span};
 use crate::compose::{self, LoadOptions, Project, clean};
 use crate::core::desired::Desired;
+use crate::core::ids::StackName;
 use crate::core::notice::Notifications;
+use crate::core::overrides::Overrides;
 
 /// A stack as its files declare it.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct Loaded {
     pub faults: Vec<Diagnostic>,
     /// What this depends on.
     pub dependencies: Dependencies,
+    /// What people laid over stacks, those that did not load too.
+    pub overrides: BTreeMap<StackName, Overrides>,
     /// What the next load is held against.
     pub found: Found,
     /// Stacks without a service that a profile selects; each is among the faults.
@@ -101,7 +105,14 @@ pub fn load_from(options: &LoadOptions, before: &Found, view: &dyn FileView) -> 
         fault.map_or(Ok(()), |fault| Err(vec![fault]))
     });
     stacks.sort_by(|a, b| a.desired.stack.cmp(&b.desired.stack));
-    Loaded { stacks, faults, dependencies: files.into_dependencies(), found, idle }
+    Loaded {
+        stacks,
+        faults,
+        dependencies: files.into_dependencies(),
+        overrides: BTreeMap::new(),
+        found,
+        idle,
+    }
 }
 
 /// Loads only the Compose projects of the stacks: what Compose itself would run, whether the operator can or not.

@@ -46,7 +46,7 @@ fn a_crash_is_told_with_its_code_and_last_lines_and_what_was_done_about_it() {
 #[test]
 fn a_loop_of_crashes_is_told_as_one_trouble_and_its_end_once_it_has_lasted() {
     let stage = Stage::new();
-    let crash = || Behaviour::exits(1, Duration::from_secs(1));
+    let crash = || Behaviour::exits(1, Duration::from_secs(1)).printing(["no database"]);
     behaving(&stage, std::iter::repeat_with(crash).take(5).chain([Behaviour::runs()]).collect());
     let log = Log::new(&stage);
     let desired = with(stack(), "web", service(1).once());
@@ -61,6 +61,7 @@ fn a_loop_of_crashes_is_told_as_one_trouble_and_its_end_once_it_has_lasted() {
     let looping = told.iter().find(|event| event.kind == CrashLoop).expect("it is told");
     assert_eq!(looping.reason, Some(Reason::CrashLoopBackOff));
     assert!(looping.next_try > Some(looping.at));
+    assert_eq!(looping.log, ["no database"]);
     let last = told.last().expect("it was told");
     assert_eq!((last.kind, last.subject.as_str()), (Recovered, "web"));
 }

@@ -6,6 +6,7 @@ use compose_operator::clock::Clock;
 use compose_operator::controller::observe::Observer;
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Service};
+use compose_operator::core::event::EventKind;
 use compose_operator::core::heal::{Above, Breaker, ByHand, MemoryBound};
 use compose_operator::core::ids::{ContainerId, ServiceName};
 use compose_operator::core::observed::{Container, EngineInfo, State, StoppedBy};
@@ -239,6 +240,7 @@ fn healing_that_does_not_help_stops_and_says_so_until_the_files_change() {
     log.run(&desired, minutes(50));
     assert_eq!(log.calls("stop").len(), 3, "{:?}", log.actions);
     assert_eq!(log.reason("shop-web-1"), Some(Reason::Stalled));
+    assert!(log.events.borrow().iter().any(|event| event.kind == EventKind::Stalled));
     log.run(&desired, Duration::from_hours(5));
     assert_eq!(log.calls("stop").len(), 3, "neither time nor another daemon ends it");
     let id = id(&stage, "shop-web-1");
@@ -313,6 +315,110 @@ fn what_is_held_is_left_for_as_long_as_the_files_say_and_no_longer() {
     log.run(&desired, minutes(5));
     assert!(stage.containers(&desired).iter().all(Container::is_ready), "{:?}", log.actions);
     assert_eq!(stage.containers(&desired).len(), 4);
+}
+
+/// A desired state whose overrides change at some moment of the log's run.
+fn changing(
+    log: &Log<'_>,
+    stage: &Stage,
+    desired: &Desired,
+    after: Duration,
+    change: impl FnOnce(&mut Desired),
+) {
+    let at = stage.clock.now().after(after);
+    let mut next = desired.clone();
+    change(&mut next);
+    let update = async {
+        stage.clock.sleep_until(at).await;
+        next
+    };
+    let updates = futures_util::stream::once(update).boxed_local();
+    let stop = stage.clock.sleep(after + Duration::from_secs(5));
+    stage.clock.run(log.reconciler().run(desired.clone(), updates, stop)).expect("it ends");
+}
+
+#[test]
+fn resume_puts_right_all_that_is_held_and_of_one_service_that_ones() {
+    let stage = Stage::new();
+    let held = || holding(service(4).memory(64 * MB));
+    let desired = with(with(stack(), "web", held()), "db", holding(service(1)));
+    let log = Log::new(&stage);
+    let people = async {
+        stage.clock.sleep(minutes(1)).await;
+        let ids: Vec<ContainerId> = (1..=4).map(|n| id(&stage, &format!("shop-web-{n}"))).collect();
+        let db = id(&stage, "shop-db-1");
+        stage.engine.act(|world| {
+            let resources = limited(32 * MB);
+            world.update_container(&ids[0], &resources).expect("it runs");
+            world.stop_container(&ids[1], None).expect("it runs");
+            world.pause(&ids[2]).expect("it runs");
+            world.remove_by_force(&ids[3]).expect("it is there");
+            world.pause(&db).expect("it runs");
+        });
+    };
+    log.run_beside(&desired, minutes(2), people);
+    let begun = log.actions.borrow().len();
+    let resume = |desired: &mut Desired, at: Timestamp| {
+        desired.overrides.resumed_services.insert(ServiceName::from("web"), at);
+    };
+    let at = stage.clock.now().after(minutes(3));
+    changing(&log, &stage, &desired, minutes(3), |desired| resume(desired, at));
+    let after: Vec<String> =
+        log.actions.borrow()[begun..].iter().map(|(_, call, cause)| format!("{call}: {cause}")).collect();
+    assert!(after.iter().all(|line| line.contains("by hand") || line.contains("not started")), "{after:?}");
+    for n in 1..=4 {
+        assert!(stage.container(&desired, &format!("shop-web-{n}")).is_ready(), "{n}: {after:?}");
+    }
+    assert_eq!(log.reason("shop-db-1"), Some(Reason::Held), "of another service");
+    let at = stage.clock.now().after(minutes(1));
+    changing(&log, &stage, &desired, minutes(1), |desired| desired.overrides.resumed_at = Some(at));
+    assert!(stage.container(&desired, "shop-db-1").is_ready(), "{:?}", log.actions);
+}
+
+#[test]
+fn resume_of_one_service_leaves_the_back_off_of_another() {
+    let stage = Stage::new();
+    for name in ["web", "db"] {
+        behaving(&stage, name, vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    }
+    let desired = with(with(stack(), "web", service(1).once()), "db", service(1).once());
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(20));
+    let before = log.calls("start").len();
+    let at = stage.clock.now().after(Duration::from_secs(20));
+    changing(&log, &stage, &desired, Duration::from_secs(20), |desired| {
+        desired.overrides.resumed_services.insert(ServiceName::from("web"), at);
+    });
+    let started: Vec<String> = log.calls("start")[before..].iter().map(|(_, call)| call.clone()).collect();
+    assert!(started.contains(&"start container shop-web-1".to_owned()), "{started:?}");
+    assert!(!started.contains(&"start container shop-db-1".to_owned()), "{started:?}");
+}
+
+#[test]
+fn an_apply_ends_where_something_is_held() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", holding(service(1)));
+    stage.converge(&desired);
+    let id = id(&stage, "shop-web-1");
+    stage.engine.act(|world| world.stop_container(&id, None)).expect("it runs");
+    let (outcome, calls) = stage.apply(&desired);
+    let Outcome::Stuck(waiting) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((calls.len(), waiting[0].reason), (0, Reason::Held));
+}
+
+#[test]
+fn a_budget_that_is_used_up_is_told_when_something_more_is_wanted() {
+    let stage = Stage::new();
+    let unhealthy = || Behaviour::never_healthy();
+    behaving(&stage, "web", vec![unhealthy(), unhealthy(), Behaviour::runs()]);
+    let mut desired = with(stack(), "web", service(1).checked());
+    desired.breaker = Breaker { disruptions: Some(2), ..Breaker::default() };
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(30));
+    assert_eq!(log.calls("stop").len(), 2, "{:?}", log.actions);
+    assert!(stage.container(&desired, "shop-web-1").is_ready());
+    let stalled = |log: &Log<'_>| log.events.borrow().iter().any(|it| it.kind == EventKind::Stalled);
+    assert!(!stalled(&log), "it has helped");
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Planner<'_> {
         let held: Vec<(Replica, Timestamp)> = (1..=service.replicas)
             .map(|number| Replica { service: name.clone(), number })
             .filter_map(|replica| {
-                let until = self.memory.removed_by_hand(&replica)?.after(span);
+                let until = self.memory.may_hold_removed(&replica)?.after(span);
                 (until > self.now).then_some((replica, until))
             })
             .collect();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::decide::Decision;
-use super::super::ids::{ContainerId, Replica};
+use super::super::ids::{ContainerId, Replica, ServiceName};
 use super::super::observed::{Container, State, StoppedBy};
 use super::super::time::Timestamp;
 use super::super::view::View;
@@ -18,8 +18,12 @@ pub(super) struct ByHand {
     pub(super) changed: BTreeMap<ContainerId, Timestamp>,
     /// The replica that each container stands for.
     present: BTreeMap<ContainerId, Replica>,
-    /// What was done before this is not held.
-    pub(super) over: Timestamp,
+    /// What was done before this is not held,
+    over: Timestamp,
+    /// nor what was done to these services before that.
+    over_of: BTreeMap<ServiceName, Timestamp>,
+    /// Since when containers have been frozen: the engine does not say.
+    frozen: BTreeMap<ContainerId, Timestamp>,
     /// Containers that we remove.
     removing: BTreeSet<ContainerId>,
     /// Replicas whose container somebody removed, since when.
@@ -27,14 +31,25 @@ pub(super) struct ByHand {
 }
 
 impl ByHand {
-    /// Nothing is known, and nothing that was done up to now is held.
-    pub(super) fn until(now: Timestamp) -> Self {
-        Self { over: now, ..Self::default() }
+    /// The files have a new word on everything: what is known is out of date, and nothing that was done up to now is held.
+    pub(super) fn out_of_date(self, now: Timestamp) -> Self {
+        Self { over: now, frozen: self.frozen, ..Self::default() }
     }
 
     /// Nothing that was done up to then is held any longer.
     pub(super) fn resume(&mut self, at: Timestamp) {
         self.over = self.over.max(at);
+    }
+
+    /// Nothing that was done to this service up to then is.
+    pub(super) fn resume_service(&mut self, service: &ServiceName, at: Timestamp) {
+        self.over_of.insert(service.clone(), at);
+    }
+
+    /// Whether what was done then may be held.
+    pub(super) fn may_hold(&self, service: Option<&str>, since: Timestamp) -> bool {
+        let over = service.and_then(|service| self.over_of.get(service));
+        since > self.over && over.is_none_or(|over| since > *over)
     }
 
     /// What was kept.
@@ -66,6 +81,7 @@ impl ByHand {
     pub(super) fn observe(&mut self, view: &View<'_>, by_us: impl Fn(&ContainerId) -> bool, now: Timestamp) {
         let containers = &view.observed.containers;
         self.changed.retain(|id, _| containers.contains_key(id));
+        self.frozen.retain(|id, _| containers.get(id).is_some_and(|it| it.state == State::Paused));
         self.settled.retain(|id, _| containers.contains_key(id));
         for container in view.services().flat_map(|(_, _, replicas)| replicas.all()) {
             if let Some(replica) = container.replica().filter(|_| !self.present.contains_key(&container.id)) {
@@ -83,7 +99,7 @@ impl ByHand {
                     continue;
                 }
                 // We never freeze anything.
-                State::Paused => now,
+                State::Paused => *self.frozen.entry(container.id.clone()).or_insert(now),
                 _ => continue,
             };
             self.changed.entry(container.id.clone()).or_insert(since);

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use super::super::action::Cause;
+use super::super::decide::Decision;
 use super::super::desired::Desired;
+use super::super::reason::Reason;
 use super::super::time::Timestamp;
 
 /// The disruptions within the window, and whether they were too many.
@@ -32,13 +34,17 @@ impl Disruptions {
         }
     }
 
-    /// Forgets what is older than the window. Too many are too many until the desired state changes.
+    /// Forgets what is older than the window.
     pub(super) fn observe(&mut self, desired: &Desired, now: Timestamp) {
         while self.at.front().is_some_and(|at| now.since(*at) > desired.breaker.window) {
             self.at.pop_front();
         }
-        if self.stalled_since.is_none() && self.at.len() >= desired.disruptions_allowed() {
-            self.stalled_since = Some(now);
+    }
+
+    /// Once something is left as it is, since there were too many, it stays so until the desired state changes.
+    pub(super) fn decided(&mut self, decision: &Decision, now: Timestamp) {
+        if decision.waiting.iter().any(|waiting| waiting.reason == Reason::Stalled) {
+            self.stalled_since.get_or_insert(now);
         }
     }
 }

@@ -38,6 +38,7 @@ impl Narrator {
                 told_of.event.reason = Some(Reason::CrashLoopBackOff);
                 told_of.event.exit_code = Some(crashes.exit_code);
                 told_of.event.next_try = Some(crashes.next_try);
+                told_of.log_of = container.map(|it| it.id.clone());
                 told.push(told_of);
             }
         }
@@ -82,6 +83,7 @@ impl Narrator {
                 format!("it has ended {streak} times in a row, and the engine goes on restarting it");
             let mut told_of = tell_of(EventKind::CrashLoop, message);
             told_of.event.reason = Some(Reason::CrashLoopBackOff);
+            told_of.log_of = Some(container.id.clone());
             told.push(told_of);
         }
     }
