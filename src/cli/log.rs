@@ -10,7 +10,7 @@ use super::run::LogFormat;
 use crate::controller::owner::Holder;
 use crate::controller::report::Report;
 use crate::core::action::Action;
-use crate::core::failure::Failure;
+use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::StackName;
 use crate::core::reason::Reason;
 use crate::core::status::{Condition, StackStatus};
@@ -83,6 +83,10 @@ impl Report for Log {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match result {
             Ok(()) => info!(%stack, action = verb, target, reason, took_ms, "done"),
+            // The world has moved on: no failure, and looked at anew.
+            Err(failure) if failure.kind == FailureKind::Stale => {
+                info!(%stack, action = verb, target, reason, why = failure.message, "not done");
+            }
             Err(failure) => {
                 error!(%stack, action = verb, target, reason, took_ms, error = failure.message, "failed");
             }

@@ -211,7 +211,7 @@ impl Watch for Daemon {
     }
 
     fn joined(&self, stack: &StackName) {
-        info!(%stack, "looked after from now on");
+        info!(%stack, "found in the files");
         self.supervisor.joined(stack);
     }
 

@@ -55,6 +55,7 @@ pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
     let (mut shown, trouble) = look(args, cli)?;
     screen.redraw(rendered(&shown, cli.output.format), args.watch)?;
     if !args.watch {
+        tell_of_others(&shown, screen);
         return trouble.map_or(Ok(Exit::Ok), Err);
     }
     loop {
@@ -104,6 +105,18 @@ fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<(Vec<Shown>, Option<anyh
             .retain(|service| args.services.iter().any(|name| name == service.service.as_str()));
     }
     Ok((shown, trouble))
+}
+
+/// The files here may be others than those that a daemon was given, and holds to though they are gone.
+fn tell_of_others(shown: &[Shown], screen: &mut Screen) {
+    let is_shown = |standing: &Standing| shown.iter().any(|one| one.status.stack == standing.status.stack);
+    for Standing { status, .. } in Standings::new(standing::directory()).refusing().filter(|it| !is_shown(it))
+    {
+        let stack = &status.stack;
+        screen.note(format_args!(
+            "`operator run` holds to the last good files of {stack}: `operator status -p {stack}`"
+        ));
+    }
 }
 
 /// One stack as it is now, with what its daemon remembers.

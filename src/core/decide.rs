@@ -12,7 +12,7 @@ use super::desired::{Desired, Service};
 use super::failure::{Failure, FailureClass};
 use super::ids::{ContainerId, ServiceName};
 use super::memory::Memory;
-use super::observed::{Container, Network, Observed, State};
+use super::observed::{Container, Foreign, Network, Observed, State};
 use super::reason::Reason;
 use super::time::Timestamp;
 use super::view::View;
@@ -197,7 +197,9 @@ impl Planner<'_> {
                 let stuck = failed.failure.kind.class() == FailureClass::Terminal
                     || failed.attempts >= patience
                     || self.is_taken(&action.call);
-                let (message, until) = (failed.failure.to_string(), failed.next_try);
+                let holder = self.holder(&action.call, reason);
+                let (message, until) =
+                    (holder.unwrap_or_else(|| failed.failure.to_string()), failed.next_try);
                 self.wait(service, action.call.target(), reason, message, Some(until)).stuck = stuck;
             }
             None => self.decision.actions.push(action),
@@ -209,6 +211,30 @@ impl Planner<'_> {
     fn is_taken(&self, call: &Call) -> bool {
         let Call::CreateContainer(new) = call else { return false };
         self.observed.foreign.values().any(|foreign| foreign.name == new.name)
+    }
+
+    /// Who, of others on this engine, has the name or host port that a call asks for, with the way out.
+    fn holder(&self, call: &Call, reason: Reason) -> Option<String> {
+        let foreign = |has: &dyn Fn(&Foreign) -> bool| self.observed.foreign.values().find(|it| has(it));
+        let (what, holder, way_out) = match (call, reason) {
+            (Call::CreateContainer(new), Reason::NameConflict) => {
+                let holder = foreign(&|it| it.name == new.name)?;
+                ("the name".to_owned(), holder, format!("`docker rename {} NAME`", holder.name))
+            }
+            (Call::StartContainer(target), Reason::PortConflict) => {
+                let ports = &self.observed.containers.get(&target.id)?.spec.ports;
+                let mut fixed =
+                    ports.iter().filter_map(|it| Some(format!("{}/{}", it.fixed()?, it.protocol)));
+                let (port, holder) = fixed.find_map(|port| {
+                    let holder = foreign(&|it| it.running && it.ports.contains(&port))?;
+                    Some((port, holder))
+                })?;
+                (format!("host port {port}"), holder, "stop it, or publish another port".to_owned())
+            }
+            _ => return None,
+        };
+        let of = holder.project.as_ref().map_or_else(String::new, |project| format!(" of project {project}"));
+        Some(format!("container {}{of}, which is not this stack's, has {what}: {way_out}", holder.name))
     }
 
     /// Whether this very decision already does something to a container.

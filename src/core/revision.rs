@@ -72,6 +72,11 @@ pub fn judge(
     changes.extend(fields::cpu_form_change(&service.resources, &container.resources, &observed.engine));
     if !same_spec {
         let known = changes.len();
+        // Of one that is not here yet, its name is all that is known.
+        if image.is_none() && container.spec.image != service.spec.image {
+            let (found, wanted) = (&container.spec.image, &service.spec.image);
+            changes.push(FieldChange::new("image", Some(found.clone()), Some(wanted.clone())));
+        }
         changes.extend(fields::files_change(service, container));
         changes.extend(fields::hook_changes(service, container));
         changes.extend(fields::spec_changes(service, container, image, &observed.engine));

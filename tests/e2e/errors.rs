@@ -221,6 +221,25 @@ fn a_host_port_that_somebody_else_has_is_named() {
 }
 
 #[test]
+fn a_container_that_has_what_is_asked_for_is_named_with_the_way_out() {
+    let (holder, port) = (Project::new("holder"), free_port());
+    holder.compose(&format!("services:\n  web:\n    {SLEEPER}\n    ports: [\"127.0.0.1:{port}:80\"]\n"));
+    holder.apply();
+    let name = holder.named("web-1");
+    let of = format!("container {name} of project {}, which is not this stack's, has", holder.name);
+    for (what, more) in [
+        (format!("host port {port}/tcp: stop it"), format!("ports: [\"127.0.0.1:{port}:80\"]")),
+        (format!("the name: `docker rename {name} NAME`"), format!("container_name: {name}")),
+    ] {
+        let project = Project::with("wants", &format!("services:\n  web:\n    {SLEEPER}\n    {more}\n"));
+        let said = project.operator(&["apply", "--timeout", "5s"]);
+        assert_eq!(said.code, 2, "{said}");
+        assert!(said.err.contains(&of) && said.err.contains(&what), "{said}");
+        assert_eq!(holder.running(), ["web-1"], "and nothing is done to it");
+    }
+}
+
+#[test]
 fn a_secret_is_in_no_output_whatever_happens() {
     const CANARY: &str = "cAnArY-7f3a91";
     let compose = |version: &str, more: &str| {

@@ -83,7 +83,7 @@ fn a_value_is_explained_by_its_place_and_its_variables() {
     let default = explain("web.stop_signal");
     assert_eq!(
         (default.code, &*default.out),
-        (0, "web.stop_signal: declared nowhere, so it is the default\n")
+        (0, "web.stop_signal: nothing is written for this service itself\n")
     );
     let mut without_docker = project.command(&["explain", "web.image"]);
     let without_docker = said(without_docker.env("DOCKER_HOST", "unix:///nowhere.sock"));

@@ -90,3 +90,22 @@ fn what_is_paused_is_left_alone_over_a_restart_of_the_daemon_until_it_is_resumed
     let said = project.operator(&["pause"]);
     assert!(!said.err.contains("has not taken it up yet"), "{said}");
 }
+
+#[test]
+fn a_pause_holds_while_the_files_are_refused_and_so_does_its_end() {
+    let project = Project::with("refusing", &web(""));
+    let daemon = project.daemon("compose.yaml");
+    project.compose("services:\n  web:\n    imgae: nothing\n");
+    daemon.wait_for("files refused");
+    let by_name = |command: &str| project.operator(&[command, "-p", &project.name, "web"]);
+    let said = by_name("pause");
+    assert!(said.code == 0 && !said.err.contains("has not taken it up"), "{said}");
+    docker(&["stop", "-t", "0", &project.named("web-1")]);
+    daemon.wait_for("left as it is");
+    assert!(project.running().is_empty());
+    let said = project.operator(&["pause", "-p", &project.name, "wbe"]);
+    assert!(said.code == 2 && said.err.contains("no service `wbe`"), "{said}");
+    let said = by_name("resume");
+    assert!(said.code == 0 && !said.err.contains("has not taken it up"), "{said}");
+    wait_until("it is healed", || (project.running() == ["web-1"]).then_some(()));
+}

@@ -19,11 +19,11 @@ pub(in crate::cli) fn span(duration: Duration) -> String {
     }
 }
 
-/// How long until a moment: `in 40s`, or `now`.
+/// How long until a moment: `in 40s`, or `now`. A part of a second is one: nothing comes sooner than is said.
 pub(super) fn until(moment: Timestamp, now: Timestamp) -> String {
     match moment.since(now) {
         left if left < Duration::from_secs(1) => "now".to_owned(),
-        left => format!("in {}", span(left)),
+        left => format!("in {}", span(left + Duration::from_millis(999))),
     }
 }
 

@@ -192,7 +192,7 @@ impl Address {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Explicit => f.write_str("given explicitly"),
+            Self::Explicit => f.write_str("the option -H"),
             Self::Variable => f.write_str("DOCKER_HOST"),
             Self::Context(name) => write!(f, "Docker context {name:?}"),
             Self::Default => f.write_str("the default"),
@@ -268,7 +268,7 @@ mod tests {
         for wrong in ["unix://relative", "docker", "tcp://", "gopher://x", "tcp://a/b", "https://no-certs:1"]
         {
             let message = found(Some(wrong), &[]);
-            assert!(message.contains("given explicitly") && message.contains("ssh://user@host"), "{message}");
+            assert!(message.contains("the option -H") && message.contains("ssh://user@host"), "{message}");
         }
     }
 
