@@ -27,15 +27,15 @@ type Features = BTreeMap<String, BTreeSet<String>>;
 fn features(edges: &str) -> Features {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["tree", "--locked", "--offline", "--prefix", "none"]);
-    let tree = cargo.args(["--format", "{p} {f}", "--edges", edges]).output().unwrap();
+    let tree = cargo.args(["--format", "{p}|{f}", "--edges", edges]).output().unwrap();
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
     let mut all = Features::new();
     for line in String::from_utf8(tree.stdout).unwrap().lines() {
-        let mut words = line.split(' ');
-        let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let features = words.next().unwrap_or_default().split(',').filter(|it| !it.starts_with('('));
-        let known = all.entry(format!("{name} {version}")).or_default();
-        known.extend(features.filter(|it| !it.is_empty()).map(str::to_owned));
+        let (package, features) = line.split_once('|').unwrap();
+        let name: Vec<&str> = package.split(' ').take(2).collect();
+        // A crate that was shown before is marked.
+        let features = features.trim_end_matches(" (*)").split(',').filter(|it| !it.is_empty());
+        all.entry(name.join(" ")).or_default().extend(features.map(str::to_owned));
     }
     all
 }

@@ -179,6 +179,20 @@ mod finding {
                 empty,
             ),
             (
+                "one of two manifests, half written",
+                None,
+                vec![manifest, blog, beside],
+                vec![("sub/manifests/shop.yaml", "metadata: {name: shop}\n"), blog, beside],
+                "sub/manifests/shop.yaml: the file has no manifest any more",
+            ),
+            (
+                "a manifest that is given, and is a Compose file now",
+                Some("manifests/shop.yaml"),
+                vec![manifest, beside],
+                vec![("sub/manifests/shop.yaml", COMPOSE), beside],
+                "sub/manifests/shop.yaml: the file has no manifest any more",
+            ),
+            (
                 "Compose files, others above",
                 None,
                 vec![beside, above],
@@ -223,7 +237,9 @@ mod finding {
     #[test]
     fn an_empty_file_among_manifests_is_passed_over_where_it_was_none() {
         let content = [("m/shop.yaml", MANIFEST), ("m/soon.yaml", ""), ("compose.yaml", COMPOSE)];
-        assert_eq!(told(&load(&["m"], &content)), [""; 0]);
+        let loaded = load(&["m"], &content);
+        assert_eq!((told(&loaded).len(), loaded.stacks.len()), (0, 1));
+        assert!(loaded.warnings[0].headline().ends_with("m/soon.yaml: the file is empty"));
         let content = [("manifests/soon.yaml", ""), ("compose.yaml", COMPOSE)];
         assert!(told(&load(&[], &content))[0].starts_with("manifests/soon.yaml: the file is empty"));
     }

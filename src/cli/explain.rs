@@ -103,11 +103,8 @@ fn fields(stack: &Stack, service: &ServiceName, wanted: Option<&str>) -> anyhow:
     let written = stack.written(service.as_str());
     let is_wanted = |field: &str| {
         let Some(wanted) = wanted else { return true };
-        // `replicas`, `deploy.replicas`, `deploy`.
+        // Any part of a path: `replicas`, `deploy.replicas`, `deploy`.
         format!(".{field}.").contains(&format!(".{wanted}."))
-            && (field == wanted
-                || field.starts_with(&format!("{wanted}."))
-                || field.ends_with(&format!(".{wanted}")))
     };
     let fields: Vec<Field> = written
         .iter()

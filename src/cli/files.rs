@@ -1,9 +1,9 @@
 //! From the command line's options to loaded stacks.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 
@@ -123,7 +123,9 @@ pub fn meant(args: &FileArgs, services: &[String]) -> anyhow::Result<Vec<Meant>>
     }
     let loaded = load(args)?.even_idle();
     match &args.project_name {
-        Some(name) if !loaded.faults.is_empty() => by_name(StackName::from(name.as_str())),
+        Some(name) if !loaded.faults.is_empty() && standing::knows(&StackName::from(name.as_str())) => {
+            by_name(StackName::from(name.as_str()))
+        }
         _ => {
             let stacks = loaded.all()?;
             known_services(&stacks, services)?;
@@ -158,6 +160,9 @@ pub fn stacks_even_idle(args: &FileArgs, screen: &mut Screen) -> anyhow::Result<
 }
 
 fn told(loaded: Loaded, screen: &mut Screen) -> anyhow::Result<Vec<Stack>> {
+    for warning in &loaded.warnings {
+        warn(warning, screen);
+    }
     let stacks = loaded.all()?;
     for warning in stacks.iter().flat_map(|stack| &stack.warnings) {
         warn(warning, screen);
@@ -194,9 +199,10 @@ pub(super) struct NearFiles {
     /// What the command line names: only there is a pipe meant. One that a Compose file names could keep a daemon
     /// waiting for ever.
     given: Vec<PathBuf>,
-    /// What came out of pipes (`-f -`, `--env-file <(…)`): it can be read once only.
-    streams: RefCell<BTreeMap<PathBuf, Result<Vec<u8>, FileError>>>,
 }
+
+/// What came out of pipes (`-f -`, `--env-file <(…)`): each can be read once only in a process's life.
+static STREAMS: Mutex<BTreeMap<PathBuf, Result<Vec<u8>, FileError>>> = Mutex::new(BTreeMap::new());
 
 impl NearFiles {
     /// With the pipes that the options name.
@@ -205,7 +211,6 @@ impl NearFiles {
         Self {
             given: named.map(|path| clean(&options.working_dir.join(path))).collect(),
             working_dir: options.working_dir.clone(),
-            streams: RefCell::default(),
         }
     }
 
@@ -236,7 +241,7 @@ impl FileView for NearFiles {
         if !self.is_stream(path) {
             return DiskFiles.read(path);
         }
-        let mut streams = self.streams.borrow_mut();
+        let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
         streams.entry(path.to_owned()).or_insert_with(|| read_stream(path)).clone()
     }
 

@@ -73,7 +73,7 @@ fn tell(error: &anyhow::Error, cli: &Cli, screen: &mut Screen) -> io::Result<()>
         return Ok(());
     };
     if for_programs {
-        return screen.line(format_args!("{:#}", validate::as_json(&[], &found.faults)));
+        return screen.line(format_args!("{:#}", validate::as_json(&[], &found.faults, &[])));
     }
     // The screen strips the colours where they do not belong.
     screen.note(found.frames(true));

@@ -122,7 +122,7 @@ fn change(
             Some(false) => screen
                 .note(format_args!("{stack}: `operator run` has not taken it up yet: see `operator status`")),
             None => screen.note(format_args!(
-                "{stack}: no `operator run` with the state directory {} looks after it; the next one, and `apply`, will heed this",
+                "{stack}: no `operator run` is known to look after it with the state directory {}; the next one, and `apply`, will heed this",
                 state.display()
             )),
         }

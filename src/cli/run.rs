@@ -95,7 +95,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         // There is no last good state yet that could stay in force.
         return Err(Diagnostics { faults: first.faults }.into());
     }
-    for warning in first.stacks.iter().flat_map(|stack| &stack.warnings) {
+    for warning in first.warnings.iter().chain(first.stacks.iter().flat_map(|stack| &stack.warnings)) {
         files::warn(warning, screen);
     }
     let memories = Some(Memories::new(&state));

@@ -55,7 +55,9 @@ pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
     let (mut shown, trouble) = look(args, cli)?;
     screen.redraw(rendered(&shown, cli.output.format), args.watch)?;
     if !args.watch {
-        tell_of_others(&shown, screen);
+        if cli.files.files.is_empty() && cli.files.project_name.is_none() {
+            tell_of_others(&shown, screen);
+        }
         return trouble.map_or(Ok(Exit::Ok), Err);
     }
     loop {
@@ -76,8 +78,16 @@ pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
 fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<(Vec<Shown>, Option<anyhow::Error>)> {
     let mut trouble = None;
     let standings = Standings::new(standing::directory());
-    let loaded = files::load(&cli.files)?.even_idle();
+    let name = cli.files.project_name.as_deref();
     let mut shown = Vec::new();
+    // The files that are near need not be those of the stack that is named.
+    if name.is_some() && cli.files.files.is_empty() {
+        shown.extend(last_good(&standings, name));
+        if !shown.is_empty() {
+            return Ok((chosen(shown, args), None));
+        }
+    }
+    let loaded = files::load(&cli.files)?.even_idle();
     if loaded.faults.is_empty() {
         files::known_services(&loaded.stacks, &args.services)?;
         let engine = engine::reader(&cli.engine)?;
@@ -94,17 +104,22 @@ fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<(Vec<Shown>, Option<anyh
         }
     } else {
         // The files do not say what should be: what the daemon holds to does, where one runs.
-        shown.extend(last_good(&standings, cli.files.project_name.as_deref()));
+        shown.extend(last_good(&standings, name));
         if shown.is_empty() {
             return Err(Diagnostics { faults: loaded.faults }.into());
         }
     }
+    Ok((chosen(shown, args), trouble))
+}
+
+/// Only the services that are asked for.
+fn chosen(mut shown: Vec<Shown>, args: &StatusArgs) -> Vec<Shown> {
     for one in shown.iter_mut().filter(|_| !args.services.is_empty()) {
         one.status
             .services
             .retain(|service| args.services.iter().any(|name| name == service.service.as_str()));
     }
-    Ok((shown, trouble))
+    shown
 }
 
 /// The files here may be others than those that a daemon was given, and holds to though they are gone.
@@ -153,11 +168,14 @@ fn joined(mut seen: StackStatus, daemon: Option<&Standing>) -> StackStatus {
             let Some(known) = known.containers.iter().find(same) else { continue };
             container.restarts = container.restarts.max(known.restarts);
             if known.state == container.state && known.reason.is_some() {
+                container.ready &= known.ready;
                 container.reason = known.reason;
                 container.message.clone_from(&known.message);
                 container.next_retry = known.next_retry;
             }
         }
+        let ready = service.containers.iter().filter(|container| container.ready).count();
+        service.ready = u32::try_from(ready).unwrap_or(u32::MAX);
     }
     seen
 }

@@ -43,10 +43,12 @@ pub fn run(args: &ValidateArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resul
     match cli.output.format {
         Format::Json => {
             let exit = if loaded.faults.is_empty() { Exit::Ok } else { Exit::Error };
-            screen.line(format_args!("{:#}", as_json(&loaded.stacks, &loaded.faults)))?;
+            let document = as_json(&loaded.stacks, &loaded.faults, &loaded.warnings);
+            screen.line(format_args!("{document:#}"))?;
             Ok(exit)
         }
         Format::Text => {
+            loaded.warnings.iter().for_each(|warning| files::warn(warning, screen));
             for stack in &loaded.stacks {
                 stack.warnings.iter().for_each(|warning| files::warn(warning, screen));
                 screen.line(summary(stack))?;
@@ -75,7 +77,7 @@ fn count(number: usize, what: &str) -> String {
 }
 
 /// What loads, and what is wrong: also where another command could not go on.
-pub(super) fn as_json(stacks: &[Stack], faults: &[Diagnostic]) -> Json {
+pub(super) fn as_json(stacks: &[Stack], faults: &[Diagnostic], warnings: &[Diagnostic]) -> Json {
     let stack = |stack: &Stack| {
         json!({
             "name": stack.desired.stack,
@@ -88,6 +90,7 @@ pub(super) fn as_json(stacks: &[Stack], faults: &[Diagnostic]) -> Json {
         "valid": faults.is_empty(),
         "stacks": stacks.iter().map(stack).collect::<Vec<_>>(),
         "faults": faults.iter().map(finding).collect::<Vec<_>>(),
+        "warnings": warnings.iter().map(finding).collect::<Vec<_>>(),
     })
 }
 

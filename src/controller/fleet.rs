@@ -28,7 +28,7 @@ pub trait Watch {
     /// The source was read. Where it has faults, what they are about stays as it was.
     fn read(&self, faults: &[Diagnostic]);
 
-    /// A stack is looked after from now on.
+    /// A stack is found in the source, and looked after as soon as nobody else does.
     fn joined(&self, stack: &StackName);
 
     /// A stack is gone from the source: it is left alone from now on, and nothing of it is removed.

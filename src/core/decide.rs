@@ -197,9 +197,11 @@ impl Planner<'_> {
                 let stuck = failed.failure.kind.class() == FailureClass::Terminal
                     || failed.attempts >= patience
                     || self.is_taken(&action.call);
-                let holder = self.holder(&action.call, reason);
-                let (message, until) =
-                    (holder.unwrap_or_else(|| failed.failure.to_string()), failed.next_try);
+                let mut message = failed.failure.to_string();
+                if let Some(holder) = self.holder(&action.call, reason) {
+                    message = format!("{message}; {holder}");
+                }
+                let until = failed.next_try;
                 self.wait(service, action.call.target(), reason, message, Some(until)).stuck = stuck;
             }
             None => self.decision.actions.push(action),
@@ -219,7 +221,12 @@ impl Planner<'_> {
         let (what, holder, way_out) = match (call, reason) {
             (Call::CreateContainer(new), Reason::NameConflict) => {
                 let holder = foreign(&|it| it.name == new.name)?;
-                ("the name".to_owned(), holder, format!("`docker rename {} NAME`", holder.name))
+                // Whoever looks after a project wants its names back.
+                let way_out = match holder.project {
+                    Some(_) => "give one of the two another `container_name`".to_owned(),
+                    None => format!("`docker rename {} NAME`", holder.name),
+                };
+                ("has that name".to_owned(), holder, way_out)
             }
             (Call::StartContainer(target), Reason::PortConflict) => {
                 let ports = &self.observed.containers.get(&target.id)?.spec.ports;
@@ -229,12 +236,12 @@ impl Planner<'_> {
                     let holder = foreign(&|it| it.running && it.ports.contains(&port))?;
                     Some((port, holder))
                 })?;
-                (format!("host port {port}"), holder, "stop it, or publish another port".to_owned())
+                (format!("publishes {port}"), holder, "stop it, or publish another port".to_owned())
             }
             _ => return None,
         };
         let of = holder.project.as_ref().map_or_else(String::new, |project| format!(" of project {project}"));
-        Some(format!("container {}{of}, which is not this stack's, has {what}: {way_out}", holder.name))
+        Some(format!("container {}{of}, which is not this stack's, {what}: {way_out}", holder.name))
     }
 
     /// Whether this very decision already does something to a container.

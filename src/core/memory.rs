@@ -11,6 +11,7 @@ use super::desired::Desired;
 use super::failure::{Failure, FailureClass};
 use super::ids::{ContainerId, Replica, ServiceName};
 use super::observed::{Container, State, StoppedBy};
+use super::overrides::Overrides;
 use super::time::Timestamp;
 use super::view::View;
 
@@ -182,11 +183,30 @@ impl Memory {
 
     /// Somebody says so of one service: it is tried anew. The breaker is the whole stack's.
     pub fn resumed_service(&mut self, service: &ServiceName, now: Timestamp) {
-        self.failures.retain(|_, failed| failed.service.as_ref() != Some(service));
+        // An image may be fetched for several, in the name of one.
+        let is_image =
+            |key: &ActionKey| ["pull", "build"].iter().any(|verb| key.to_string().starts_with(verb));
+        self.failures.retain(|key, failed| failed.service.as_ref() != Some(service) && !is_image(key));
         self.rollouts.remove(service);
         let crashes = self.crashes.iter_mut().filter(|(replica, _)| replica.service == *service);
         crashes.for_each(|(_, crashes)| crashes.forgive());
         self.by_hand.resume_service(service, now);
+    }
+
+    /// Takes in what somebody resumed while nobody remembered anything: what was kept from before is over.
+    pub fn resumed_meanwhile(&mut self, overrides: &Overrides) {
+        let resumed = |service: &ServiceName| {
+            overrides.resumed_at.max(overrides.resumed_services.get(service).copied())
+        };
+        for (replica, crashes) in &mut self.crashes {
+            if resumed(&replica.service).is_some_and(|at| crashes.is_before(at)) {
+                crashes.forgive();
+            }
+        }
+        self.rollouts.retain(|service, rollout| resumed(service).is_none_or(|at| !rollout.failed_before(at)));
+        if let Some(at) = overrides.resumed_at {
+            self.disruptions.forget_before(at);
+        }
     }
 
     /// Takes in what is observed, before a decision on it: counts crashes, watches rollouts, forgets
@@ -246,7 +266,7 @@ impl Memory {
     pub fn decided(&mut self, view: &View<'_>, decision: &Decision, now: Timestamp) {
         if view.observed.complete {
             self.by_hand.decided(view, decision, now);
-            self.disruptions.decided(decision, now);
+            self.disruptions.decided(view.desired, decision, now);
         }
     }
 

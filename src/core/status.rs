@@ -64,7 +64,7 @@ pub struct ContainerStatus {
     pub id: String,
     /// What it is doing.
     pub state: State,
-    /// Its health, where it has a check or, without one, probes that say whether it is ready.
+    /// Its health, where it has a check; where it has none, and its probes find it ready, healthy.
     pub health: Option<Health>,
     /// It does what it is there for.
     pub ready: bool,
@@ -134,14 +134,6 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
     }
 }
 
-fn health_by_probes(container: &Container) -> Option<Health> {
-    Some(match (container.probed.is_ready()?, &container.probed.finding) {
-        (true, _) => Health::Healthy,
-        (false, Some(_)) => Health::Unhealthy,
-        (false, None) => Health::Starting,
-    })
-}
-
 /// Whether that it runs, and what checks it there may be, is not believed for now.
 fn is_doubted(reason: Reason) -> bool {
     matches!(reason, Reason::NotReady | Reason::CrashLoopBackOff)
@@ -169,7 +161,8 @@ fn container(
     serves: bool,
     completed: bool,
 ) -> ContainerStatus {
-    let why = waiting.iter().find(|waiting| waiting.subject == container.name);
+    let of_it = || waiting.iter().filter(|waiting| waiting.subject == container.name);
+    let why = of_it().next();
     let ours =
         container.replica().and_then(|replica: Replica| memory.crashes(&replica)).map_or(0, |c| c.total);
     let ended = !matches!(container.state, State::Running | State::Created | State::Paused);
@@ -177,8 +170,8 @@ fn container(
         name: container.name.clone(),
         id: container.id.short().to_owned(),
         state: container.state,
-        health: container.health.or_else(|| health_by_probes(container)),
-        ready: serves && !why.is_some_and(|waiting| is_doubted(waiting.reason)),
+        health: container.health.or((container.probed.is_ready() == Some(true)).then_some(Health::Healthy)),
+        ready: serves && !of_it().any(|waiting| is_doubted(waiting.reason)),
         up_to_date: replicas.current.iter().any(|current| current.id == container.id),
         restarts: container.restart_count.saturating_add(ours),
         exit_code: ended.then_some(container.exit_code),

@@ -45,9 +45,13 @@ impl<S> Overlaid<S> {
 /// Lays what people said over the stacks that were loaded, and says it of those that were known before: they may not have
 /// loaded. What cannot be read is a fault, and what was last read of it holds.
 pub fn overlay(loaded: &mut Loaded, overlays: &Overlays, last: &mut BTreeMap<StackName, Overrides>) {
-    let names = loaded.stacks.iter().map(|stack| stack.desired.stack.clone());
-    let known: BTreeSet<StackName> = names.chain(last.keys().cloned()).collect();
-    for name in known {
+    let mut names: BTreeSet<StackName> =
+        loaded.stacks.iter().map(|stack| stack.desired.stack.clone()).collect();
+    // What is gone from sound files is gone.
+    if !loaded.faults.is_empty() {
+        names.extend(last.keys().cloned());
+    }
+    for name in names {
         match overlays.read(&name) {
             Ok(overrides) => drop(last.insert(name, overrides)),
             Err(error) => {

@@ -17,8 +17,8 @@ const MANIFESTS: &str = "manifests";
 /// What was found.
 #[derive(Debug)]
 pub(super) enum Sources {
-    /// Documents of manifests, each with the file it is in.
-    Manifests(Vec<(PathBuf, Node)>),
+    /// Documents of manifests, each with the file it is in, and what is dubious beside them.
+    Manifests(Vec<(PathBuf, Node)>, Vec<Diagnostic>),
     /// Bare Compose files, for the loader to find where there are none.
     Compose(Vec<PathBuf>),
 }
@@ -50,7 +50,7 @@ fn near(
     if names_files(options, files) {
         return compose(Home::Named);
     }
-    before.is_not_left(&Home::Named, files)?;
+    before.stay_at(&Home::Named, files)?;
     let start = match &options.project_directory {
         Some(directory) => clean(&options.working_dir.join(directory)),
         None => options.working_dir.clone(),
@@ -60,18 +60,19 @@ fn near(
         let listing = in_directory(&manifests, before, files)?;
         let home = Home::Manifests(manifests);
         if !listing.manifests.is_empty() {
-            return Ok(Some((Sources::Manifests(listing.manifests), home)));
+            let warnings = listing.warnings(files);
+            return Ok(Some((Sources::Manifests(listing.manifests, warnings), home)));
         }
         // Its only manifest may be being written.
         if let Some(empty) = listing.empty.first() {
-            return Err(vec![is_empty(empty, files)]);
+            return Err(vec![Content::Empty.lost(empty, files)]);
         }
-        before.is_not_left(&home, files)?;
+        before.stay_at(&home, files)?;
         let home = Home::Compose(directory.to_owned());
         if COMPOSE_NAMES.iter().any(|name| files.is_file(&directory.join(name))) {
             return compose(home);
         }
-        before.is_not_left(&home, files)?;
+        before.stay_at(&home, files)?;
     }
     Ok(None)
 }
@@ -85,11 +86,14 @@ pub fn has_files(options: &LoadOptions, view: &dyn FileView) -> bool {
 /// Reads what `-f` names: all of it manifests and directories of them, or all of it Compose files.
 fn given(options: &LoadOptions, before: &Found, files: &Watched<'_>) -> Result<Sources, Vec<Diagnostic>> {
     let (mut manifests, mut compose, mut first_manifest) = (Vec::new(), Vec::new(), None);
+    let mut warnings = Vec::new();
     for file in &options.files {
         let is_stdin = file.as_path() == Path::new("-");
         let path = if is_stdin { file.clone() } else { clean(&options.working_dir.join(file)) };
         let found = if !is_stdin && files.is_dir(&path) {
-            let found = in_directory(&path, before, files)?.manifests;
+            let listing = in_directory(&path, before, files)?;
+            warnings.extend(listing.warnings(files));
+            let found = listing.manifests;
             if found.is_empty() {
                 return Err(vec![no_manifest_in(&files.display(&path))]);
             }
@@ -98,6 +102,9 @@ fn given(options: &LoadOptions, before: &Found, files: &Watched<'_>) -> Result<S
             match in_file(&path, files) {
                 // The loader of Compose files tells what else is wrong with one.
                 Err(_) if is_broken_compose(&path, files) => None,
+                Ok(content @ (Content::Empty | Content::Other)) if before.manifests.contains(&path) => {
+                    return Err(vec![content.lost(&path, files)]);
+                }
                 Ok(Content::Empty | Content::Other) => None,
                 Ok(Content::Manifests(found)) => Some(found),
                 Err(faults) => return Err(faults),
@@ -122,7 +129,7 @@ fn given(options: &LoadOptions, before: &Found, files: &Watched<'_>) -> Result<S
             ))
             .help("name the Compose files in the manifest, under `spec.compose.files`"),
         ]),
-        (Some(_), None) => Ok(Sources::Manifests(manifests)),
+        (Some(_), None) => Ok(Sources::Manifests(manifests, warnings)),
         (None, _) => Ok(Sources::Compose(compose)),
     }
 }
@@ -141,6 +148,13 @@ struct Listing {
     empty: Vec<PathBuf>,
 }
 
+impl Listing {
+    /// A file that is empty may have been a manifest.
+    fn warnings(&self, files: &Watched<'_>) -> Vec<Diagnostic> {
+        self.empty.iter().map(|path| Content::Empty.lost(path, files)).collect()
+    }
+}
+
 fn in_directory(directory: &Path, before: &Found, files: &Watched<'_>) -> Result<Listing, Vec<Diagnostic>> {
     let mut names = files.list(directory).unwrap_or_default();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
@@ -149,7 +163,9 @@ fn in_directory(directory: &Path, before: &Found, files: &Watched<'_>) -> Result
     for path in names {
         match in_file(&path, files) {
             // It is being written, or was emptied: its stack is not gone.
-            Ok(Content::Empty) if before.manifests.contains(&path) => faults.push(is_empty(&path, files)),
+            Ok(content @ (Content::Empty | Content::Other)) if before.manifests.contains(&path) => {
+                faults.push(content.lost(&path, files));
+            }
             Ok(Content::Empty) => listing.empty.push(path),
             Ok(Content::Manifests(documents)) => listing.manifests.extend(documents),
             Ok(Content::Other) => {}
@@ -157,11 +173,6 @@ fn in_directory(directory: &Path, before: &Found, files: &Watched<'_>) -> Result
         }
     }
     if faults.is_empty() { Ok(listing) } else { Err(faults) }
-}
-
-fn is_empty(path: &Path, files: &Watched<'_>) -> Diagnostic {
-    let fault = Diagnostic::in_file(&files.display(path), "the file is empty");
-    fault.help("write the manifest, or remove the file")
 }
 
 /// What a YAML file is.
@@ -172,6 +183,17 @@ pub(super) enum Content {
     Other,
     /// No document at all.
     Empty,
+}
+
+impl Content {
+    /// That a file has this in it and no manifest.
+    fn lost(&self, path: &Path, files: &Watched<'_>) -> Diagnostic {
+        let what = match self {
+            Self::Empty => "the file is empty",
+            Self::Other | Self::Manifests(_) => "the file has no manifest any more",
+        };
+        Diagnostic::in_file(&files.display(path), what).help("write the manifest, or remove the file")
+    }
 }
 
 /// The documents of a manifest file.

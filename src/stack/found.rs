@@ -45,8 +45,8 @@ impl Found {
     }
 
     /// Refuses to search on past the place where a search ended before.
-    pub(super) fn is_not_left(&self, place: &Home, files: &Watched<'_>) -> Result<(), Vec<Diagnostic>> {
-        if self.home.as_ref() == Some(place) { Err(vec![place.is_bare(files)]) } else { Ok(()) }
+    pub(super) fn stay_at(&self, place: &Home, files: &Watched<'_>) -> Result<(), Vec<Diagnostic>> {
+        if self.home.as_ref() == Some(place) { Err(vec![place.bare(files)]) } else { Ok(()) }
     }
 
     /// Refuses Compose files that make another project than before, or are not those that the search found.
@@ -60,7 +60,7 @@ impl Found {
             && let Some(first) = project.compose_files.first()
             && first.parent().map(clean) != Some(clean(directory))
         {
-            return Err(vec![home.is_bare(files)]);
+            return Err(vec![home.bare(files)]);
         }
         match &self.project {
             Some(before) if *before != project.name => {
@@ -74,7 +74,7 @@ impl Found {
 
 impl Home {
     /// That nothing is there any more.
-    fn is_bare(&self, files: &Watched<'_>) -> Diagnostic {
+    fn bare(&self, files: &Watched<'_>) -> Diagnostic {
         let at = |directory: &Path, what| Diagnostic::in_file(&files.display(directory), what);
         let fault = match self {
             Self::Named => Diagnostic::new("nothing that can be read sets COMPOSE_FILE any more"),

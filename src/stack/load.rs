@@ -47,6 +47,8 @@ pub struct Loaded {
     pub stacks: Vec<Stack>,
     /// What is wrong. While there is anything, a stack that is not in `stacks` may only be broken, not gone.
     pub faults: Vec<Diagnostic>,
+    /// What is dubious and no stack's own.
+    pub warnings: Vec<Diagnostic>,
     /// What this depends on.
     pub dependencies: Dependencies,
     /// What people laid over stacks, those that did not load too.
@@ -88,8 +90,10 @@ pub fn load_from(options: &LoadOptions, before: &Found, view: &dyn FileView) -> 
         found.home = home;
         sources
     });
-    if let Ok(Sources::Manifests(documents)) = &sources {
+    let mut warnings = Vec::new();
+    if let Ok(Sources::Manifests(documents, dubious)) = &sources {
         found.manifests = documents.iter().map(|(path, _)| path.clone()).collect();
+        warnings.clone_from(dubious);
     }
     each(options, &sources, &mut faults, |options, declared| {
         let stack = load_stack(options, &files, declared)?;
@@ -108,6 +112,7 @@ pub fn load_from(options: &LoadOptions, before: &Found, view: &dyn FileView) -> 
     Loaded {
         stacks,
         faults,
+        warnings,
         dependencies: files.into_dependencies(),
         overrides: BTreeMap::new(),
         found,
@@ -140,7 +145,7 @@ fn each(
             let options = LoadOptions { files: paths.clone(), ..options.clone() };
             faults.extend(use_one(&options, None).err().into_iter().flatten());
         }
-        Ok(Sources::Manifests(documents)) => {
+        Ok(Sources::Manifests(documents, _)) => {
             for stack in declared(options, documents, faults) {
                 let options = options_of(options, &stack);
                 let more = use_one(&options, Some(&stack)).err().into_iter().flatten();

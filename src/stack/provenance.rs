@@ -72,12 +72,14 @@ pub fn unknown_field(path: &str) -> Option<String> {
     let fits = |known: &Known| {
         (0..known.path.len()).any(|from| {
             let tail = known.path.get(from..).unwrap_or_default();
-            let same = tail.iter().zip(&wanted).all(|(known, name)| known == "*" || known == name);
-            let is_anchored = tail.first().is_some_and(|first| first != "*");
-            same && is_anchored && (wanted.len() <= tail.len() || known.is_open)
+            // A name of the file's own may have dots in it.
+            let fixed = tail.iter().take_while(|name| *name != "*").count();
+            let same = tail.iter().take(fixed).zip(&wanted).all(|(known, name)| known == name);
+            let is_open = known.is_open || fixed < tail.len();
+            fixed > 0 && same && (wanted.len() <= fixed || is_open)
         })
     };
-    if known.iter().any(fits) {
+    if known.iter().any(fits) || wanted.iter().any(|name| name.starts_with("x-")) {
         return None;
     }
     let names: BTreeSet<&str> =
@@ -173,6 +175,9 @@ mod tests {
             "ports.0.published",
             "environment.DB_HOST",
             "labels.com.example.tier",
+            "extra_hosts.host.local",
+            "networks.my.net.aliases",
+            "x-anything",
             "healthcheck.interval",
             "redis.maxmemoryPolicy",
             "readinessProbe.http.port",

@@ -226,10 +226,13 @@ fn a_container_that_has_what_is_asked_for_is_named_with_the_way_out() {
     holder.compose(&format!("services:\n  web:\n    {SLEEPER}\n    ports: [\"127.0.0.1:{port}:80\"]\n"));
     holder.apply();
     let name = holder.named("web-1");
-    let of = format!("container {name} of project {}, which is not this stack's, has", holder.name);
+    let of = format!("container {name} of project {}, which is not this stack's,", holder.name);
     for (what, more) in [
-        (format!("host port {port}/tcp: stop it"), format!("ports: [\"127.0.0.1:{port}:80\"]")),
-        (format!("the name: `docker rename {name} NAME`"), format!("container_name: {name}")),
+        (format!("publishes {port}/tcp: stop it"), format!("ports: [\"127.0.0.1:{port}:80\"]")),
+        (
+            "has that name: give one of the two another `container_name`".to_owned(),
+            format!("container_name: {name}"),
+        ),
     ] {
         let project = Project::with("wants", &format!("services:\n  web:\n    {SLEEPER}\n    {more}\n"));
         let said = project.operator(&["apply", "--timeout", "5s"]);

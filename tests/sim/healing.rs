@@ -395,6 +395,41 @@ fn resume_of_one_service_leaves_the_back_off_of_another() {
 }
 
 #[test]
+fn a_resume_that_was_said_while_no_operator_ran_counts_for_the_next() {
+    let stage = Stage::new();
+    for name in ["web", "db"] {
+        behaving(&stage, name, vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    }
+    let mut desired = with(with(stack(), "web", service(1).once()), "db", service(1).once());
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(20));
+    let before = log.calls("start").len();
+    desired.overrides.resumed_services.insert(ServiceName::from("web"), stage.clock.now());
+    log.run(&desired, Duration::from_secs(5));
+    let started: Vec<String> = log.calls("start")[before..].iter().map(|(_, call)| call.clone()).collect();
+    assert!(started.contains(&"start container shop-web-1".to_owned()), "{started:?}");
+    assert!(!started.contains(&"start container shop-db-1".to_owned()), "{started:?}");
+}
+
+#[test]
+fn what_goes_for_good_or_is_paused_uses_up_no_budget() {
+    let stage = Stage::new();
+    behaving(&stage, "db", vec![Behaviour::never_healthy(), Behaviour::runs()]);
+    let at = |replicas: u32| {
+        let mut desired = with(with(stack(), "web", service(replicas)), "db", service(1).checked());
+        desired.breaker = Breaker { disruptions: Some(3), ..Breaker::default() };
+        desired
+    };
+    let log = Log::new(&stage);
+    log.run(&paused(at(5), Some("db"), None), minutes(3));
+    log.run(&paused(at(1), Some("web"), None), minutes(5));
+    assert!(stage.container(&at(1), "shop-db-1").is_ready(), "{:?}", log.actions);
+    log.run(&at(1), minutes(5));
+    assert!(!log.events.borrow().iter().any(|event| event.kind == EventKind::Stalled), "{:?}", log.actions);
+    assert_eq!(stage.containers(&at(1)).len(), 2);
+}
+
+#[test]
 fn an_apply_ends_where_something_is_held() {
     let stage = Stage::new();
     let desired = with(stack(), "web", holding(service(1)));

@@ -19,7 +19,7 @@ pub(in crate::cli) fn span(duration: Duration) -> String {
     }
 }
 
-/// How long until a moment: `in 40s`, or `now`. A part of a second is one: nothing comes sooner than is said.
+/// How long until a moment: `in 40s`, or `now`. A part of a second is one, so that a wait of 10 s does not begin with 9.
 pub(super) fn until(moment: Timestamp, now: Timestamp) -> String {
     match moment.since(now) {
         left if left < Duration::from_secs(1) => "now".to_owned(),

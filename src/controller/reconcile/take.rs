@@ -23,6 +23,7 @@ impl Loop<'_> {
                 Ok(taken) => {
                     self.observer.ended_with_machine(taken.remembered.ran_before(&engine));
                     self.memory = Memory::restored(taken.remembered.clone());
+                    self.memory.resumed_meanwhile(&self.desired.overrides);
                     self.memory.await_progress(self.with.clock.now());
                     self.remembered = taken.remembered.clone();
                     self.taken = Some(taken);

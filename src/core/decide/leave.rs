@@ -72,7 +72,11 @@ impl Planner<'_> {
     /// Whether what runs is left alone, since stopping and replacing it has not helped. What was begun is undone all
     /// the same.
     fn is_stalled(&mut self, service: Option<&ServiceName>, container: &Container, cause: &Cause) -> bool {
-        let stops = |action: &Action| matches!(action.call, Call::StopContainer { .. });
+        let stops = |action: &Action| {
+            matches!(action.call, Call::StopContainer { .. })
+                && action.cause.is_disruption()
+                && !self.desired.overrides.forbids(action.service.as_ref(), self.now)
+        };
         let now = self.decision.actions.iter().filter(|action| stops(action)).count();
         let budget = self.desired.disruptions_allowed();
         let spent = self.memory.stalled_since().is_some() || self.memory.disruptions() + now >= budget;

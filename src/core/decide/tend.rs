@@ -171,7 +171,7 @@ impl Planner<'_> {
         if let Some(calm) = self.young_until(container, limits::CRASH_LOOP_CALM) {
             let seconds = limits::CRASH_LOOP_CALM.as_secs();
             let message = format!(
-                "it runs again after it ended; without a health check, {seconds} s of that are waited for"
+                "it runs again after it ended; without a health check it counts once it has run for {seconds} s"
             );
             self.wait(Some(name), &container.name, Reason::NotReady, message, None);
             self.wake_at(calm);

@@ -43,7 +43,8 @@ impl ByHand {
 
     /// Nothing that was done to this service up to then is.
     pub(super) fn resume_service(&mut self, service: &ServiceName, at: Timestamp) {
-        self.over_of.insert(service.clone(), at);
+        let over = self.over_of.entry(service.clone()).or_insert(at);
+        *over = at.max(*over);
     }
 
     /// Whether what was done then may be held.

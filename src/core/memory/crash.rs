@@ -37,6 +37,11 @@ impl Crashes {
         self.next_try = self.last_end;
     }
 
+    /// Whether the last of them was before this.
+    pub(super) fn is_before(&self, at: Timestamp) -> bool {
+        self.last_end <= at
+    }
+
     /// The wait is no longer than the policy's longest, whatever was kept and whatever the clock has done since.
     fn bound(&mut self, policy: &Policy, now: Timestamp) {
         self.next_try = self.next_try.min(now.after(policy.longest()));

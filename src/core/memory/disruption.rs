@@ -27,6 +27,12 @@ impl Disruptions {
         }
     }
 
+    /// What was counted up to then counts no more.
+    pub(super) fn forget_before(&mut self, at: Timestamp) {
+        self.at.retain(|disruption| *disruption > at);
+        self.resume(at);
+    }
+
     /// A container is stopped. What goes because the files no longer want it goes once, and is no healing.
     pub(super) fn note(&mut self, cause: &Cause, now: Timestamp) {
         if cause.is_disruption() {
@@ -42,8 +48,9 @@ impl Disruptions {
     }
 
     /// Once something is left as it is, since there were too many, it stays so until the desired state changes.
-    pub(super) fn decided(&mut self, decision: &Decision, now: Timestamp) {
-        if decision.waiting.iter().any(|waiting| waiting.reason == Reason::Stalled) {
+    pub(super) fn decided(&mut self, desired: &Desired, decision: &Decision, now: Timestamp) {
+        let is_spent = self.at.len() >= desired.disruptions_allowed();
+        if is_spent && decision.waiting.iter().any(|waiting| waiting.reason == Reason::Stalled) {
             self.stalled_since.get_or_insert(now);
         }
     }

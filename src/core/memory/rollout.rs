@@ -21,6 +21,13 @@ pub(super) struct Rollout {
     failed: Option<String>,
 }
 
+impl Rollout {
+    /// Whether it was given up before this.
+    pub(super) fn failed_before(&self, at: Timestamp) -> bool {
+        self.failed.is_some() && self.progressed_at <= at
+    }
+}
+
 impl Memory {
     /// Why the rollout of this service was given up, where it was.
     pub fn rollout_failed(&self, service: &ServiceName) -> Option<&str> {

@@ -55,13 +55,8 @@ fn held(told: &mut Told, decision: &Decision) {
         .iter()
         .find(|waiting| waiting.reason == Reason::Held && waiting.subject == told.event.subject);
     if let Some(held) = held {
-        // It may say the same and more: "stopped by hand, and left so".
-        let what = std::mem::take(&mut told.event.message);
-        told.event.message = if held.message.starts_with(&what) {
-            held.message.clone()
-        } else {
-            format!("{what}: {}", held.message)
-        };
+        // It says the same, and more.
+        told.event.message.clone_from(&held.message);
         told.event.reason = Some(Reason::Held);
         told.event.next_try = held.until;
     }
