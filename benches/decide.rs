@@ -30,6 +30,7 @@ use compose_operator::core::diff::diff;
 use compose_operator::core::heal::Breaker;
 use compose_operator::core::ids::{ContainerId, ServiceName, StackName};
 use compose_operator::core::labels;
+use compose_operator::core::memory::Durable;
 use compose_operator::core::memory::Memory;
 use compose_operator::core::observed::{Image, Observed};
 use compose_operator::core::overrides::Overrides;
@@ -65,9 +66,9 @@ fn main() {
     }
     let (desired, observed) = settled(50, 1);
     println!("50 containers in {} services", desired.services.len());
-    line("  rehearse, nothing to do", time(|| rehearse(&desired, &observed, 8)));
+    line("  rehearse, nothing to do", time(|| rehearse(&desired, &observed, Durable::default(), 8)));
     let nothing = Observed { containers: BTreeMap::new(), ..observed };
-    line("  rehearse, a first start", time(|| rehearse(&desired, &nothing, 8)));
+    line("  rehearse, a first start", time(|| rehearse(&desired, &nothing, Durable::default(), 8)));
     loading();
 }
 

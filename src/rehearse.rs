@@ -10,14 +10,15 @@ use serde::Serialize;
 
 use crate::clock::VirtualClock;
 use crate::controller::execute::Allowed;
-use crate::controller::owner::Alone;
+use crate::controller::owner::{Holder, Owners, Taken};
 use crate::controller::reconcile::{Outcome, Reconciler};
 use crate::controller::report::Report;
 use crate::core::action::{Action, Cause};
 use crate::core::decide::Waiting;
 use crate::core::desired::{Condition, Desired};
-use crate::core::ids::ServiceName;
-use crate::core::observed::Observed;
+use crate::core::ids::{ServiceName, StackName};
+use crate::core::memory::Durable;
+use crate::core::observed::{EngineInfo, Observed};
 use crate::engine::sim::{Behaviour, Behaviours, SimEngine, Subject, World};
 
 /// One predicted step.
@@ -56,11 +57,11 @@ pub struct Rehearsal {
 /// Rehearsals end after this much virtual time: a day is past every grace period, health check and back-off.
 const CURTAIN: Duration = Duration::from_hours(24);
 
-/// Plays through what the loop would do, from `observed` to the fixed point.
+/// Plays through what the loop would do, from `observed` and what the last owner remembered to the fixed point.
 ///
 /// The programs in containers are taken to do what they are there for: they start, become healthy, and
 /// one-shots that others wait for end well.
-pub fn rehearse(desired: &Desired, observed: &Observed, parallel: usize) -> Rehearsal {
+pub fn rehearse(desired: &Desired, observed: &Observed, remembered: Durable, parallel: usize) -> Rehearsal {
     let clock = VirtualClock::starting_at(observed.as_of);
     let world = World::from_observed(observed, behaviours(desired));
     let engine = SimEngine::new(world, Rc::new(clock.clone()));
@@ -69,7 +70,7 @@ pub fn rehearse(desired: &Desired, observed: &Observed, parallel: usize) -> Rehe
         engine: &engine,
         clock: &clock,
         report: &script,
-        owners: &Alone,
+        owners: &Remembering(remembered),
         parallel,
         // What is refused for the memory in use now cannot be known without asking the engine.
         allowed: Allowed { memory_under_use: true },
@@ -85,6 +86,15 @@ pub fn rehearse(desired: &Desired, observed: &Observed, parallel: usize) -> Rehe
         }
     };
     Rehearsal { steps: script.0.into_inner(), blocked }
+}
+
+/// Nobody else asks, and something was remembered.
+struct Remembering(Durable);
+
+impl Owners for Remembering {
+    fn take(&self, _: &EngineInfo, _: &StackName) -> Result<Taken, Holder> {
+        Ok(Taken { remembered: self.0.clone(), ..Taken::default() })
+    }
 }
 
 /// Services that others wait for until they have completed, do complete.

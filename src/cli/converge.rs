@@ -20,9 +20,12 @@ use crate::controller::report::{Both, Report};
 use crate::core::decide::Waiting;
 use crate::core::desired::Desired;
 use crate::core::event::Event;
+use crate::core::ids::StackName;
+use crate::core::memory::Durable;
 use crate::core::reason::Reason;
 use crate::core::status::StackStatus;
 use crate::store::journal::{Journals, Writer};
+use crate::store::memory::Memories;
 
 /// A full look at least this often, whatever events say: an event that was lost is made up for within it.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -53,8 +56,13 @@ pub(super) fn converge(
     let state = standing::directory();
     // What happens on a simulated engine happens to no stack.
     let journal = engine.drive.is_real().then(|| Journals::new(&state).writer(&desired.stack));
-    let report = Both(Both(progress, LeftAlone::default()), Chronicle { journal, failed: Cell::default() });
-    let machine = Machine::new(&state, None, |warning| report.0.0.say(&format!("warning: {warning}")));
+    let memories = engine.drive.is_real().then(|| Memories::new(&state));
+    let stack = desired.stack.clone();
+    let report = Both(
+        Both(progress, LeftAlone::default()),
+        Chronicle { stack, memories: memories.clone(), journal, failed: Cell::default() },
+    );
+    let machine = Machine::new(&state, memories, |warning| report.0.0.say(&format!("warning: {warning}")));
     let owners: &dyn Owners = if engine.drive.is_real() { &machine } else { &Alone };
     let reconciler = Reconciler {
         engine: &*engine.engine,
@@ -136,8 +144,10 @@ impl Report for LeftAlone {
     }
 }
 
-/// Keeps what happens in the journal of the stack.
+/// Keeps what happens in the journal of the stack, and what the next owner is to know.
 struct Chronicle {
+    stack: StackName,
+    memories: Option<Memories>,
     journal: Option<Writer>,
     /// Why it could not be kept, the first time. That keeps nothing from being done.
     failed: Cell<Option<io::Error>>,
@@ -146,6 +156,16 @@ struct Chronicle {
 impl Report for Chronicle {
     fn happened(&self, event: &Event) {
         let written = self.journal.as_ref().map_or(Ok(()), |journal| journal.append(event));
+        self.note(written);
+    }
+
+    fn remembers(&self, durable: &Durable) {
+        self.note(self.memories.as_ref().map_or(Ok(()), |memories| memories.write(&self.stack, durable)));
+    }
+}
+
+impl Chronicle {
+    fn note(&self, written: io::Result<()>) {
         let before = self.failed.take();
         self.failed.set(before.or(written.err()));
     }

@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::files;
 use super::render::diff::{self as render, Preview};
 use super::screen::Screen;
+use super::standing;
 use crate::controller::observe::look_once;
 use crate::core::decide::{Waiting, orphaned};
 use crate::core::desired::Desired;
@@ -78,11 +79,12 @@ pub fn run(args: &DiffArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
 async fn compare(desired: &Desired, engine: &Reader) -> Result<Found, Failure> {
     let seen = &look_once(&*engine.engine, desired, &*engine.clock).await?;
     let view = View::new(desired, seen);
+    let remembered = standing::remembered(&desired.stack, engine.drive.is_real());
     Ok(Found {
         stack: desired.stack.clone(),
         changes: diff(&view),
         orphans: orphaned(&view),
-        rehearsal: rehearse(desired, seen, limits::DEFAULT_PARALLEL.into()),
+        rehearsal: rehearse(desired, seen, remembered, limits::DEFAULT_PARALLEL.into()),
     })
 }
 

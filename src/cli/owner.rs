@@ -14,7 +14,7 @@ use crate::store::owner::{Holder, Locks, Refusal};
 /// Gives stacks to the one operator that asks first.
 pub(super) struct Machine<W> {
     locks: Locks,
-    /// Of a daemon alone: whoever converges once begins anew.
+    /// What the last owner left; nothing where nobody could.
     memories: Option<Memories>,
     warn: W,
     warned: Cell<bool>,

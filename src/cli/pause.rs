@@ -1,13 +1,15 @@
 //! `operator pause` and `operator resume`: leave a stack or some of its services as they are, for a while.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::args::{Cli, Format, positive_duration};
 use super::exit::Exit;
 use super::files::{self, Meant};
+use super::render::status::moment;
 use super::screen::Screen;
 use super::standing;
 use crate::core::ids::{ServiceName, StackName};
@@ -78,13 +80,14 @@ pub fn pause(args: &PauseArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
         if services.is_empty() {
             overrides.paused = Some(pause.clone());
         }
-    })
+    })?;
+    Ok(Exit::Ok)
 }
 
 /// Resumes. A pause of the whole stack is not ended for one service of it.
 pub fn resume(args: &ResumeArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     let now = standing::now();
-    change(&args.services, cli, screen, |overrides, services| {
+    let resumed = change(&args.services, cli, screen, |overrides, services| {
         for service in services {
             overrides.paused_services.remove(service);
             overrides.resumed_services.insert(service.clone(), now);
@@ -95,7 +98,24 @@ pub fn resume(args: &ResumeArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resu
             overrides.paused = None;
             overrides.paused_services.clear();
         }
-    })
+    })?;
+    for Meant { stack, services } in resumed.iter().filter(|meant| is_stalled(meant)) {
+        let which = services.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ");
+        screen.note(format_args!(
+            "{stack}: {which} stays as it is, since healing did harm (Stalled): `operator resume` without a service ends that"
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Whether one of the services that were named is left as it is since healing did harm.
+fn is_stalled(meant: &Meant) -> bool {
+    let Some(Standing { status, .. }) = Standings::new(standing::directory()).read(&meant.stack) else {
+        return false;
+    };
+    let services = status.services.iter().filter(|it| meant.services.contains(&it.service));
+    let mut containers = services.flat_map(|service| &service.containers);
+    containers.any(|container| container.reason == Some(Reason::Stalled))
 }
 
 /// Changes the overrides of every stack that is meant, and says what holds now.
@@ -104,7 +124,7 @@ fn change(
     cli: &Cli,
     screen: &mut Screen,
     change: impl Fn(&mut Overrides, &[ServiceName]),
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<Vec<Meant>> {
     let meant = files::meant(&cli.files, services)?;
     let state = standing::directory();
     let overlays = Overlays::new(&state);
@@ -128,7 +148,7 @@ fn change(
         }
         say(stack, &overrides, cli, screen)?;
     }
-    Ok(Exit::Ok)
+    Ok(meant)
 }
 
 /// Waits until a daemon that looks after the stack leaves alone what is paused, and nothing else: what comes next may be
@@ -159,11 +179,17 @@ fn is_heeded(stack: &StackName, overrides: &Overrides) -> Option<bool> {
 }
 
 fn say(stack: &StackName, overrides: &Overrides, cli: &Cli, screen: &mut Screen) -> anyhow::Result<()> {
+    let now = standing::now();
     if cli.output.format == Format::Json {
-        screen.line(json!({"stack": stack, "overrides": overrides}))?;
+        let services =
+            overrides.paused_services.iter().filter(|(name, _)| overrides.pause_of(name, now).is_some());
+        screen.line(json!({
+            "stack": stack,
+            "paused": overrides.pause(now).map(pause_json),
+            "services": services.map(|(name, pause)| (name.as_str(), pause_json(pause))).collect::<BTreeMap<_, _>>(),
+        }))?;
         return Ok(());
     }
-    let now = standing::now();
     // A moment has passed since it was said.
     let left = |until: Timestamp| super::render::lasting(until.after(Duration::from_millis(500)).since(now));
     let whole = overrides.pause(now).map(|pause| (stack.to_string(), pause));
@@ -183,6 +209,15 @@ fn say(stack: &StackName, overrides: &Overrides, cli: &Cli, screen: &mut Screen)
         screen.line(format_args!("{stack}: goes on"))?;
     }
     Ok(())
+}
+
+fn pause_json(pause: &Pause) -> Json {
+    json!({
+        "by": pause.by,
+        "reason": pause.reason,
+        "since": moment(pause.since),
+        "until": pause.until.map(moment),
+    })
 }
 
 /// The person, as far as the system knows.

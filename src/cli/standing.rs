@@ -43,6 +43,14 @@ pub(super) fn knows(stack: &StackName) -> bool {
     Standings::new(&directory).read(stack).is_some() || Journals::new(&directory).path(stack).exists()
 }
 
+/// What the last owner of a stack remembered; nothing where that cannot be read, and of a simulated engine.
+pub(super) fn remembered(stack: &StackName, is_real: bool) -> Durable {
+    if !is_real {
+        return Durable::default();
+    }
+    Memories::new(&directory()).read(stack).unwrap_or_default()
+}
+
 /// These as services of a stack whose files cannot be asked: where its daemon knows them, they must be.
 pub(super) fn own_services(stack: &StackName, names: &[String]) -> anyhow::Result<Vec<ServiceName>> {
     let names: Vec<ServiceName> = names.iter().map(|name| ServiceName::from(name.as_str())).collect();

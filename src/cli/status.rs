@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::args::{Cli, Format};
+use super::args::{Cli, EngineKind, Format};
 use super::engine::Reader;
 use super::exit::Exit;
 use super::render::status as render;
@@ -13,7 +13,7 @@ use super::screen::Screen;
 use super::{engine, files, standing};
 use crate::compose::errors::Diagnostics;
 use crate::controller::current::current_status;
-use crate::core::status::StackStatus;
+use crate::core::status::{Condition, StackStatus};
 use crate::stack::Stack;
 use crate::store::standing::{Standing, Standings};
 
@@ -53,7 +53,8 @@ struct Shown {
 /// Looks, and shows; with `--watch` again and again.
 pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     let (mut shown, trouble) = look(args, cli)?;
-    screen.redraw(rendered(&shown, cli.output.format), args.watch)?;
+    let is_real = cli.engine.engine != EngineKind::Sim;
+    screen.redraw(rendered(&shown, cli.output.format, is_real), args.watch)?;
     if !args.watch {
         if cli.files.files.is_empty() && cli.files.project_name.is_none() {
             tell_of_others(&shown, screen);
@@ -66,7 +67,7 @@ pub fn run(args: &StatusArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
             // Ages move; a page that nobody watches gets what is new.
             Ok((now, _)) if now == shown && !screen.is_watched() => {}
             Ok((now, _)) => {
-                screen.redraw(rendered(&now, cli.output.format), true)?;
+                screen.redraw(rendered(&now, cli.output.format, is_real), true)?;
                 shown = now;
             }
             Err(error) => screen.error(format_args!("{error:#}")),
@@ -136,7 +137,8 @@ fn tell_of_others(shown: &[Shown], screen: &mut Screen) {
 
 /// One stack as it is now, with what its daemon remembers.
 pub(super) fn of_stack(engine: &Reader, stack: &Stack) -> anyhow::Result<StackStatus> {
-    let look = current_status(&*engine.engine, &stack.desired, &*engine.clock);
+    let remembered = standing::remembered(&stack.desired.stack, engine.drive.is_real());
+    let look = current_status(&*engine.engine, &stack.desired, remembered, &*engine.clock);
     let status = engine.drive.block_on(look)??;
     let daemon = Standings::new(standing::directory()).read(&stack.desired.stack);
     Ok(joined(status, daemon.as_ref()))
@@ -180,7 +182,7 @@ fn joined(mut seen: StackStatus, daemon: Option<&Standing>) -> StackStatus {
     seen
 }
 
-fn rendered(shown: &[Shown], format: Format) -> String {
+fn rendered(shown: &[Shown], format: Format, is_real: bool) -> String {
     if format == Format::Json {
         let statuses: Vec<StackStatus> = shown.iter().map(|one| one.status.clone()).collect();
         let mut document = render::json(&statuses);
@@ -201,8 +203,12 @@ fn rendered(shown: &[Shown], format: Format) -> String {
     }
     let now = standing::now();
     let blocks = shown.iter().map(|one| {
-        let daemon = one.daemon.as_ref().map(|daemon| format!("\n\n{}", render::daemon(daemon, now)));
-        render::text(&one.status, now) + &daemon.unwrap_or_default()
+        let whose = match &one.daemon {
+            Some(daemon) => format!("\n\n{}", render::daemon(daemon, now)),
+            None if one.status.condition == Condition::Ready || !is_real => String::new(),
+            None => format!("\n\n{}", render::NOBODY),
+        };
+        render::text(&one.status, now) + &whose
     });
     blocks.collect::<Vec<_>>().join("\n\n")
 }

@@ -10,15 +10,16 @@ use crate::core::decide::decide;
 use crate::core::desired::Desired;
 use crate::core::failure::Failure;
 use crate::core::limits;
-use crate::core::memory::Memory;
+use crate::core::memory::{Durable, Memory};
 use crate::core::status::{StackStatus, status};
 use crate::core::view::View;
 use crate::engine::ReadEngine;
 
-/// From one look, with nothing remembered.
+/// From one look, and what the last owner remembered.
 pub async fn current_status(
     engine: &dyn ReadEngine,
     desired: &Desired,
+    remembered: Durable,
     clock: &dyn Clock,
 ) -> Result<StackStatus, Failure> {
     let now = clock.now();
@@ -30,7 +31,7 @@ pub async fn current_status(
     let (answers, ()) = join(answers, prober.ask_all(desired, &mut observed, now)).await;
     reader.settle(answers, &mut observed, limits::LIVE_AT_A_GLANCE);
     let view = View::new(desired, &observed);
-    let mut memory = Memory::default();
+    let mut memory = Memory::restored(remembered, desired, now);
     memory.observe(&view, now);
     let decision = decide(&view, &memory, now);
     Ok(status(&view, &memory, &decision))

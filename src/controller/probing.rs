@@ -9,7 +9,7 @@ use crate::core::desired::{Desired, Service};
 use crate::core::ids::ContainerId;
 use crate::core::limits;
 use crate::core::observed::{Container, Observed, State};
-use crate::core::probe::{Kind, Probed, Probing, Target};
+use crate::core::probe::{Kind, Probe, Probed, Probing, Target};
 use crate::core::time::Timestamp;
 use crate::engine::ReadEngine;
 
@@ -25,6 +25,7 @@ pub(super) struct Answered {
     id: ContainerId,
     run: Option<Timestamp>,
     kind: Kind,
+    probe: Probe,
     /// `None` where it could not be asked.
     answer: Option<Result<(), String>>,
 }
@@ -48,9 +49,9 @@ impl<'e> Prober<'e> {
                 continue;
             };
             let probes = &service.probes;
-            let known =
-                before.remove(&container.id).filter(|known| known.is_of(probes, container.started_at));
-            let probing = known.unwrap_or_else(|| Probing::new(probes, container.started_at, now));
+            let known = before.remove(&container.id).filter(|known| known.is_of(container.started_at));
+            let mut probing = known.unwrap_or_else(|| Probing::new(probes, container.started_at, now));
+            probing.ask_for(probes, now);
             container.probed = probing.probed(probes);
             self.probing.insert(container.id.clone(), probing);
         }
@@ -97,7 +98,7 @@ impl<'e> Prober<'e> {
             let question = async move {
                 // An engine that cannot be reached says nothing about the container.
                 let answer = engine.probe(&target, &probe).await.ok();
-                Answered { id, run, kind, answer }
+                Answered { id, run, kind, probe, answer }
             };
             self.asked.push(question.boxed_local());
         }
@@ -119,7 +120,7 @@ impl<'e> Prober<'e> {
         observed: &Observed,
         now: Timestamp,
     ) -> bool {
-        let Answered { id, run, kind, answer } = answered;
+        let Answered { id, run, kind, probe, answer } = answered;
         let container = observed.containers.get(&id);
         let service = container.and_then(|container| probed_service(desired, container));
         let (Some(container), Some(service)) = (container, service) else { return false };
@@ -128,6 +129,10 @@ impl<'e> Prober<'e> {
             return false;
         };
         let probes = &service.probes;
+        // Nor does one to a question that is another by now.
+        if probes.of(kind) != Some(&probe) {
+            return false;
+        }
         probing.end(probes, kind, answer, &container.name, now);
         probing.probed(probes) != container.probed
     }

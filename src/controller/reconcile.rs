@@ -312,7 +312,8 @@ impl<'e> Loop<'e> {
 
     /// Has what must outlive this loop kept, before the calls that were just begun are made.
     fn remember(&mut self) {
-        let durable = self.memory.durable();
+        let mut durable = self.memory.durable();
+        durable.degraded = self.narrator.degraded();
         if durable != self.remembered {
             self.with.report.remembers(&durable);
             self.remembered = durable;
@@ -393,6 +394,7 @@ impl<'e> Loop<'e> {
         let (was, is) = (&before.overrides, &self.desired.overrides);
         if !same_files {
             self.memory.desired_changed(now);
+            self.memory.follow(&self.desired);
         } else if is.resumed_at != was.resumed_at {
             self.memory.resumed(now);
         }

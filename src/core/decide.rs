@@ -136,6 +136,9 @@ impl Planner<'_> {
             let before = self.decision.actions.len();
             self.decision.actions.retain(|action| service.is_some() && action.service.as_ref() != service);
             let pending = before - self.decision.actions.len();
+            // Nothing is tried meanwhile, whatever it waits for.
+            let rests = |waiting: &&mut Waiting| service.is_none() || waiting.service.as_ref() == service;
+            self.decision.waiting.iter_mut().filter(rests).for_each(|waiting| waiting.until = None);
             let subject = service.map_or(self.desired.stack.as_str(), ServiceName::as_str);
             let message = match pending {
                 0 => format!("{pause}; nothing is to be done"),

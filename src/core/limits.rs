@@ -34,6 +34,9 @@ pub const CRASH_LOOP: u32 = 3;
 /// long.
 pub const CRASH_LOOP_CALM: Duration = Duration::from_secs(10);
 
+/// How long after a crash a container that is started again is still taken for one that may crash.
+pub const CRASH_IS_RECENT: Duration = Duration::from_mins(10);
+
 /// How long until a container is asked for again for which the engine has not answered in time.
 pub const SILENT_FOR: Duration = Duration::from_secs(30);
 

@@ -48,6 +48,8 @@ pub struct Memory {
     disruptions: Disruptions,
     /// The engine's machine has been up since this.
     boot: Option<String>,
+    /// A hash of what is desired.
+    desired: Option<String>,
     /// What ran when nothing was under way.
     running: BTreeSet<ContainerId>,
 }
@@ -98,6 +100,12 @@ impl Memory {
         // Its predecessor of another revision had the same number.
         let ours = ours.filter(|crashes| container.revision().is_none_or(|own| own == crashes.revision));
         ours.map_or(0, |crashes| crashes.streak).max(self.engine_restarts_in_a_row(&container.id))
+    }
+
+    /// Whether this container was started again after a crash that is not long ago: whatever was forgiven since.
+    pub fn has_crashed_lately(&self, container: &Container) -> bool {
+        let crashes = container.replica().and_then(|replica| self.crashes.get(&replica));
+        crashes.is_some_and(|crashes| crashes.led_to(container))
     }
 
     /// Why we stopped this container, where it was us.
@@ -194,7 +202,7 @@ impl Memory {
     }
 
     /// Takes in what somebody resumed while nobody remembered anything: what was kept from before is over.
-    pub fn resumed_meanwhile(&mut self, overrides: &Overrides) {
+    fn resumed_meanwhile(&mut self, overrides: &Overrides) {
         let resumed = |service: &ServiceName| {
             overrides.resumed_at.max(overrides.resumed_services.get(service).copied())
         };

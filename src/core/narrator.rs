@@ -61,8 +61,9 @@ pub struct Told {
 
 impl Narrator {
     /// A narrator that goes on from what a loop remembers.
-    pub fn of(memory: &Memory) -> Self {
+    pub fn of(memory: &Memory, degraded: &[(Option<ServiceName>, Timestamp)]) -> Self {
         Self {
+            troubles: degraded.iter().map(|(of, since)| (of.clone(), Trouble::since(*since))).collect(),
             crashed: memory.all_crashes().map(|(replica, it)| (replica.clone(), it.total)).collect(),
             looping: memory
                 .all_crashes()
@@ -96,6 +97,11 @@ impl Narrator {
         self.stall(view.desired, memory, decision, now, &mut told);
         self.settled |= status.condition == Condition::Ready && decision.is_converged();
         told
+    }
+
+    /// What was told to be degraded and not to be over, and since when; `None` is the stack itself.
+    pub fn degraded(&self) -> Vec<(Option<ServiceName>, Timestamp)> {
+        self.troubles.iter().map(|(of, trouble)| (of.clone(), trouble.since)).collect()
     }
 
     /// When there will be something to tell, though nothing happens until then.
@@ -228,6 +234,9 @@ impl Narrator {
             };
             let (kind, message) = match pause {
                 Some(pause) => (EventKind::Paused, pause.to_string()),
+                None if service.is_some() && overrides.pause(now).is_some() => {
+                    (EventKind::Resumed, "its own pause is over; the stack's is not".to_owned())
+                }
                 None => (EventKind::Resumed, "goes on after a pause".to_owned()),
             };
             told.push(of_service(desired, service.as_ref(), kind, message, now));
@@ -259,7 +268,7 @@ impl Narrator {
         let why = decision.waiting.iter().find(|waiting| waiting.reason == Reason::Stalled);
         let message = why.map_or_else(
             || format!("{} disruptions within a short time: healing stops", memory.disruptions()),
-            |waiting| waiting.message.clone(),
+            |waiting| format!("{}: {}", waiting.subject, waiting.message),
         );
         let mut stall = of_service(desired, None, EventKind::Stalled, message, now);
         stall.event.reason = Some(Reason::Stalled);

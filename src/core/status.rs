@@ -64,7 +64,7 @@ pub struct ContainerStatus {
     pub id: String,
     /// What it is doing.
     pub state: State,
-    /// Its health, where it has a check; where it has none, and its probes find it ready, healthy.
+    /// Its health, where it has a check or, without one, probes that say whether it is ready.
     pub health: Option<Health>,
     /// It does what it is there for.
     pub ready: bool,
@@ -134,6 +134,14 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
     }
 }
 
+fn health_by_probes(container: &Container, why: Option<&&Waiting>) -> Option<Health> {
+    match (container.probed.is_ready()?, why.map(|waiting| waiting.reason)) {
+        (true, _) => Some(Health::Healthy),
+        (false, Some(Reason::Unhealthy)) => Some(Health::Unhealthy),
+        (false, _) => Some(Health::Starting),
+    }
+}
+
 /// Whether that it runs, and what checks it there may be, is not believed for now.
 fn is_doubted(reason: Reason) -> bool {
     matches!(reason, Reason::NotReady | Reason::CrashLoopBackOff)
@@ -170,7 +178,7 @@ fn container(
         name: container.name.clone(),
         id: container.id.short().to_owned(),
         state: container.state,
-        health: container.health.or((container.probed.is_ready() == Some(true)).then_some(Health::Healthy)),
+        health: container.health.or_else(|| health_by_probes(container, why)),
         ready: serves && !of_it().any(|waiting| is_doubted(waiting.reason)),
         up_to_date: replicas.current.iter().any(|current| current.id == container.id),
         restarts: container.restart_count.saturating_add(ours),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use compose_operator::controller::current::current_status;
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Desired, Network};
+use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::{EngineInfo, Image};
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind};
@@ -31,7 +32,7 @@ fn often_checked(replicas: u32) -> compose_operator::core::desired::Service {
 }
 
 fn status(stage: &Stage, desired: &Desired) -> StackStatus {
-    let status = stage.clock.run(current_status(&stage.engine, desired, &stage.clock));
+    let status = stage.clock.run(current_status(&stage.engine, desired, Durable::default(), &stage.clock));
     status.expect("it answers").expect("it can be read")
 }
 
@@ -41,7 +42,7 @@ fn what_the_engine_cannot_do_is_told_before_anything_changes() {
     let desired = with(with(stack(), "api", often_checked(1)), "web", service(1));
     let as_applied = Desired { images_first: true, ..desired.clone() };
 
-    let preview = rehearse(&as_applied, &stage.observe(&desired), 8);
+    let preview = rehearse(&as_applied, &stage.observe(&desired), Durable::default(), 8);
     assert!(preview.steps.is_empty(), "{:?}", preview.steps);
     let (outcome, calls) = stage.apply(&as_applied);
     let Outcome::Stuck(waiting) = outcome else { panic!("{outcome:?}") };

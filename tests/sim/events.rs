@@ -55,7 +55,7 @@ fn a_loop_of_crashes_is_told_as_one_trouble_and_its_end_once_it_has_lasted() {
     log.run(&desired, Duration::from_mins(30));
     assert_eq!(count(&log, Crashed), 5);
     assert_eq!(count(&log, CrashLoop), 1);
-    assert_eq!(count(&log, Degraded), 2);
+    assert_eq!(count(&log, Degraded), 1);
     assert_eq!(count(&log, Recovered), 1);
     let told = log.told();
     let looping = told.iter().find(|event| event.kind == CrashLoop).expect("it is told");

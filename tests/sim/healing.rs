@@ -16,6 +16,7 @@ use compose_operator::core::spec::{Resources, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::EngineEvent;
 use compose_operator::engine::sim::{Behaviour, Counting, Meanwhile, Subject, World};
+use compose_operator::rehearse::rehearse;
 use futures_util::StreamExt;
 
 use crate::log::Log;
@@ -315,6 +316,66 @@ fn what_is_held_is_left_for_as_long_as_the_files_say_and_no_longer() {
     log.run(&desired, minutes(5));
     assert!(stage.containers(&desired).iter().all(Container::is_ready), "{:?}", log.actions);
     assert_eq!(stage.containers(&desired).len(), 4);
+}
+
+#[test]
+fn what_a_daemon_holds_an_apply_after_it_holds_too_and_a_preview_says_so() {
+    let stage = Stage::new();
+    let desired = with(stack(), "web", holding(service(4).memory(64 * MB)));
+    let log = Log::new(&stage);
+    let people = async {
+        stage.clock.sleep(minutes(1)).await;
+        let ids: Vec<ContainerId> = (1..=4).map(|n| id(&stage, &format!("shop-web-{n}"))).collect();
+        stage.engine.act(|world| {
+            world.update_container(&ids[0], &limited(32 * MB)).expect("it runs");
+            world.stop_container(&ids[1], None).expect("it runs");
+            world.rename_container(&ids[2], "mine").expect("it is there");
+            world.remove_by_force(&ids[3]).expect("it is there");
+        });
+    };
+    log.run_beside(&desired, minutes(2), people);
+    let as_applied = Desired { images_first: true, ..desired.clone() };
+    let remembered = log.durable.borrow().clone();
+    let preview = rehearse(&as_applied, &stage.observe(&desired), remembered, 8);
+    assert_eq!(preview.steps, []);
+    assert!(preview.blocked.iter().all(|it| it.reason == Reason::Held), "{:?}", preview.blocked);
+    assert_eq!(preview.blocked.len(), 4);
+    let begun = log.actions.borrow().len();
+    let apply = log.reconciler();
+    let outcome = stage.clock.run(apply.converge(as_applied, Some(minutes(5)), std::future::pending()));
+    assert!(matches!(outcome, Some(Outcome::Stuck(_))), "{outcome:?}");
+    assert_eq!(log.actions.borrow().len(), begun, "{:?}", &log.actions.borrow()[begun..]);
+}
+
+#[test]
+fn an_apply_tries_at_once_and_tells_no_crash_twice() {
+    let stage = Stage::new();
+    behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    let desired = with(stack(), "web", service(1).once());
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(10));
+    let told = |log: &Log<'_>| log.events.borrow().iter().filter(|it| it.kind == EventKind::Crashed).count();
+    let (started, crashed) = (log.calls("start").len(), told(&log));
+    assert_eq!(started, crashed);
+    let apply = log.reconciler();
+    let outcome = stage.clock.run(apply.converge(desired, Some(minutes(30)), std::future::pending()));
+    assert!(matches!(outcome, Some(Outcome::Stuck(_))), "{outcome:?}");
+    assert_eq!((log.calls("start").len(), told(&log)), (started + 1, crashed + 1));
+}
+
+#[test]
+fn a_change_of_the_files_while_no_operator_ran_ends_what_was_kept() {
+    let stage = Stage::new();
+    behaving(&stage, "web", vec![Behaviour::never_healthy()]);
+    let mut desired = with(stack(), "web", service(1).checked());
+    desired.breaker = Breaker { disruptions: Some(3), ..Breaker::default() };
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(50));
+    assert_eq!(log.reason("shop-web-1"), Some(Reason::Stalled));
+    behaving(&stage, "web", vec![Behaviour::runs()]);
+    let changed = with(desired, "web", service(1).checked().env("FIXED", "1"));
+    log.run(&changed, minutes(5));
+    assert!(stage.containers(&changed).iter().all(Container::is_ready), "{:?}", log.actions);
 }
 
 /// A desired state whose overrides change at some moment of the log's run.

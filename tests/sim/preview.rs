@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use compose_operator::core::desired::{Condition, Desired, Network, Volume};
 use compose_operator::core::diff::{Change, Impact, diff};
+use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::{Health, LiveState};
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Endpoint, RestartPolicy};
@@ -201,7 +202,7 @@ fn what_others_are_to_make_is_waited_for_and_no_change() {
     desired.networks.insert("corp".into(), network);
     desired.volumes.insert("data".into(), volume);
     assert_eq!(told(&stage, &desired), []);
-    let blocked = rehearse(&desired, &stage.observe(&desired), 8).blocked;
+    let blocked = rehearse(&desired, &stage.observe(&desired), Durable::default(), 8).blocked;
     assert!(blocked.iter().all(|waiting| waiting.reason == Reason::ExternalMissing), "{blocked:?}");
     assert_eq!(blocked.len(), 2);
 }
@@ -251,7 +252,7 @@ fn a_server_that_does_not_answer_is_told_and_not_waited_for() {
     }
     let desired = with(before, "web", service(2));
     let start = Instant::now();
-    let rehearsal = rehearse(&desired, &observed, 8);
+    let rehearsal = rehearse(&desired, &observed, Durable::default(), 8);
     assert!(start.elapsed() < Duration::from_secs(5), "it was waited for");
     let steps: Vec<_> = rehearsal.steps.iter().map(|step| step.action).collect();
     assert_eq!(steps, ["create container", "start container"]);
@@ -270,7 +271,7 @@ fn what_is_unhealthy_and_may_be_is_told_at_once_and_not_watched_for_a_day() {
         container.health = Some(Health::Unhealthy);
     }
     let start = Instant::now();
-    let rehearsal = rehearse(&desired, &observed, 8);
+    let rehearsal = rehearse(&desired, &observed, Durable::default(), 8);
     assert!(start.elapsed() < Duration::from_secs(1), "it took {:?}", start.elapsed());
     assert_eq!(rehearsal.steps, []);
     let reasons: Vec<Reason> = rehearsal.blocked.iter().map(|waiting| waiting.reason).collect();

@@ -5,10 +5,13 @@ use std::time::Duration;
 use compose_operator::clock::Clock;
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Service};
-use compose_operator::core::observed::State;
+use compose_operator::core::event::EventKind;
+use compose_operator::core::observed::{Health, State};
 use compose_operator::core::probe::{Handler, Probe};
+use compose_operator::core::reason::Reason;
 use compose_operator::engine::sim::{Behaviour, Checks, Counting, Subject, World};
 
+use crate::log::Log;
 use crate::stage::{Stage, Words, id_of, service, stack, with};
 
 /// One that asks every two seconds.
@@ -51,11 +54,28 @@ fn an_apply_waits_for_readiness_and_so_do_dependents() {
 }
 
 #[test]
+fn readiness_that_is_lost_is_told_as_trouble_and_restarts_nothing() {
+    let (pass, fail) = (Duration::from_mins(2), Duration::from_hours(9));
+    let stage = behaving("web", vec![answering(Checks::Flap { pass, fail })]);
+    let log = Log::new(&stage);
+    log.run(&with(stack(), "web", ready(service(1))), Duration::from_mins(10));
+    let told = log.events.borrow();
+    let degraded = told.iter().find(|event| event.kind == EventKind::Degraded).expect("it is told");
+    assert_eq!(
+        (&*degraded.message, degraded.reason),
+        ("its probe fails: it says no", Some(Reason::Unhealthy))
+    );
+    let status = log.status.borrow().clone().expect("there is one");
+    assert_eq!(status.services[0].containers[0].health, Some(Health::Unhealthy));
+    assert_eq!(log.calls("stop").len(), 0);
+}
+
+#[test]
 fn what_never_becomes_ready_times_out_with_what_the_probe_found() {
     let stage = behaving("web", vec![answering(Checks::Fail)]);
     let (outcome, calls) = stage.apply(&with(stack(), "web", ready(service(1))));
     let Outcome::TimedOut(waiting) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(waiting[0].message, "its probe has not passed: it says no");
+    assert_eq!(waiting[0].message, "its probe fails: it says no");
     assert_eq!(count(&calls, "stop"), 0, "readiness never restarts");
 }
 

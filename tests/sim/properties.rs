@@ -11,6 +11,7 @@ use compose_operator::core::action::Action;
 use compose_operator::core::desired::Desired;
 use compose_operator::core::diff::diff;
 use compose_operator::core::ids::ServiceName;
+use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::State;
 use compose_operator::core::view::View;
 use compose_operator::engine::sim::World;
@@ -145,7 +146,7 @@ proptest! {
 
         let observed = stage.observe(&desired);
         let at = stage.clock.now();
-        let steps = rehearse(&desired, &observed, 8).steps;
+        let steps = rehearse(&desired, &observed, Durable::default(), 8).steps;
         let shown = steps.into_iter().map(|s| (s.service, format!("{} {}", s.action, s.target))).collect();
         prop_assert_eq!(stage.clock.now(), at, "a preview takes no time of the real world");
         prop_assert_eq!(&stage.observe(&desired).containers, &observed.containers, "a preview changes nothing");

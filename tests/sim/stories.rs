@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Desired, Origin, Service, Teardown};
+use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::State;
 use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::RestartPolicy;
@@ -271,7 +272,7 @@ fn what_somebody_stopped_while_nobody_listened_has_not_done_its_work() {
         });
     };
     stop("shop-web-1");
-    let planned = rehearse(&desired, &stage.observe(&desired), 8).steps;
+    let planned = rehearse(&desired, &stage.observe(&desired), Durable::default(), 8).steps;
     assert_eq!(planned.len(), 1, "{planned:?}");
     assert_eq!(stage.converge(&desired), ["start container shop-web-1"]);
 

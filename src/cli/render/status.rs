@@ -46,6 +46,10 @@ pub(super) fn troubles(service: &ServiceStatus, now: Timestamp) -> Vec<String> {
     troubled.map(|container| trouble(container, now)).chain(waiting).collect()
 }
 
+/// What is said of a stack that is not as it should be and that no daemon looks after.
+pub const NOBODY: &str =
+    "no `operator run` looks after it, as far as is known here: `operator diff` shows what `apply` would do";
+
 /// The daemon that looks after a stack, for people.
 pub fn daemon(standing: &Standing, now: Timestamp) -> String {
     let looked_after = format!("looked after by `operator run` (pid {})", standing.process.pid);

@@ -22,12 +22,15 @@ impl Loop<'_> {
             let holder = match self.with.owners.take(&engine, &self.desired.stack) {
                 Ok(taken) => {
                     self.observer.ended_with_machine(taken.remembered.ran_before(&engine));
-                    self.memory = Memory::restored(taken.remembered.clone());
-                    self.memory.resumed_meanwhile(&self.desired.overrides);
+                    let now = self.with.clock.now();
+                    self.memory = Memory::restored(taken.remembered.clone(), &self.desired, now);
+                    if let Goal::Converge { .. } = self.goal {
+                        self.memory.try_at_once();
+                    }
                     self.memory.await_progress(self.with.clock.now());
                     self.remembered = taken.remembered.clone();
                     self.taken = Some(taken);
-                    self.narrator = Narrator::of(&self.memory);
+                    self.narrator = Narrator::of(&self.memory, &self.remembered.degraded);
                     let untold = self.untold.take();
                     self.tell(untold.into_iter().flatten());
                     self.tell_of_ownership(true);

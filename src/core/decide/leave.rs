@@ -85,7 +85,7 @@ impl Planner<'_> {
         }
         let message = format!(
             "{cause}; but {budget} times within {} min something was stopped or replaced, which does not help: nothing \
-             more is, until `operator resume` or a change of the files",
+             more is, until `operator resume` for the whole stack or a change of the files",
             self.desired.breaker.window.as_secs() / 60
         );
         self.wait(service, &container.name, Reason::Stalled, message, None);

@@ -63,14 +63,7 @@ impl Planner<'_> {
             State::Running if container.starting => self.post_start(name, service, container),
             State::Running if self.restarts(name, service, container) => {}
             State::Running if self.has_just_crashed(name, container) => {}
-            State::Running if container.probed.is_ready() == Some(false) => {
-                let message = match &container.probed.finding {
-                    Some(finding) => format!("its probe has not passed: {finding}"),
-                    None => "its probe has not passed yet".to_owned(),
-                };
-                // Nothing to look at: the probe's next result wakes the loop.
-                self.wait(Some(name), &container.name, Reason::NotReady, message, None);
-            }
+            State::Running if container.probed.is_ready() == Some(false) => self.unready(name, container),
             State::Running if container.probed.is_ready() == Some(true) => {}
             State::Running => match container.health {
                 Some(Health::Starting) => {
@@ -82,6 +75,24 @@ impl Planner<'_> {
                 None => self.awaits_belief(name, container),
             },
         }
+    }
+
+    /// Says that its probes do not find it ready. The next result wakes the loop.
+    fn unready(&mut self, name: &ServiceName, container: &Container) {
+        let finding = container.probed.finding.as_deref();
+        let yet =
+            self.young_until(container, limits::PROGRESS_DEADLINE).filter(|_| !container.probed.was_ready);
+        let (reason, message) = match (yet, finding) {
+            (Some(_), None) => (Reason::NotReady, "its probe has not passed yet".to_owned()),
+            (Some(_), Some(finding)) => {
+                (Reason::NotReady, format!("its probe has not passed yet: {finding}"))
+            }
+            (None, _) => (Reason::Unhealthy, format!("its probe fails: {}", finding.unwrap_or("no answer"))),
+        };
+        if let Some(late) = yet {
+            self.wake_at(late);
+        }
+        self.wait(Some(name), &container.name, reason, message, None);
     }
 
     fn look_again(&mut self, name: &ServiceName, container: &Container, reason: Reason, message: String) {
@@ -180,7 +191,7 @@ impl Planner<'_> {
 
     /// Whether it has ended by itself and was started again, by whomever.
     pub(super) fn has_ended_before(&self, container: &Container) -> bool {
-        self.memory.crashed_in_a_row(container) > 0 || container.restart_count > 0
+        self.memory.has_crashed_lately(container) || container.restart_count > 0
     }
 
     /// When it will have run for so long, while it has not. Of an engine whose clock is ahead of ours, that would be waited

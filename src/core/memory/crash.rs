@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::backoff::{self, Policy};
 use super::super::desired::Service;
 use super::super::ids::{Replica, Revision};
+use super::super::limits;
 use super::super::observed::{Container, State};
 use super::super::time::Timestamp;
 use super::super::view::is_completed;
@@ -35,6 +36,18 @@ impl Crashes {
     pub(super) fn forgive(&mut self) {
         self.streak = 0;
         self.next_try = self.last_end;
+    }
+
+    pub(super) fn try_at_once(&mut self) {
+        self.next_try = self.last_end;
+    }
+
+    /// Whether this container runs since such a crash, and has not run for long.
+    pub(super) fn led_to(&self, container: &Container) -> bool {
+        container.revision().is_none_or(|own| own == self.revision)
+            && container
+                .started_at
+                .is_some_and(|at| at >= self.last_end && at.since(self.last_end) < limits::CRASH_IS_RECENT)
     }
 
     /// Whether the last of them was before this.

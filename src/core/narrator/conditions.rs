@@ -13,12 +13,17 @@ use super::{Narrator, Told};
 /// A service, or the stack, that was told to be degraded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
-    since: Timestamp,
+    pub(super) since: Timestamp,
     /// Since when all has been well.
     calm_since: Option<Timestamp>,
 }
 
 impl Trouble {
+    /// One that was told by who had the stack before.
+    pub(super) fn since(since: Timestamp) -> Self {
+        Self { since, calm_since: None }
+    }
+
     /// When it will have been over for long enough to be told so.
     pub(super) fn over_at(&self) -> Option<Timestamp> {
         self.calm_since.map(|since| since.after(limits::RECOVERED_AFTER))

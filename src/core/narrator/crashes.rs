@@ -32,7 +32,7 @@ impl Narrator {
             if crashes.streak < limits::CRASH_LOOP {
                 self.looping.remove(replica);
             } else if self.looping.insert(replica.clone()) {
-                let message = format!("it has crashed {} times in a row", crashes.streak);
+                let message = format!("it has failed {} times in a row", crashes.streak);
                 let mut told_of =
                     of_replica(view.desired, EventKind::CrashLoop, replica, container, message, now);
                 told_of.event.reason = Some(Reason::CrashLoopBackOff);
@@ -107,7 +107,8 @@ fn crash(
     let mut told = of_replica(desired, EventKind::Crashed, replica, container, format!("{what}{ran}"), now);
     told.event.exit_code = Some(crashes.exit_code);
     told.event.reason = (crashes.streak > 1).then_some(Reason::CrashLoopBackOff);
-    told.event.next_try = Some(crashes.next_try.max(now));
+    let is_paused = desired.overrides.forbids(Some(&replica.service), now);
+    told.event.next_try = (!is_paused).then(|| crashes.next_try.max(now));
     told.log_of = container.map(|it| it.id.clone());
     told
 }

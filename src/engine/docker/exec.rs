@@ -88,7 +88,7 @@ impl RunIn for Docker {
                     found => Ok(found?.running == Some(true)),
                 };
                 if self.call(&call, READ, inspect).await? {
-                    let stderr = "the one before has not ended yet".to_owned();
+                    let stderr = "it was not run: the one before has not ended yet".to_owned();
                     return Ok(Output { stderr, code: TIMED_OUT, ..Output::default() });
                 }
                 self.abandoned.all().remove(&command);
