@@ -88,7 +88,10 @@ pub(super) fn converge(
     let Both(Both(progress, LeftAlone(orphans)), chronicle) = report;
     progress.finish();
     if let Some(error) = chronicle.failed.into_inner() {
-        screen.warning(format_args!("`operator events` will not know of this: {}: {error}", state.display()));
+        screen.warning(format_args!(
+            "neither `operator events` nor the next operator will know of this: {}: {error}",
+            state.display()
+        ));
     }
     engine.drive.save()?;
     let name = &desired.stack;

@@ -79,7 +79,7 @@ pub fn run(args: &DiffArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
 async fn compare(desired: &Desired, engine: &Reader) -> Result<Found, Failure> {
     let seen = &look_once(&*engine.engine, desired, &*engine.clock).await?;
     let view = View::new(desired, seen);
-    let remembered = standing::remembered(&desired.stack, engine.drive.is_real());
+    let remembered = standing::remembered(&seen.engine, &desired.stack, engine.drive.is_real());
     Ok(Found {
         stack: desired.stack.clone(),
         changes: diff(&view),

@@ -27,9 +27,9 @@ impl<W: Fn(&dyn Display)> Machine<W> {
         Self { locks: Locks::of_machine(state), memories, warn, warned: Cell::new(false) }
     }
 
-    fn remembered(&self, stack: &StackName) -> Durable {
+    fn remembered(&self, engine: &EngineInfo, stack: &StackName) -> Durable {
         let Some(memories) = &self.memories else { return Durable::default() };
-        memories.read(stack).unwrap_or_else(|error| {
+        memories.read(&engine.id, stack).unwrap_or_else(|error| {
             (self.warn)(&format_args!(
                 "what was remembered of {stack} cannot be read, back-off starts over: {error}"
             ));
@@ -54,6 +54,6 @@ impl<W: Fn(&dyn Display)> Owners for Machine<W> {
                 None
             }
         };
-        Ok(Taken { lock, remembered: self.remembered(stack) })
+        Ok(Taken { lock, remembered: self.remembered(engine, stack) })
     }
 }

@@ -14,6 +14,7 @@ use crate::core::event::{Event, EventKind};
 use crate::core::failure::Failure;
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::memory::Durable;
+use crate::core::observed::EngineInfo;
 use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
 use crate::store::journal::{Journals, Writer};
@@ -44,11 +45,11 @@ pub(super) fn knows(stack: &StackName) -> bool {
 }
 
 /// What the last owner of a stack remembered; nothing where that cannot be read, and of a simulated engine.
-pub(super) fn remembered(stack: &StackName, is_real: bool) -> Durable {
+pub(super) fn remembered(engine: &EngineInfo, stack: &StackName, is_real: bool) -> Durable {
     if !is_real {
         return Durable::default();
     }
-    Memories::new(&directory()).read(stack).unwrap_or_default()
+    Memories::new(&directory()).read(&engine.id, stack).unwrap_or_default()
 }
 
 /// These as services of a stack whose files cannot be asked: where its daemon knows them, they must be.

@@ -13,6 +13,7 @@ use super::screen::Screen;
 use super::{engine, files, standing};
 use crate::compose::errors::Diagnostics;
 use crate::controller::current::current_status;
+use crate::core::observed::EngineInfo;
 use crate::core::status::{Condition, StackStatus};
 use crate::stack::Stack;
 use crate::store::standing::{Standing, Standings};
@@ -137,8 +138,9 @@ fn tell_of_others(shown: &[Shown], screen: &mut Screen) {
 
 /// One stack as it is now, with what its daemon remembers.
 pub(super) fn of_stack(engine: &Reader, stack: &Stack) -> anyhow::Result<StackStatus> {
-    let remembered = standing::remembered(&stack.desired.stack, engine.drive.is_real());
-    let look = current_status(&*engine.engine, &stack.desired, remembered, &*engine.clock);
+    let is_real = engine.drive.is_real();
+    let recall = |engine: &EngineInfo| standing::remembered(engine, &stack.desired.stack, is_real);
+    let look = current_status(&*engine.engine, &stack.desired, recall, &*engine.clock);
     let status = engine.drive.block_on(look)??;
     let daemon = Standings::new(standing::directory()).read(&stack.desired.stack);
     Ok(joined(status, daemon.as_ref()))

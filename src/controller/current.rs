@@ -11,6 +11,7 @@ use crate::core::desired::Desired;
 use crate::core::failure::Failure;
 use crate::core::limits;
 use crate::core::memory::{Durable, Memory};
+use crate::core::observed::EngineInfo;
 use crate::core::status::{StackStatus, status};
 use crate::core::view::View;
 use crate::engine::ReadEngine;
@@ -19,7 +20,7 @@ use crate::engine::ReadEngine;
 pub async fn current_status(
     engine: &dyn ReadEngine,
     desired: &Desired,
-    remembered: Durable,
+    recall: impl Fn(&EngineInfo) -> Durable,
     clock: &dyn Clock,
 ) -> Result<StackStatus, Failure> {
     let now = clock.now();
@@ -31,7 +32,8 @@ pub async fn current_status(
     let (answers, ()) = join(answers, prober.ask_all(desired, &mut observed, now)).await;
     reader.settle(answers, &mut observed, limits::LIVE_AT_A_GLANCE);
     let view = View::new(desired, &observed);
-    let mut memory = Memory::restored(remembered, desired, now);
+    let mut memory = Memory::restored(recall(&observed.engine), desired, now);
+    memory.await_progress(now);
     memory.observe(&view, now);
     let decision = decide(&view, &memory, now);
     Ok(status(&view, &memory, &decision))

@@ -313,7 +313,11 @@ impl<'e> Loop<'e> {
     /// Has what must outlive this loop kept, before the calls that were just begun are made.
     fn remember(&mut self) {
         let mut durable = self.memory.durable();
-        durable.degraded = self.narrator.degraded();
+        durable.told = self.narrator.told();
+        durable.engine.clone_from(&self.observer.observed().engine.id);
+        if let Goal::Converge { .. } = self.goal {
+            durable = durable.of_one_look(self.remembered.told.clone());
+        }
         if durable != self.remembered {
             self.with.report.remembers(&durable);
             self.remembered = durable;

@@ -24,7 +24,7 @@ mod rollout;
 mod trouble;
 
 pub use crash::Crashes;
-pub use durable::Durable;
+pub use durable::{Durable, Told};
 
 use by_hand::ByHand;
 use disruption::Disruptions;

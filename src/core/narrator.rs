@@ -12,8 +12,7 @@ use super::desired::Desired;
 use super::event::{Event, EventKind};
 use super::failure::{Failure, FailureClass};
 use super::ids::{ContainerId, Replica, ServiceName};
-use super::limits;
-use super::memory::Memory;
+use super::memory::{self, Memory};
 use super::reason::Reason;
 use super::status::{Condition, StackStatus};
 use super::time::Timestamp;
@@ -60,19 +59,16 @@ pub struct Told {
 }
 
 impl Narrator {
-    /// A narrator that goes on from what a loop remembers.
-    pub fn of(memory: &Memory, degraded: &[(Option<ServiceName>, Timestamp)]) -> Self {
+    /// A narrator that goes on from what a loop remembers and what was told before.
+    pub fn of(memory: &Memory, told: &memory::Told) -> Self {
+        let troubles = told.degraded.iter().map(|(of, since)| (of.clone(), Trouble::told(*since)));
         Self {
-            troubles: degraded.iter().map(|(of, since)| (of.clone(), Trouble::since(*since))).collect(),
+            troubles: troubles.collect(),
             crashed: memory.all_crashes().map(|(replica, it)| (replica.clone(), it.total)).collect(),
-            looping: memory
-                .all_crashes()
-                .filter(|(_, it)| it.streak >= limits::CRASH_LOOP)
-                .map(|(replica, _)| replica.clone())
-                .collect(),
+            looping: told.looping.iter().cloned().collect(),
             by_hand: memory.all_by_hand().map(|(id, at)| (id.clone(), at)).collect(),
             removed: memory.all_removed().map(|(replica, at)| (replica.clone(), at)).collect(),
-            stalled: memory.stalled_since().is_some(),
+            stalled: told.stalled,
             ..Self::default()
         }
     }
@@ -99,9 +95,13 @@ impl Narrator {
         told
     }
 
-    /// What was told to be degraded and not to be over, and since when; `None` is the stack itself.
-    pub fn degraded(&self) -> Vec<(Option<ServiceName>, Timestamp)> {
-        self.troubles.iter().map(|(of, trouble)| (of.clone(), trouble.since)).collect()
+    /// What was told and is not over yet.
+    pub fn told(&self) -> memory::Told {
+        memory::Told {
+            looping: self.looping.iter().cloned().collect(),
+            degraded: self.troubles.iter().map(|(of, trouble)| (of.clone(), trouble.since)).collect(),
+            stalled: self.stalled,
+        }
     }
 
     /// When there will be something to tell, though nothing happens until then.

@@ -154,6 +154,8 @@ pub struct Probed {
     pub started: Option<bool>,
     /// Whether it can serve; `None` without a readiness probe.
     pub ready: Option<bool>,
+    /// Whether it was found so often not to serve that this counts.
+    pub fails: bool,
     /// Whether it could serve at some time in this run.
     pub was_ready: bool,
     /// What it is to be restarted for, in a sentence: it did not start in time, or does not live.

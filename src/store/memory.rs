@@ -38,9 +38,9 @@ impl Memories {
         Self { directory: directory.join("memory") }
     }
 
-    /// What was kept of a stack; nothing where nothing was, or nothing of this version.
-    pub fn read(&self, stack: &StackName) -> io::Result<Durable> {
-        let bytes = match fs::read(self.path(stack)) {
+    /// What was kept of a stack on this engine; nothing where nothing was, or nothing of this version.
+    pub fn read(&self, engine: &str, stack: &StackName) -> io::Result<Durable> {
+        let bytes = match fs::read(self.path(engine, stack)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Durable::default()),
             read => read?,
         };
@@ -54,11 +54,15 @@ impl Memories {
 
     /// Keeps what a stack's loop remembers, whole or not at all.
     pub fn write(&self, stack: &StackName, memory: &Durable) -> io::Result<()> {
-        super::replace(&self.directory, &self.path(stack), &Document { version: VERSION, memory })
+        let path = self.path(&memory.engine, stack);
+        super::replace(&self.directory, &path, &Document { version: VERSION, memory })
     }
 
-    fn path(&self, stack: &StackName) -> PathBuf {
-        self.directory.join(format!("{stack}.json"))
+    /// Stacks of one name on several engines have nothing to do with each other.
+    fn path(&self, engine: &str, stack: &StackName) -> PathBuf {
+        let engine: String = engine.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+        let mark = if engine.is_empty() { String::new() } else { format!(".{engine}") };
+        self.directory.join(format!("{stack}{mark}.json"))
     }
 }
 
@@ -73,20 +77,22 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let memories = Memories::new(directory.path());
         let shop = StackName::from("shop");
-        assert_eq!(memories.read(&shop).unwrap(), Durable::default(), "nothing was kept yet");
+        assert_eq!(memories.read("ab:cd", &shop).unwrap(), Durable::default(), "nothing was kept yet");
         let kept: Durable =
-            serde_json::from_value(json!({"stalledSince": 7, "disruptions": [1, 2]})).unwrap();
+            serde_json::from_value(json!({"engine": "ab:cd", "stalledSince": 7, "disruptions": [1, 2]}))
+                .unwrap();
         memories.write(&shop, &kept).unwrap();
-        assert_eq!(memories.read(&shop).unwrap(), kept);
-        let path = directory.path().join("memory/shop.json");
+        assert_eq!(memories.read("ab:cd", &shop).unwrap(), kept);
+        let path = directory.path().join("memory/shop.abcd.json");
+        assert_eq!(memories.read("ef", &shop).unwrap(), Durable::default(), "of another engine");
         let whole = fs::read(&path).unwrap();
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
-            assert!(memories.read(&shop).is_err(), "{length} bytes of it");
+            assert!(memories.read("ab:cd", &shop).is_err(), "{length} bytes of it");
         }
         fs::write(&path, r#"{"version": 2, "memory": {"anything": []}}"#).unwrap();
         assert_eq!(
-            memories.read(&shop).unwrap(),
+            memories.read("ab:cd", &shop).unwrap(),
             Durable::default(),
             "another version says nothing to this one"
         );

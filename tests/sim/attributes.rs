@@ -32,7 +32,8 @@ fn often_checked(replicas: u32) -> compose_operator::core::desired::Service {
 }
 
 fn status(stage: &Stage, desired: &Desired) -> StackStatus {
-    let status = stage.clock.run(current_status(&stage.engine, desired, Durable::default(), &stage.clock));
+    let status =
+        stage.clock.run(current_status(&stage.engine, desired, |_| Durable::default(), &stage.clock));
     status.expect("it answers").expect("it can be read")
 }
 

@@ -364,6 +364,66 @@ fn an_apply_tries_at_once_and_tells_no_crash_twice() {
 }
 
 #[test]
+fn what_an_apply_saw_is_no_news_that_people_have_been_told() {
+    let stage = Stage::new();
+    behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    let desired = with(stack(), "web", service(1).once());
+    let log = Log::new(&stage);
+    stage.converge(&desired);
+    stage.clock.run(stage.clock.sleep(minutes(1))).expect("a clock");
+    let apply = log.reconciler();
+    let outcome = stage.clock.run(apply.converge(desired.clone(), Some(minutes(9)), std::future::pending()));
+    assert!(matches!(outcome, Some(Outcome::Stuck(_))), "{outcome:?}");
+    log.events.take();
+    log.run(&desired, minutes(2));
+    let told: Vec<EventKind> = log.told().into_iter().map(|event| event.kind).collect();
+    assert!(told.contains(&EventKind::CrashLoop) && told.contains(&EventKind::Degraded), "{told:?}");
+    log.run(&desired, minutes(20));
+    let again: Vec<EventKind> = log.told().into_iter().map(|event| event.kind).collect();
+    assert!(!again.contains(&EventKind::CrashLoop) && !again.contains(&EventKind::Degraded), "{again:?}");
+}
+
+#[test]
+fn an_apply_tries_a_rollout_that_was_given_up_once_more() {
+    let stage = Stage::new();
+    let at = |image: &str| {
+        with(stack(), "web", service(1).image(image).but(|it| it.container_name = Some("web".into())))
+    };
+    let log = Log::new(&stage);
+    log.run(&at("app:1"), minutes(1));
+    let ends = || Behaviour::exits(1, Duration::from_secs(1));
+    behaving(&stage, "web", vec![ends(), ends(), ends()]);
+    log.run(&at("app:2"), minutes(5));
+    assert_eq!(log.reason("web"), None, "the old one serves");
+    behaving(&stage, "web", vec![Behaviour::runs()]);
+    let apply = log.reconciler();
+    let outcome = stage.clock.run(apply.converge(at("app:2"), Some(minutes(30)), std::future::pending()));
+    assert!(matches!(outcome, Some(Outcome::Converged)), "{outcome:?} {:?}", log.actions);
+}
+
+#[test]
+fn a_one_shot_that_an_apply_has_left_running_is_not_run_again_after_a_reboot() {
+    let stage = Stage::new();
+    behaving(&stage, "job", vec![Behaviour::exits(0, Duration::from_secs(30))]);
+    let desired = with(stack(), "job", service(1).once());
+    let log = Log::new(&stage);
+    let boot = |name: &str| {
+        stage.engine.act(|world| {
+            let boot = Some(name.to_owned());
+            world.set_info(EngineInfo { boot, ..world.info().clone() });
+        });
+    };
+    boot("one");
+    let apply = log.reconciler();
+    let outcome = stage.clock.run(apply.converge(desired.clone(), Some(minutes(1)), std::future::pending()));
+    assert!(matches!(outcome, Some(Outcome::Converged)), "{outcome:?}");
+    stage.clock.run(stage.clock.sleep(minutes(5))).expect("a clock");
+    boot("two");
+    log.run(&desired, minutes(5));
+    assert_eq!(log.calls("start").len(), 1, "{:?}", log.actions);
+}
+
+#[test]
 fn a_change_of_the_files_while_no_operator_ran_ends_what_was_kept() {
     let stage = Stage::new();
     behaving(&stage, "web", vec![Behaviour::never_healthy()]);

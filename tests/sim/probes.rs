@@ -6,10 +6,12 @@ use compose_operator::clock::Clock;
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition, Service};
 use compose_operator::core::event::EventKind;
+use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::{Health, State};
 use compose_operator::core::probe::{Handler, Probe};
 use compose_operator::core::reason::Reason;
 use compose_operator::engine::sim::{Behaviour, Checks, Counting, Subject, World};
+use compose_operator::rehearse::rehearse;
 
 use crate::log::Log;
 use crate::stage::{Stage, Words, id_of, service, stack, with};
@@ -68,6 +70,20 @@ fn readiness_that_is_lost_is_told_as_trouble_and_restarts_nothing() {
     let status = log.status.borrow().clone().expect("there is one");
     assert_eq!(status.services[0].containers[0].health, Some(Health::Unhealthy));
     assert_eq!(log.calls("stop").len(), 0);
+}
+
+#[test]
+fn what_was_not_asked_yet_does_not_fail_however_long_it_has_run() {
+    let stage = behaving("web", vec![Behaviour::runs()]);
+    let desired = with(stack(), "web", ready(service(1)));
+    let log = Log::new(&stage);
+    log.run(&desired, Duration::from_hours(1));
+    // Another daemon, and whoever looks once, ask anew.
+    log.run(&desired, Duration::from_mins(5));
+    let preview = rehearse(&desired, &stage.observe(&desired), Durable::default(), 8);
+    assert_eq!((preview.steps.len(), preview.blocked.len()), (0, 0), "{:?}", preview.blocked);
+    assert_eq!(stage.converge(&desired), Vec::<String>::new());
+    assert!(!log.events.borrow().iter().any(|event| event.kind == EventKind::Degraded));
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Loop<'_> {
                     self.memory.await_progress(self.with.clock.now());
                     self.remembered = taken.remembered.clone();
                     self.taken = Some(taken);
-                    self.narrator = Narrator::of(&self.memory, &self.remembered.degraded);
+                    self.narrator = Narrator::of(&self.memory, &self.remembered.told);
                     let untold = self.untold.take();
                     self.tell(untold.into_iter().flatten());
                     self.tell_of_ownership(true);

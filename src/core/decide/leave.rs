@@ -80,7 +80,8 @@ impl Planner<'_> {
         let now = self.decision.actions.iter().filter(|action| stops(action)).count();
         let budget = self.desired.disruptions_allowed();
         let spent = self.memory.stalled_since().is_some() || self.memory.disruptions() + now >= budget;
-        if !spent || !matches!(cause, Cause::Restart(_) | Cause::Outdated { .. }) {
+        let is_paused = self.desired.overrides.forbids(service, self.now);
+        if !spent || is_paused || !matches!(cause, Cause::Restart(_) | Cause::Outdated { .. }) {
             return false;
         }
         let message = format!(

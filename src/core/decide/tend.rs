@@ -79,20 +79,20 @@ impl Planner<'_> {
 
     /// Says that its probes do not find it ready. The next result wakes the loop.
     fn unready(&mut self, name: &ServiceName, container: &Container) {
-        let finding = container.probed.finding.as_deref();
-        let yet =
-            self.young_until(container, limits::PROGRESS_DEADLINE).filter(|_| !container.probed.was_ready);
-        let (reason, message) = match (yet, finding) {
-            (Some(_), None) => (Reason::NotReady, "its probe has not passed yet".to_owned()),
-            (Some(_), Some(finding)) => {
-                (Reason::NotReady, format!("its probe has not passed yet: {finding}"))
-            }
-            (None, _) => (Reason::Unhealthy, format!("its probe fails: {}", finding.unwrap_or("no answer"))),
-        };
-        if let Some(late) = yet {
+        let probed = &container.probed;
+        let finding = probed.finding.as_deref().map(|finding| format!(": {finding}")).unwrap_or_default();
+        // An engine's clock may be ahead of ours.
+        let late = container.started_at.unwrap_or(self.now).after(limits::PROGRESS_DEADLINE);
+        if probed.fails && (probed.was_ready || late <= self.now) {
+            let message = format!("its probe fails{finding}");
+            self.wait(Some(name), &container.name, Reason::Unhealthy, message, None);
+            return;
+        }
+        if late > self.now {
             self.wake_at(late);
         }
-        self.wait(Some(name), &container.name, reason, message, None);
+        let message = format!("its probe has not passed yet{finding}");
+        self.wait(Some(name), &container.name, Reason::NotReady, message, None);
     }
 
     fn look_again(&mut self, name: &ServiceName, container: &Container, reason: Reason, message: String) {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::super::action::Cause;
-use super::super::decide::Decision;
+use super::super::decide::{Decision, Waiting};
 use super::super::desired::Desired;
 use super::super::reason::Reason;
 use super::super::time::Timestamp;
@@ -50,7 +50,11 @@ impl Disruptions {
     /// Once something is left as it is, since there were too many, it stays so until the desired state changes.
     pub(super) fn decided(&mut self, desired: &Desired, decision: &Decision, now: Timestamp) {
         let is_spent = self.at.len() >= desired.disruptions_allowed();
-        if is_spent && decision.waiting.iter().any(|waiting| waiting.reason == Reason::Stalled) {
+        let withheld = |waiting: &Waiting| {
+            let is_paused = desired.overrides.forbids(waiting.service.as_ref(), now);
+            waiting.reason == Reason::Stalled && !is_paused
+        };
+        if is_spent && decision.waiting.iter().any(withheld) {
             self.stalled_since.get_or_insert(now);
         }
     }

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::action::Cause;
-use super::super::desired::Desired;
+use super::super::config_hash::ConfigHash;
+use super::super::desired::{Desired, ImageSource, Service};
 use super::super::ids::{ContainerId, Replica, ServiceName};
 use super::super::observed::EngineInfo;
-use super::super::overrides::Overrides;
+use super::super::revision;
 use super::super::time::Timestamp;
 use super::Memory;
 use super::by_hand::ByHand;
@@ -32,11 +33,31 @@ pub struct Durable {
     stalled_since: Option<Timestamp>,
     boot: Option<String>,
     running: BTreeSet<ContainerId>,
-    /// What was told to be degraded, and since when; `None` is the stack itself.
+    /// The engine that it is of; empty where that has no name.
+    pub engine: String,
+    /// What people were told by who looks after the stack.
+    pub told: Told,
+}
+
+/// What people were told and is not over yet, as far as is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Told {
+    /// Replicas that crash over and over.
+    pub looping: Vec<Replica>,
+    /// What is degraded, and since when; `None` is the stack itself.
     pub degraded: Vec<(Option<ServiceName>, Timestamp)>,
+    /// Healing was stopped.
+    pub stalled: bool,
 }
 
 impl Durable {
+    /// As who looks only once leaves it: what runs is not followed from then on, and nobody was told.
+    #[must_use]
+    pub fn of_one_look(self, told: Told) -> Self {
+        Self { boot: None, running: BTreeSet::new(), told, ..self }
+    }
+
     /// What ran when it was last looked at, where the engine's machine has been started anew since.
     pub fn ran_before(&self, engine: &EngineInfo) -> impl Iterator<Item = &ContainerId> {
         let is_another = self.boot.is_some() && engine.boot.is_some() && self.boot != engine.boot;
@@ -49,7 +70,8 @@ impl Memory {
     pub fn durable(&self) -> Durable {
         Durable {
             desired: self.desired.clone(),
-            degraded: Vec::new(),
+            engine: String::new(),
+            told: Told::default(),
             crashes: self
                 .crashes
                 .iter()
@@ -72,7 +94,8 @@ impl Memory {
         let before = kept.desired.clone();
         let mut memory = Self::of(kept);
         memory.follow(desired);
-        if before.is_some() && before != memory.desired {
+        let both = before.as_deref().zip(memory.desired.as_deref());
+        if both.is_some_and(|(before, now)| is_another(before, now)) {
             memory.desired_changed(now);
         }
         memory.resumed_meanwhile(&desired.overrides);
@@ -81,16 +104,22 @@ impl Memory {
 
     /// Remembers what is desired from now on.
     pub fn follow(&mut self, desired: &Desired) {
-        // What people lay over it is no other truth; how images are fetched is who asks.
-        let plain = Desired { overrides: Overrides::default(), images_first: false, ..desired.clone() };
-        self.desired = Some(hex::encode(Sha256::digest(format!("{plain:?}"))));
+        self.desired = Some(fingerprint(desired));
     }
 
     /// Somebody wants it now: what waits is tried at once, and a revision that was given up once more. What is known of
     /// crashes stays known.
     pub fn try_at_once(&mut self) {
+        let given_up: BTreeSet<ServiceName> =
+            self.rollouts.iter().filter(|(_, it)| it.is_given_up()).map(|(name, _)| name.clone()).collect();
+        for (replica, crashes) in &mut self.crashes {
+            if given_up.contains(&replica.service) {
+                crashes.forgive();
+            } else {
+                crashes.try_at_once();
+            }
+        }
         self.rollouts.clear();
-        self.crashes.values_mut().for_each(Crashes::try_at_once);
     }
 
     fn of(kept: Durable) -> Self {
@@ -105,4 +134,25 @@ impl Memory {
             ..Self::default()
         }
     }
+}
+
+/// How fingerprints are taken: those of another version of the operator say nothing.
+const SCHEME: &str = concat!(env!("CARGO_PKG_VERSION"), ":");
+
+/// A hash of what healing goes by. What people lay over it is no other truth; where images come from, and where the files
+/// say so, is nothing that could have failed in a container.
+fn fingerprint(desired: &Desired) -> String {
+    let mut hash = Sha256::new();
+    for (name, service) in &desired.services {
+        let (image, config_hash) = (ImageSource::default(), ConfigHash::default());
+        let plain = Service { image, config_hash, ..service.clone() };
+        hash.update(format!("{name} {} {plain:?}\n", revision::of(service)));
+    }
+    let Desired { breaker, prune, teardown, .. } = desired;
+    hash.update(format!("{breaker:?} {prune} {}", teardown.is_some()));
+    format!("{SCHEME}{}", hex::encode(hash.finalize()))
+}
+
+fn is_another(before: &str, now: &str) -> bool {
+    before.starts_with(SCHEME) && before != now
 }

@@ -22,6 +22,10 @@ pub(super) struct Rollout {
 }
 
 impl Rollout {
+    pub(super) fn is_given_up(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Whether it was given up before this.
     pub(super) fn failed_before(&self, at: Timestamp) -> bool {
         self.failed.is_some() && self.progressed_at <= at

@@ -16,12 +16,14 @@ pub(super) struct Trouble {
     pub(super) since: Timestamp,
     /// Since when all has been well.
     calm_since: Option<Timestamp>,
+    /// It was seen, and not only heard of.
+    was_seen: bool,
 }
 
 impl Trouble {
-    /// One that was told by who had the stack before.
-    pub(super) fn since(since: Timestamp) -> Self {
-        Self { since, calm_since: None }
+    /// One that was told by who had the stack before. It may have been over meanwhile.
+    pub(super) fn told(since: Timestamp) -> Self {
+        Self { since, calm_since: None, was_seen: false }
     }
 
     /// When it will have been over for long enough to be told so.
@@ -74,18 +76,22 @@ impl Narrator {
                 let event = event(EventKind::Degraded, why.message.to_owned());
                 let Why { reason, exit_code, next_try, .. } = why;
                 told.push(Told { event: Event { reason, exit_code, next_try, ..event }, log_of: None });
-                self.troubles.insert(key.clone(), Trouble { since: now, calm_since: None });
+                self.troubles.insert(key.clone(), Trouble { since: now, calm_since: None, was_seen: true });
             }
             (None, Some(trouble)) if ready => {
                 let calm_since = *trouble.calm_since.get_or_insert(now);
                 if now.since(calm_since) >= limits::RECOVERED_AFTER {
                     let lasted = calm_since.since(trouble.since).as_secs();
-                    let message = format!("as it should be again, after {lasted} s");
+                    let after = if trouble.was_seen { format!(", after {lasted} s") } else { String::new() };
+                    let message = format!("as it should be again{after}");
                     told.push(Told { event: event(EventKind::Recovered, message), log_of: None });
                     self.troubles.remove(&key);
                 }
             }
-            (_, Some(trouble)) => trouble.calm_since = None,
+            (why, Some(trouble)) => {
+                trouble.calm_since = None;
+                trouble.was_seen |= why.is_some();
+            }
             (None, None) => {}
         }
     }

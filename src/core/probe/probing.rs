@@ -170,6 +170,7 @@ impl Probing {
         Probed {
             started: probes.startup.is_some().then_some(self.started),
             ready: probes.readiness.is_some().then(ready),
+            fails: too_often(Kind::Readiness).is_some(),
             was_ready: self.was_ready,
             failed: too_often(Kind::Startup).or_else(|| too_often(Kind::Liveness)),
             finding: Kind::ALL.into_iter().find_map(|kind| track(kind)?.finding.clone()),
