@@ -35,6 +35,9 @@ pub trait RunIn {
     ) -> Answer<'a, Output>;
 }
 
+/// The code of a command that was not run at all: its standard error says why.
+pub const NOT_RUN: i64 = -1;
+
 /// What a command said, and how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::{Output, RunIn, redis};
+use super::{NOT_RUN, Output, RunIn, redis};
 use crate::core::failure::Failure;
 use crate::core::probe::{Handler, Http, Probe, Target, no_answer};
 
@@ -41,6 +41,9 @@ async fn exec(
     let output = engine.run_in(&target.id, &words, Vec::new()).await?;
     if output.code == 0 {
         return Ok(Ok(()));
+    }
+    if output.code == NOT_RUN {
+        return Ok(Err(output.stderr));
     }
     let program = words.first().unwrap_or(&"");
     Ok(Err(match last_words(&output) {

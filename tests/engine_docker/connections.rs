@@ -71,7 +71,7 @@ async fn no_request_asks_for_a_newer_api_than_the_engine_has() {
 async fn a_socket_without_an_engine_is_unreachable_and_says_what_to_do() {
     let nowhere = at("unix:///cotest/nowhere.sock").info().await.unwrap_err();
     assert_eq!(nowhere.kind, FailureKind::Unreachable);
-    for word in ["unix:///cotest/nowhere.sock", "given explicitly", "systemctl start docker"] {
+    for word in ["unix:///cotest/nowhere.sock", "the option -H", "systemctl start docker"] {
         assert!(nowhere.message.contains(word), "{nowhere}");
     }
     let directory = tempfile::tempdir().unwrap();

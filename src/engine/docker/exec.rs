@@ -16,10 +16,7 @@ use super::classify::has_code;
 use super::client::READ;
 use crate::core::ids::ContainerId;
 use crate::engine::Answer;
-use crate::live::{Output, RunIn};
-
-/// What `timeout` ends with.
-const TIMED_OUT: i64 = 124;
+use crate::live::{NOT_RUN, Output, RunIn};
 
 /// How long one that hangs keeps the next from being begun: a handful in an hour does no harm.
 const HANGS_FOR: Duration = Duration::from_mins(10);
@@ -88,8 +85,9 @@ impl RunIn for Docker {
                     found => Ok(found?.running == Some(true)),
                 };
                 if self.call(&call, READ, inspect).await? {
-                    let stderr = "it was not run: the one before has not ended yet".to_owned();
-                    return Ok(Output { stderr, code: TIMED_OUT, ..Output::default() });
+                    let command = words.first().cloned().unwrap_or_default();
+                    let stderr = format!("{command} was not run, since the one before has not ended yet");
+                    return Ok(Output { stderr, code: NOT_RUN, ..Output::default() });
                 }
                 self.abandoned.all().remove(&command);
             }
