@@ -55,14 +55,11 @@ pub(super) fn converge(
     let progress = if screen.is_live() { Progress::live() } else { Progress::plain(screen.notes()) };
     let state = standing::directory();
     // What happens on a simulated engine happens to no stack.
-    let journal = engine.drive.is_real().then(|| Journals::new(&state).writer(&desired.stack));
-    let memories = engine.drive.is_real().then(|| Memories::new(&state));
-    let stack = desired.stack.clone();
-    let report = Both(
-        Both(progress, LeftAlone::default()),
-        Chronicle { stack, memories: memories.clone(), journal, failed: Cell::default() },
-    );
-    let machine = Machine::new(&state, memories, |warning| report.0.0.say(&format!("warning: {warning}")));
+    let kept =
+        engine.drive.is_real().then(|| (Journals::new(&state).writer(&desired.stack), Memories::new(&state)));
+    let chronicle = Chronicle { stack: desired.stack.clone(), kept, failed: Cell::default() };
+    let report = Both(Both(progress, LeftAlone::default()), chronicle);
+    let machine = Machine::new(&state, |warning| report.0.0.say(&format!("warning: {warning}")));
     let owners: &dyn Owners = if engine.drive.is_real() { &machine } else { &Alone };
     let reconciler = Reconciler {
         engine: &*engine.engine,
@@ -150,20 +147,18 @@ impl Report for LeftAlone {
 /// Keeps what happens in the journal of the stack, and what the next owner is to know.
 struct Chronicle {
     stack: StackName,
-    memories: Option<Memories>,
-    journal: Option<Writer>,
+    kept: Option<(Writer, Memories)>,
     /// Why it could not be kept, the first time. That keeps nothing from being done.
     failed: Cell<Option<io::Error>>,
 }
 
 impl Report for Chronicle {
     fn happened(&self, event: &Event) {
-        let written = self.journal.as_ref().map_or(Ok(()), |journal| journal.append(event));
-        self.note(written);
+        self.note(self.kept.as_ref().map_or(Ok(()), |(journal, _)| journal.append(event)));
     }
 
     fn remembers(&self, durable: &Durable) {
-        self.note(self.memories.as_ref().map_or(Ok(()), |memories| memories.write(&self.stack, durable)));
+        self.note(self.kept.as_ref().map_or(Ok(()), |(_, memories)| memories.write(&self.stack, durable)));
     }
 }
 

@@ -14,8 +14,8 @@ use crate::store::owner::{Holder, Locks, Refusal};
 /// Gives stacks to the one operator that asks first.
 pub(super) struct Machine<W> {
     locks: Locks,
-    /// What the last owner left; nothing where nobody could.
-    memories: Option<Memories>,
+    /// What the last owner left.
+    memories: Memories,
     warn: W,
     warned: Cell<bool>,
 }
@@ -23,13 +23,17 @@ pub(super) struct Machine<W> {
 impl<W: Fn(&dyn Display)> Machine<W> {
     /// The stacks of this machine, with `state` for what has no place that all users share. Troubles are told with
     /// `warn`.
-    pub(super) fn new(state: &Path, memories: Option<Memories>, warn: W) -> Self {
-        Self { locks: Locks::of_machine(state), memories, warn, warned: Cell::new(false) }
+    pub(super) fn new(state: &Path, warn: W) -> Self {
+        Self {
+            locks: Locks::of_machine(state),
+            memories: Memories::new(state),
+            warn,
+            warned: Cell::new(false),
+        }
     }
 
     fn remembered(&self, engine: &EngineInfo, stack: &StackName) -> Durable {
-        let Some(memories) = &self.memories else { return Durable::default() };
-        memories.read(&engine.id, stack).unwrap_or_else(|error| {
+        self.memories.read(&engine.id, stack).unwrap_or_else(|error| {
             (self.warn)(&format_args!(
                 "what was remembered of {stack} cannot be read, back-off starts over: {error}"
             ));

@@ -31,7 +31,6 @@ use crate::source::Source;
 use crate::source::files::Files;
 use crate::source::overlaid::Overlaid;
 use crate::stack::Stack;
-use crate::store::memory::Memories;
 use crate::store::outbox::Outboxes;
 use crate::store::overrides::Overlays;
 
@@ -98,8 +97,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     for warning in first.warnings.iter().chain(first.stacks.iter().flat_map(|stack| &stack.warnings)) {
         files::warn(warning, screen);
     }
-    let memories = Some(Memories::new(&state));
-    let machine = Machine::new(&state, memories, |warning| warn!("{warning}"));
+    let machine = Machine::new(&state, |warning| warn!("{warning}"));
     let daemon = Daemon {
         postmaster: Rc::new(Postmaster::new(Rc::clone(&opened.clock), host(), Outboxes::new(&state))),
         scribe: Scribe::new(state),

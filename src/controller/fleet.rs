@@ -81,18 +81,19 @@ impl Fleet<'_> {
     /// holds all the same.
     fn follow(&mut self, loaded: Loaded) {
         self.watch.read(&loaded.faults);
-        for (name, overrides) in &loaded.overrides {
-            let member =
-                self.stacks.get(name).filter(|member| member.updates.borrow().overrides != *overrides);
-            if let Some(member) = member {
-                member.updates.send_modify(|latest| latest.overrides.clone_from(overrides));
-            }
-        }
         let mut seen = Vec::new();
         for stack in loaded.stacks {
             self.watch.declared(&stack);
             seen.push(stack.desired.stack.clone());
             self.take_on(stack.desired);
+        }
+        for (name, overrides) in loaded.overrides.iter().filter(|(name, _)| !seen.contains(name)) {
+            let Some(member) = self.stacks.get(name) else { continue };
+            member.updates.send_if_modified(|latest| {
+                let is_news = latest.overrides != *overrides;
+                latest.overrides.clone_from(overrides);
+                is_news
+            });
         }
         if loaded.faults.is_empty() {
             let gone: Vec<StackName> =

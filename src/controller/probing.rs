@@ -49,10 +49,10 @@ impl<'e> Prober<'e> {
                 continue;
             };
             let probes = &service.probes;
-            let known = before.remove(&container.id).filter(|known| known.is_of(container.started_at));
+            let known = before.remove(&container.id).filter(|known| known.run == container.started_at);
             let mut probing = known.unwrap_or_else(|| Probing::new(probes, container.started_at, now));
             probing.ask_for(probes, now);
-            container.probed = probing.probed(probes);
+            container.probed = probing.probed();
             self.probing.insert(container.id.clone(), probing);
         }
     }
@@ -128,13 +128,12 @@ impl<'e> Prober<'e> {
         let Some(probing) = self.probing.get_mut(&id).filter(|probing| probing.run == run) else {
             return false;
         };
-        let probes = &service.probes;
         // Nor does one to a question that is another by now.
-        if probes.of(kind) != Some(&probe) {
+        if service.probes.of(kind) != Some(&probe) {
             return false;
         }
-        probing.end(probes, kind, answer, &container.name, now);
-        probing.probed(probes) != container.probed
+        probing.end(kind, answer, &container.name, now);
+        probing.probed() != container.probed
     }
 
     /// Asks everything once, now: for whoever looks only once.

@@ -199,7 +199,7 @@ impl Planner<'_> {
                 let patience = if pulls { 2 } else { 5 };
                 let stuck = failed.failure.kind.class() == FailureClass::Terminal
                     || failed.attempts >= patience
-                    || self.is_taken(&action.call);
+                    || self.namesake(&action.call).is_some();
                 let mut message = failed.failure.to_string();
                 if let Some(holder) = self.holder(&action.call, reason) {
                     message = format!("{message}; {holder}");
@@ -211,19 +211,18 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether somebody else has the name that a container should get. Where nobody is seen to have it, another
-    /// operator is making the very container.
-    fn is_taken(&self, call: &Call) -> bool {
-        let Call::CreateContainer(new) = call else { return false };
-        self.observed.foreign.values().any(|foreign| foreign.name == new.name)
+    /// Who else has the name that a container should get. Where nobody is seen to have it, another operator is making the
+    /// very container.
+    fn namesake(&self, call: &Call) -> Option<&Foreign> {
+        let Call::CreateContainer(new) = call else { return None };
+        self.observed.foreign.values().find(|foreign| foreign.name == new.name)
     }
 
     /// Who, of others on this engine, has the name or host port that a call asks for, with the way out.
     fn holder(&self, call: &Call, reason: Reason) -> Option<String> {
-        let foreign = |has: &dyn Fn(&Foreign) -> bool| self.observed.foreign.values().find(|it| has(it));
         let (what, holder, way_out) = match (call, reason) {
-            (Call::CreateContainer(new), Reason::NameConflict) => {
-                let holder = foreign(&|it| it.name == new.name)?;
+            (_, Reason::NameConflict) => {
+                let holder = self.namesake(call)?;
                 // Whoever looks after a project wants its names back.
                 let way_out = match holder.project {
                     Some(_) => "give one of the two another `container_name`".to_owned(),
@@ -236,7 +235,8 @@ impl Planner<'_> {
                 let mut fixed =
                     ports.iter().filter_map(|it| Some(format!("{}/{}", it.fixed()?, it.protocol)));
                 let (port, holder) = fixed.find_map(|port| {
-                    let holder = foreign(&|it| it.running && it.ports.contains(&port))?;
+                    let mut running = self.observed.foreign.values().filter(|it| it.running);
+                    let holder = running.find(|it| it.ports.contains(&port))?;
                     Some((port, holder))
                 })?;
                 (format!("publishes {port}"), holder, "stop it, or publish another port".to_owned())

@@ -24,7 +24,7 @@ mod rollout;
 mod trouble;
 
 pub use crash::Crashes;
-pub use durable::{Durable, Told};
+pub use durable::{Announced, Durable};
 
 use by_hand::ByHand;
 use disruption::Disruptions;

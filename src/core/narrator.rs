@@ -12,7 +12,7 @@ use super::desired::Desired;
 use super::event::{Event, EventKind};
 use super::failure::{Failure, FailureClass};
 use super::ids::{ContainerId, Replica, ServiceName};
-use super::memory::{self, Memory};
+use super::memory::{Announced, Memory};
 use super::reason::Reason;
 use super::status::{Condition, StackStatus};
 use super::time::Timestamp;
@@ -60,7 +60,7 @@ pub struct Told {
 
 impl Narrator {
     /// A narrator that goes on from what a loop remembers and what was told before.
-    pub fn of(memory: &Memory, told: &memory::Told) -> Self {
+    pub fn of(memory: &Memory, told: &Announced) -> Self {
         let troubles = told.degraded.iter().map(|(of, since)| (of.clone(), Trouble::told(*since)));
         Self {
             troubles: troubles.collect(),
@@ -96,8 +96,8 @@ impl Narrator {
     }
 
     /// What was told and is not over yet.
-    pub fn told(&self) -> memory::Told {
-        memory::Told {
+    pub fn told(&self) -> Announced {
+        Announced {
             looping: self.looping.iter().cloned().collect(),
             degraded: self.troubles.iter().map(|(of, trouble)| (of.clone(), trouble.since)).collect(),
             stalled: self.stalled,

@@ -289,22 +289,24 @@ fn what_somebody_changed_by_hand_is_named_as_such_when_it_is_put_right() {
     );
 }
 
+/// Somebody does something to each of four replicas by hand, after a minute: this to the third.
+async fn meddling(stage: &Stage, to_third: impl FnOnce(&mut World, &ContainerId)) {
+    stage.clock.sleep(minutes(1)).await;
+    let ids: Vec<ContainerId> = (1..=4).map(|n| id(stage, &format!("shop-web-{n}"))).collect();
+    stage.engine.act(|world| {
+        world.update_container(&ids[0], &limited(32 * MB)).expect("it runs");
+        world.stop_container(&ids[1], None).expect("it runs");
+        to_third(world, &ids[2]);
+        world.remove_by_force(&ids[3]).expect("it is there");
+    });
+}
+
 #[test]
 fn what_is_held_is_left_for_as_long_as_the_files_say_and_no_longer() {
     let stage = Stage::new();
     let desired = with(stack(), "web", holding(service(4).memory(64 * MB)));
     let log = Log::new(&stage);
-    let people = async {
-        stage.clock.sleep(minutes(1)).await;
-        let ids: Vec<ContainerId> = (1..=4).map(|n| id(&stage, &format!("shop-web-{n}"))).collect();
-        stage.engine.act(|world| {
-            let resources = limited(32 * MB);
-            world.update_container(&ids[0], &resources).expect("it runs");
-            world.stop_container(&ids[1], None).expect("it runs");
-            world.pause(&ids[2]).expect("it runs");
-            world.remove_by_force(&ids[3]).expect("it is there");
-        });
-    };
+    let people = meddling(&stage, |world, third| world.pause(third).expect("it runs"));
     log.run_beside(&desired, minutes(2), people);
     let begun = log.actions.borrow().len();
     // A daemon that takes over holds what the last one held.
@@ -323,16 +325,7 @@ fn what_a_daemon_holds_an_apply_after_it_holds_too_and_a_preview_says_so() {
     let stage = Stage::new();
     let desired = with(stack(), "web", holding(service(4).memory(64 * MB)));
     let log = Log::new(&stage);
-    let people = async {
-        stage.clock.sleep(minutes(1)).await;
-        let ids: Vec<ContainerId> = (1..=4).map(|n| id(&stage, &format!("shop-web-{n}"))).collect();
-        stage.engine.act(|world| {
-            world.update_container(&ids[0], &limited(32 * MB)).expect("it runs");
-            world.stop_container(&ids[1], None).expect("it runs");
-            world.rename_container(&ids[2], "mine").expect("it is there");
-            world.remove_by_force(&ids[3]).expect("it is there");
-        });
-    };
+    let people = meddling(&stage, |world, third| world.rename_container(third, "mine").expect("it is there"));
     log.run_beside(&desired, minutes(2), people);
     let as_applied = Desired { images_first: true, ..desired.clone() };
     let remembered = log.durable.borrow().clone();
@@ -341,8 +334,7 @@ fn what_a_daemon_holds_an_apply_after_it_holds_too_and_a_preview_says_so() {
     assert!(preview.blocked.iter().all(|it| it.reason == Reason::Held), "{:?}", preview.blocked);
     assert_eq!(preview.blocked.len(), 4);
     let begun = log.actions.borrow().len();
-    let apply = log.reconciler();
-    let outcome = stage.clock.run(apply.converge(as_applied, Some(minutes(5)), std::future::pending()));
+    let outcome = log.apply(&as_applied, minutes(5));
     assert!(matches!(outcome, Some(Outcome::Stuck(_))), "{outcome:?}");
     assert_eq!(log.actions.borrow().len(), begun, "{:?}", &log.actions.borrow()[begun..]);
 }
@@ -357,8 +349,7 @@ fn an_apply_tries_at_once_and_tells_no_crash_twice() {
     let told = |log: &Log<'_>| log.events.borrow().iter().filter(|it| it.kind == EventKind::Crashed).count();
     let (started, crashed) = (log.calls("start").len(), told(&log));
     assert_eq!(started, crashed);
-    let apply = log.reconciler();
-    let outcome = stage.clock.run(apply.converge(desired, Some(minutes(30)), std::future::pending()));
+    let outcome = log.apply(&desired, minutes(30));
     assert!(matches!(outcome, Some(Outcome::Stuck(_))), "{outcome:?}");
     assert_eq!((log.calls("start").len(), told(&log)), (started + 1, crashed + 1));
 }
@@ -371,8 +362,7 @@ fn what_an_apply_saw_is_no_news_that_people_have_been_told() {
     let log = Log::new(&stage);
     stage.converge(&desired);
     stage.clock.run(stage.clock.sleep(minutes(1))).expect("a clock");
-    let apply = log.reconciler();
-    let outcome = stage.clock.run(apply.converge(desired.clone(), Some(minutes(9)), std::future::pending()));
+    let outcome = log.apply(&desired, minutes(9));
     assert!(matches!(outcome, Some(Outcome::Stuck(_))), "{outcome:?}");
     log.events.take();
     log.run(&desired, minutes(2));
@@ -396,8 +386,7 @@ fn an_apply_tries_a_rollout_that_was_given_up_once_more() {
     log.run(&at("app:2"), minutes(5));
     assert_eq!(log.reason("web"), None, "the old one serves");
     behaving(&stage, "web", vec![Behaviour::runs()]);
-    let apply = log.reconciler();
-    let outcome = stage.clock.run(apply.converge(at("app:2"), Some(minutes(30)), std::future::pending()));
+    let outcome = log.apply(&at("app:2"), minutes(30));
     assert!(matches!(outcome, Some(Outcome::Converged)), "{outcome:?} {:?}", log.actions);
 }
 
@@ -414,8 +403,7 @@ fn a_one_shot_that_an_apply_has_left_running_is_not_run_again_after_a_reboot() {
         });
     };
     boot("one");
-    let apply = log.reconciler();
-    let outcome = stage.clock.run(apply.converge(desired.clone(), Some(minutes(1)), std::future::pending()));
+    let outcome = log.apply(&desired, minutes(1));
     assert!(matches!(outcome, Some(Outcome::Converged)), "{outcome:?}");
     stage.clock.run(stage.clock.sleep(minutes(5))).expect("a clock");
     boot("two");
@@ -464,19 +452,11 @@ fn resume_puts_right_all_that_is_held_and_of_one_service_that_ones() {
     let held = || holding(service(4).memory(64 * MB));
     let desired = with(with(stack(), "web", held()), "db", holding(service(1)));
     let log = Log::new(&stage);
-    let people = async {
-        stage.clock.sleep(minutes(1)).await;
-        let ids: Vec<ContainerId> = (1..=4).map(|n| id(&stage, &format!("shop-web-{n}"))).collect();
-        let db = id(&stage, "shop-db-1");
-        stage.engine.act(|world| {
-            let resources = limited(32 * MB);
-            world.update_container(&ids[0], &resources).expect("it runs");
-            world.stop_container(&ids[1], None).expect("it runs");
-            world.pause(&ids[2]).expect("it runs");
-            world.remove_by_force(&ids[3]).expect("it is there");
-            world.pause(&db).expect("it runs");
-        });
-    };
+    let people = meddling(&stage, |world, third| {
+        world.pause(third).expect("it runs");
+        let db = id_of(world, "shop-db-1");
+        world.pause(&db).expect("it runs");
+    });
     log.run_beside(&desired, minutes(2), people);
     let begun = log.actions.borrow().len();
     let resume = |desired: &mut Desired, at: Timestamp| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use compose_operator::clock::Clock;
 use compose_operator::controller::owner::{Holder, Owners, Taken};
-use compose_operator::controller::reconcile::Reconciler;
+use compose_operator::controller::reconcile::{Outcome, Reconciler};
 use compose_operator::controller::report::Report;
 use compose_operator::core::action::Action;
 use compose_operator::core::desired::Desired;
@@ -60,6 +60,13 @@ impl<'s> Log<'s> {
         };
         self.stage.clock.run(both).expect("it ends");
         assert_eq!(self.stage.engine.violations(), Vec::<String>::new());
+    }
+
+    /// An `apply` that goes on from what the last owner left, for so long at most.
+    pub(crate) fn apply(&self, desired: &Desired, within: Duration) -> Option<Outcome> {
+        let reconciler = self.reconciler();
+        let work = reconciler.converge(desired.clone(), Some(within), std::future::pending());
+        self.stage.clock.run(work)
     }
 
     /// The calls on a container since the start, with their second.

@@ -27,7 +27,7 @@ impl Loop<'_> {
                     if let Goal::Converge { .. } = self.goal {
                         self.memory.try_at_once();
                     }
-                    self.memory.await_progress(self.with.clock.now());
+                    self.memory.await_progress(now);
                     self.remembered = taken.remembered.clone();
                     self.taken = Some(taken);
                     self.narrator = Narrator::of(&self.memory, &self.remembered.told);

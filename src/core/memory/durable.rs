@@ -36,13 +36,13 @@ pub struct Durable {
     /// The engine that it is of; empty where that has no name.
     pub engine: String,
     /// What people were told by who looks after the stack.
-    pub told: Told,
+    pub told: Announced,
 }
 
 /// What people were told and is not over yet, as far as is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Told {
+pub struct Announced {
     /// Replicas that crash over and over.
     pub looping: Vec<Replica>,
     /// What is degraded, and since when; `None` is the stack itself.
@@ -54,7 +54,7 @@ pub struct Told {
 impl Durable {
     /// As who looks only once leaves it: what runs is not followed from then on, and nobody was told.
     #[must_use]
-    pub fn of_one_look(self, told: Told) -> Self {
+    pub fn of_one_look(self, told: Announced) -> Self {
         Self { boot: None, running: BTreeSet::new(), told, ..self }
     }
 
@@ -71,7 +71,7 @@ impl Memory {
         Durable {
             desired: self.desired.clone(),
             engine: String::new(),
-            told: Told::default(),
+            told: Announced::default(),
             crashes: self
                 .crashes
                 .iter()

@@ -37,16 +37,16 @@ impl Probing {
         // An engine's clock may be ahead of ours.
         let begin = run.map_or(now, |run| run.min(now));
         if probing.started {
-            probing.follow(probes, &[Kind::Readiness, Kind::Liveness], begin);
+            probing.follow(&[Kind::Readiness, Kind::Liveness], begin);
         } else {
-            probing.follow(probes, &[Kind::Startup], begin);
+            probing.follow(&[Kind::Startup], begin);
         }
         probing
     }
 
-    fn follow(&mut self, probes: &Probes, kinds: &[Kind], begin: Timestamp) {
+    fn follow(&mut self, kinds: &[Kind], begin: Timestamp) {
         for kind in kinds {
-            self.tracks[*kind as usize] = probes.of(*kind).map(|probe| Track {
+            self.tracks[*kind as usize] = self.probes.of(*kind).map(|probe| Track {
                 due: begin.after(probe.initial_delay),
                 asked: 0,
                 under_way: false,
@@ -58,31 +58,26 @@ impl Probing {
         }
     }
 
-    /// Whether it is of this run.
-    pub fn is_of(&self, run: Option<Timestamp>) -> bool {
-        self.run == run
-    }
-
     /// Goes on with what is to be asked now. Of a probe that is another one no failure is known; what was found holds until
     /// it says otherwise, and what has started has.
     pub fn ask_for(&mut self, probes: &Probes, now: Timestamp) {
         if self.probes == *probes {
             return;
         }
+        let asked = std::mem::replace(&mut self.probes, probes.clone());
         self.started |= probes.startup.is_none();
         for kind in Kind::ALL {
             let is_asked = self.started != (kind == Kind::Startup) && probes.of(kind).is_some();
             let before = self.tracks[kind as usize].take();
-            if is_asked && self.probes.of(kind) == probes.of(kind) && before.is_some() {
+            if is_asked && asked.of(kind) == probes.of(kind) && before.is_some() {
                 self.tracks[kind as usize] = before;
             } else if is_asked {
-                self.follow(probes, &[kind], now);
+                self.follow(&[kind], now);
                 if let (Some(track), Some(before)) = (&mut self.tracks[kind as usize], before) {
                     track.passes = before.passes;
                 }
             }
         }
-        self.probes.clone_from(probes);
     }
 
     /// The next question, and when it is due.
@@ -111,15 +106,10 @@ impl Probing {
 
     /// A question was answered, or not: `Err` says how. `who` spreads what began together apart. A question that could
     /// not be asked (`None`) says nothing.
-    pub fn end(
-        &mut self,
-        probes: &Probes,
-        kind: Kind,
-        answer: Option<Result<(), String>>,
-        who: &str,
-        now: Timestamp,
-    ) {
-        let (Some(probe), Some(track)) = (probes.of(kind), &mut self.tracks[kind as usize]) else { return };
+    pub fn end(&mut self, kind: Kind, answer: Option<Result<(), String>>, who: &str, now: Timestamp) {
+        let (Some(probe), Some(track)) = (self.probes.of(kind), &mut self.tracks[kind as usize]) else {
+            return;
+        };
         track.under_way = false;
         // The first pause is shorter for some than for others; from then on each keeps its distance.
         let share = if track.asked == 0 { 0.5 + backoff::draw(who, 0) / 2.0 } else { 1.0 };
@@ -148,12 +138,13 @@ impl Probing {
         if kind == Kind::Startup && track.passes {
             self.started = true;
             self.tracks[Kind::Startup as usize] = None;
-            self.follow(probes, &[Kind::Readiness, Kind::Liveness], now);
+            self.follow(&[Kind::Readiness, Kind::Liveness], now);
         }
     }
 
     /// What has been found so far.
-    pub fn probed(&self, probes: &Probes) -> Probed {
+    pub fn probed(&self) -> Probed {
+        let probes = &self.probes;
         let track = |kind: Kind| self.tracks[kind as usize].as_ref();
         let too_often = |kind: Kind| {
             let (probe, track) = (probes.of(kind)?, track(kind)?);
@@ -208,8 +199,8 @@ mod tests {
                 '-' => Some(Err("refused".to_owned())),
                 _ => None,
             };
-            probing.end(probes, kind, answer, "web-1", due);
-            probing.probed(probes)
+            probing.end(kind, answer, "web-1", due);
+            probing.probed()
         });
         let found = found.collect();
         (probing, found)
@@ -219,7 +210,7 @@ mod tests {
     fn readiness_is_not_there_before_the_first_success_and_goes_after_failures_in_a_row() {
         let probes = Probes { readiness: Some(probe(|it| it.success_threshold = 2)), ..Probes::default() };
         let fresh = Probing::new(&probes, Some(START), START);
-        assert_eq!(fresh.probed(&probes).is_ready(), Some(false));
+        assert_eq!(fresh.probed().is_ready(), Some(false));
         let (_, found) = answers(&probes, Kind::Readiness, "+++--+---++");
         let ready: Vec<bool> = found.iter().map(|found| found.ready == Some(true)).collect();
         let expected = [false, true, true, true, true, true, true, true, false, false, true];
@@ -262,7 +253,7 @@ mod tests {
         let without = Probes { startup: None, ..startup };
         probing.ask_for(&without, START);
         assert_eq!(probing.next().map(|(_, kind)| kind), Some(Kind::Liveness));
-        assert_eq!(probing.probed(&without).is_ready(), None);
+        assert_eq!(probing.probed().is_ready(), None);
     }
 
     #[test]
@@ -272,12 +263,12 @@ mod tests {
         let (mut probing, found) = answers(&first, Kind::Readiness, "+");
         assert_eq!(found[0].is_ready(), Some(true));
         for _ in 0..3 {
-            probing.end(&first, Kind::Liveness, Some(Err("refused".to_owned())), "web-1", after(9));
+            probing.end(Kind::Liveness, Some(Err("refused".to_owned())), "web-1", after(9));
         }
-        assert!(probing.probed(&first).failed.is_some());
+        assert!(probing.probed().failed.is_some());
         let other = Probes { readiness: of(81), liveness: of(81), ..Probes::default() };
         probing.ask_for(&other, after(10));
-        let found = probing.probed(&other);
+        let found = probing.probed();
         assert_eq!((found.failed, found.finding), (None, None), "nothing of it is known");
         assert_eq!(
             (found.ready, found.was_ready),
@@ -295,10 +286,10 @@ mod tests {
         assert_eq!(probing.next().map(|(_, kind)| kind), Some(Kind::Startup), "only that is asked");
         probing.begin(Kind::Startup);
         assert_eq!(probing.next(), None, "nothing is asked twice at once");
-        probing.end(&probes, Kind::Startup, Some(Ok(())), "web-1", after(30));
+        probing.end(Kind::Startup, Some(Ok(())), "web-1", after(30));
         assert_eq!(probing.next(), Some((after(37), Kind::Readiness)));
-        assert_eq!(probing.probed(&probes).started, Some(true));
-        assert_eq!(probing.probed(&probes).is_ready(), Some(false), "not before its own success");
+        assert_eq!(probing.probed().started, Some(true));
+        assert_eq!(probing.probed().is_ready(), Some(false), "not before its own success");
     }
 
     #[test]
@@ -320,9 +311,9 @@ mod tests {
         let dues = |who: &str| {
             let mut probing = Probing::new(&probes, Some(START), after(3_600));
             assert_eq!(probing.next(), Some((START, Kind::Readiness)), "it is overdue");
-            probing.end(&probes, Kind::Readiness, Some(Ok(())), who, after(3_600));
+            probing.end(Kind::Readiness, Some(Ok(())), who, after(3_600));
             let first = probing.next().unwrap().0.since(after(3_600));
-            probing.end(&probes, Kind::Readiness, Some(Ok(())), who, after(3_600).after(first));
+            probing.end(Kind::Readiness, Some(Ok(())), who, after(3_600).after(first));
             (first, probing.next().unwrap().0.since(after(3_600).after(first)))
         };
         let (one, two) = (dues("web-1"), dues("web-2"));
