@@ -115,6 +115,7 @@ fn name(number: usize) -> ServiceName {
 fn stack(services: usize, replicas: u32) -> Desired {
     let network = Network { name: "shop_default".into(), ..Network::default() };
     Desired {
+        atomic: false,
         stack: StackName::from("shop"),
         origin: Origin {
             config_files: vec!["/srv/shop/compose.yaml".into()],
@@ -127,9 +128,11 @@ fn stack(services: usize, replicas: u32) -> Desired {
         volumes: BTreeMap::new(),
         prune: true,
         images_first: false,
+        recreate: [].into(),
         backoff: Policy::default(),
         breaker: Breaker::default(),
         overrides: Overrides::default(),
+        only: None,
         teardown: None,
     }
 }

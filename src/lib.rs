@@ -50,6 +50,7 @@
 //! | [`store`] | what the daemon leaves for others and for the next one; whose a stack is | `core` |
 //! | [`controller`] | the imperative shell: observe, reconcile, execute | all of the above but the two engines |
 //! | [`rehearse`](mod@rehearse) | the preview | `controller`, `engine::sim` |
+//! | [`plan`] | a preview in a file, and what has moved since | `core` |
 //! | [`cli`] | commands; chooses the engine | everything |
 //! | [`clock`], [`secret`] | time as a port; values that no output shows | `core`; nothing |
 //!
@@ -64,6 +65,7 @@ pub mod core;
 pub mod engine;
 pub mod live;
 pub mod notify;
+pub mod plan;
 pub mod rehearse;
 pub mod secret;
 pub mod source;

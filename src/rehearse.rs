@@ -3,23 +3,31 @@
 //! What is printed is therefore what will happen, not another program's guess.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::clock::VirtualClock;
+use crate::clock::{Clock, VirtualClock};
 use crate::controller::execute::Allowed;
 use crate::controller::owner::{Holder, Owners, Taken};
 use crate::controller::reconcile::{Outcome, Reconciler};
 use crate::controller::report::Report;
 use crate::core::action::{Action, Cause};
+use crate::core::cost::{Cost, Watch};
 use crate::core::decide::Waiting;
-use crate::core::desired::{Condition, Desired};
+use crate::core::desired::{Condition, Desired, Service};
+use crate::core::failure::Failure;
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::memory::Durable;
 use crate::core::observed::{EngineInfo, Observed};
-use crate::engine::sim::{Behaviour, Behaviours, SimEngine, Subject, World};
+use crate::core::planted::{self, Bug};
+use crate::core::probe::Probes;
+use crate::core::status::StackStatus;
+use crate::core::timing::{self, Expected, Figure, Source};
+use crate::core::view::View;
+use crate::engine::sim::{Behaviour, Behaviours, Checks, OnStop, SimEngine, Subject, World};
 
 /// One predicted step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +60,8 @@ pub struct Rehearsal {
     pub steps: Vec<Step>,
     /// What would keep the stack from converging; empty where nothing does.
     pub blocked: Vec<Waiting>,
+    /// What the steps cost while they are taken.
+    pub cost: Cost,
 }
 
 /// Rehearsals end after this much virtual time: a day is past every grace period, health check and back-off.
@@ -60,12 +70,15 @@ const CURTAIN: Duration = Duration::from_hours(24);
 /// Plays through what the loop would do, from `observed` and what the last owner remembered to the fixed point.
 ///
 /// The programs in containers are taken to do what they are there for: they start, become healthy, and
-/// one-shots that others wait for end well.
+/// one-shots that others wait for end well. They take as long for it as they did the last few times.
 pub fn rehearse(desired: &Desired, observed: &Observed, remembered: Durable, parallel: usize) -> Rehearsal {
     let clock = VirtualClock::starting_at(observed.as_of);
-    let world = World::from_observed(observed, behaviours(desired));
+    let view = View::new(desired, observed);
+    let expected = timing::expected(&view, remembered.timings());
+    let watch = RefCell::new(Watch::of(&view));
+    let world = World::from_observed(observed, behaviours(desired, &expected));
     let engine = SimEngine::new(world, Rc::new(clock.clone()));
-    let script = Script::default();
+    let script = Script { clock: clock.clone(), steps: RefCell::default(), watch };
     let reconciler = Reconciler {
         engine: &engine,
         clock: &clock,
@@ -81,11 +94,17 @@ pub fn rehearse(desired: &Desired, observed: &Observed, remembered: Durable, par
     let outcome = clock.run(reconciler.converge(desired.clone(), Some(CURTAIN), std::future::pending()));
     let blocked = match outcome {
         Some(Outcome::Stuck(waiting) | Outcome::TimedOut(waiting)) => waiting,
-        Some(Outcome::Converged | Outcome::Stopped | Outcome::Held(_) | Outcome::Failed(_)) | None => {
-            Vec::new()
-        }
+        Some(
+            Outcome::Converged
+            | Outcome::Stopped
+            | Outcome::Held(_)
+            | Outcome::Strayed(_)
+            | Outcome::Failed(_),
+        )
+        | None => Vec::new(),
     };
-    Rehearsal { steps: script.0.into_inner(), blocked }
+    let cost = script.watch.into_inner().cost(&expected);
+    Rehearsal { steps: script.steps.into_inner(), blocked, cost }
 }
 
 /// Nobody else asks, and something was remembered.
@@ -97,22 +116,60 @@ impl Owners for Remembering {
     }
 }
 
-/// Services that others wait for until they have completed, do complete.
-fn behaviours(desired: &Desired) -> Behaviours {
+/// What every service's containers do. Services that others wait for until they have completed, do complete.
+fn behaviours(desired: &Desired, expected: &BTreeMap<ServiceName, Expected>) -> Behaviours {
     let awaited = desired.services.values().flat_map(|service| &service.depends_on);
-    awaited
-        .filter(|(_, dependency)| dependency.condition == Condition::CompletedSuccessfully)
-        .fold(Behaviours::default(), |behaviours, (name, _)| {
-            behaviours.with(&Subject::Service(name.to_string()), Behaviour::completes())
-        })
+    let awaited = awaited.filter(|(_, dependency)| dependency.condition == Condition::CompletedSuccessfully);
+    let awaited: BTreeSet<&ServiceName> = awaited.map(|(name, _)| name).collect();
+    expected.iter().fold(Behaviours::default(), |behaviours, (name, expected)| {
+        let does = if awaited.contains(name) { Behaviour::completes() } else { Behaviour::runs() };
+        behaviours
+            .with(&Subject::Service(name.to_string()), taking(does, desired.services.get(name), expected))
+    })
 }
 
-/// Writes down each action that starts.
-#[derive(Default)]
-struct Script(RefCell<Vec<Step>>);
+/// The same, as fast as it is expected to be.
+fn taking(does: Behaviour, service: Option<&Service>, expected: &Expected) -> Behaviour {
+    let Expected { stop, start, ready, every, asked } = expected;
+    let mut does = Behaviour {
+        starts_in: Some(start.took),
+        on_stop: OnStop::Exits { code: 0, after: stop.took },
+        ..does
+    };
+    // What is not measured shows by itself: the first question is answered well.
+    let is_seen = |ready: &Figure| ready.from == Source::Measured && !planted::has(Bug::ForetellsBlindly);
+    let Some(ready) = ready.filter(is_seen) else { return does };
+    // It was ready when it was found to be, or up to one question earlier: that is, half a question before.
+    let before = ready.took.saturating_sub(every.unwrap_or_default() / 2);
+    let probes = service.map(|service| &service.probes);
+    let is_the_same = probes.is_some_and(Probes::is_empty) && asked == every;
+    let after = if is_the_same { ready.took } else { before };
+    does.checks = Checks::FoundAfter { after, at_once: is_the_same };
+    // It starts in time for its startup probe.
+    let patience = probes.and_then(|probes| probes.startup.as_ref());
+    let patience = patience.map(|probe| probe.initial_delay + probe.patience().saturating_sub(probe.period));
+    does.answers = Checks::PassAfter(patience.map_or(before, |patience| before.min(patience)));
+    does
+}
+
+/// Writes down each action that starts, and watches what it does.
+struct Script {
+    clock: VirtualClock,
+    steps: RefCell<Vec<Step>>,
+    watch: RefCell<Watch>,
+}
 
 impl Report for Script {
+    fn decided(&self, status: &StackStatus) {
+        self.watch.borrow_mut().shown(status, self.clock.now());
+    }
+
     fn started(&self, action: &Action) {
-        self.0.borrow_mut().push(Step::from(action));
+        self.steps.borrow_mut().push(Step::from(action));
+        self.watch.borrow_mut().begins(action, self.clock.now());
+    }
+
+    fn finished(&self, action: &Action, _: &Result<(), Failure>, _: Duration) {
+        self.watch.borrow_mut().ends(action, self.clock.now());
     }
 }

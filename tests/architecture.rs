@@ -33,6 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("controller", &["engine", "source", "store", "stack", "compose", "core", "clock"]),
     // The preview is the shell on the simulated engine.
     ("rehearse", &["controller", "engine", "engine::sim", "core", "clock"]),
+    ("plan", &["core", "secret"]),
     ("cli", ANYTHING),
     ("", ANYTHING),
 ];
@@ -66,6 +67,7 @@ const NEVER_IN_CORE: &[&str] =
 const READERS: &[&str] = &[
     "src/cli/diff.rs",
     "src/cli/status.rs",
+    "src/cli/wait.rs",
     "src/cli/init/mod.rs",
     "src/cli/init/by_hand.rs",
     "src/cli/init/keep.rs",

@@ -96,6 +96,8 @@ fn help_says_what_there_is() {
     assert_snapshot!("help", run("-h").seen());
     for command in
         ["diff", "apply", "run", "status", "down", "config", "validate", "init", "schema", "completion"]
+            .into_iter()
+            .chain(["scale", "restart", "wait", "history", "rollback"])
     {
         assert_snapshot!(format!("help-{command}"), run(&format!("{command} --help")).seen());
     }
@@ -106,6 +108,32 @@ fn a_wrong_command_line_is_an_error_with_the_way_out() {
     assert_snapshot!("usage-unknown-command", run("dif").seen());
     assert_snapshot!("usage-unknown-option", run("diff --fil x").seen());
     assert_snapshot!("usage-bad-duration", run("apply --timeout soon").seen());
+}
+
+#[test]
+fn what_people_lay_over_the_files_is_judged_before_it_is_said() {
+    let fixed = "services:\n  web: {image: x, ports: ['80:80']}\n  api: {image: x, container_name: api}\n";
+    let place = Place::new(&[("compose.yaml", fixed)]);
+    for (name, line) in [
+        ("scale-impossible", "scale web=2 api=3"),
+        ("scale-unknown-service", "scale webb=2"),
+        ("scale-bad-number", "scale web=-1"),
+        ("scale-no-number", "scale web"),
+        ("scale-nothing", "scale"),
+        ("scale-simulated", "scale web=0 --engine sim"),
+        ("restart-unknown-service", "restart webb"),
+        ("restart-json", "restart web -o json"),
+        ("wait-unknown-goal", "wait --for ready"),
+        ("wait-unknown-service", "wait webb"),
+    ] {
+        assert_snapshot!(name, place.run(line).seen());
+    }
+    let several = Place::new(&[
+        ("compose.yaml", COMPOSE),
+        ("manifests/a.yaml", MANIFEST),
+        ("manifests/b.yaml", &MANIFEST.replace("fair", "foul")),
+    ]);
+    assert_snapshot!("scale-ambiguous", several.run("scale api=2").seen());
 }
 
 #[test]
@@ -262,6 +290,26 @@ fn contents(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 }
 
 #[test]
+fn ssh_is_called_as_docker_calls_it_and_its_last_words_are_told() {
+    let fake = "#!/bin/sh\necho \"$*\" >> called\necho 'ssh: no such host' >&2\nexit 255\n";
+    let place = Place::new(&[("bin/ssh", fake), ("compose.yaml", COMPOSE)]);
+    let shop = place.dir.path().join("shop");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(shop.join("bin/ssh"), mode).unwrap();
+    let mut command = Command::cargo_bin("operator").unwrap();
+    command.env_clear().env("PATH", format!("{}:/usr/bin:/bin", shop.join("bin").display()));
+    command.env("DOCKER_HOST", "ssh://me@host.example:2222").current_dir(&shop).arg("diff");
+    let output = command.output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.contains("no Docker engine answers at ssh://me@host.example:2222"), "{err}");
+    assert!(err.contains("(ssh: no such host)"), "{err}");
+    let called = fs::read_to_string(shop.join("called")).unwrap();
+    let line = called.lines().next().unwrap();
+    assert!(line.ends_with("-l me -p 2222 -- host.example docker system dial-stdio"), "{called}");
+}
+
+#[test]
 fn what_cannot_be_read_changes_nothing_and_needs_no_docker() {
     use std::os::unix::fs::PermissionsExt;
     let broken = "services:\n  api: {imagee: x}\n";
@@ -311,6 +359,18 @@ fn what_cannot_be_read_changes_nothing_and_needs_no_docker() {
 }
 
 #[test]
+fn a_commit_is_waited_for_where_the_files_are() {
+    let place = Place::new(&[
+        (".env", "COMPOSE_FILE=../elsewhere/compose.yaml"),
+        ("../elsewhere/compose.yaml", COMPOSE),
+        ("../elsewhere/.git/HEAD", "0123456789abcdef0123456789abcdef01234567"),
+    ]);
+    let waited = place.run("wait --for 89abcdef --timeout 1ms");
+    let expected = "exit 1\n--- stderr\nerror: 0123456789ab is checked out after 0 s, and not 89abcdef\n";
+    assert_eq!(waited.seen(), expected);
+}
+
+#[test]
 fn a_pipe_sees_no_colours_unless_it_is_asked_for_them() {
     let place = Place::new(&[("compose.yaml", "services: {a: {imag: x}}")]);
     assert!(!place.run("validate").err.contains('\u{1b}'));
@@ -353,6 +413,69 @@ mod simulated {
         assert_snapshot!("sim-diff-orphan", run(&place, "diff").seen());
         assert_snapshot!("sim-diff-orphan-json", run(&place, "diff -o json").seen());
         assert_snapshot!("sim-apply-orphan", run(&place, "apply").seen());
+    }
+
+    #[test]
+    fn networks_and_volumes_that_changed_are_told_of_with_what_it_costs() {
+        let text = |subnet: &str, kind: &str, name: &str| {
+            format!(
+                "services: {{{name}: {{image: redis:7, volumes: ['data:/data']}}, web: {{image: redis:7}}}}\n\
+                 networks: {{default: {{ipam: {{config: [{{subnet: {subnet}}}]}}}}}}\n\
+                 volumes: {{data: {{driver_opts: {{type: {kind}}}}}}}"
+            )
+        };
+        let place = Place::new(&[("compose.yaml", text("10.1.0.0/24", "ext4", "db").as_str())]);
+        let write = |text: String| fs::write(place.dir.path().join("shop/compose.yaml"), text).unwrap();
+        assert_eq!(run(&place, "apply").code, Some(0));
+        write(text("10.2.0.0/24", "nfs", "db"));
+        assert_snapshot!("sim-diff-network", run(&place, "diff").seen());
+        assert_snapshot!(
+            "sim-diff-volume-markdown",
+            run(&place, "diff --allow recreate-volume=data -o markdown").seen()
+        );
+        assert_snapshot!("sim-diff-volume-unknown", run(&place, "diff --allow recreate-volume=dta").seen());
+        assert_snapshot!("sim-diff-consent-unknown", run(&place, "diff --allow all").seen());
+        let kept = run(&place, "apply");
+        assert_eq!(kept.code, Some(2), "{}", kept.err);
+        // The word is the plan's, and nobody else's.
+        let planned = run(&place, "diff --allow recreate-volume=shop_data --plan-out plan.json");
+        assert_eq!(planned.code, Some(1), "{}", planned.err);
+        let twice = run(&place, "apply --plan plan.json --allow recreate-volume=data");
+        assert!(twice.code == Some(2) && twice.err.contains("does not go with --plan"), "{}", twice.err);
+        let applied = run(&place, "apply --plan plan.json");
+        assert_eq!((applied.code, applied.out.as_str()), (Some(0), "shop: converged\n"), "{}", applied.err);
+        write(text("10.2.0.0/24", "nfs", "store"));
+        assert_snapshot!("sim-diff-renamed", run(&place, "diff").seen());
+    }
+
+    #[test]
+    fn a_volume_that_is_to_go_is_one() {
+        let text = |kind: &str| {
+            format!(
+                "services: {{web: {{image: redis:7, volumes: ['data:/data']}}}}\nvolumes: {{data: {{driver_opts: {{type: {kind}}}}}}}"
+            )
+        };
+        let stack = |name: &str| {
+            format!(
+                "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {{name: {name}}}\nspec: {{compose: {{files: [../compose.yaml]}}}}"
+            )
+        };
+        let (shop, blog) = (stack("shop"), stack("blog"));
+        let place = Place::new(&[
+            ("compose.yaml", &text("ext4")),
+            ("manifests/shop.yaml", &shop),
+            ("manifests/blog.yaml", &blog),
+        ]);
+        assert_eq!(run(&place, "apply -f manifests").code, Some(0));
+        fs::write(place.dir.path().join("shop/compose.yaml"), text("nfs")).unwrap();
+        let both = run(&place, "apply -f manifests --allow recreate-volume=data");
+        assert_snapshot!("sim-apply-volume-of-two", both.seen());
+        for one in ["-f manifests --allow recreate-volume=blog_data", "-p blog --allow recreate-volume=data"]
+        {
+            let seen = run(&place, &format!("diff {one}")).out;
+            assert!(seen.contains("remove volume") && seen.contains("blog_data"), "{seen}");
+            assert!(!seen.contains("remove volume  shop_data"), "{seen}");
+        }
     }
 
     #[test]
@@ -505,6 +628,17 @@ mod simulated {
         );
         let pause = run(&place, "pause -p other");
         assert!(pause.code == Some(2) && pause.err.contains("no manifest declares"), "{}", pause.seen());
+    }
+
+    #[test]
+    fn a_wait_ends_when_somebody_has_done_it_and_says_what_is_missing_when_the_time_is_up() {
+        let place = shop();
+        assert_snapshot!("sim-wait-in-vain", run(&place, "wait --timeout 1s").seen());
+        run(&place, "apply");
+        let waited = run(&place, "wait api redis");
+        assert_eq!(waited.seen(), "exit 0\n--- stdout\nshop/api, redis: converged\n");
+        let json = run(&place, "wait -o json").out;
+        assert!(json.contains("\"converged\": true"), "{json}");
     }
 
     #[test]
@@ -663,4 +797,106 @@ fn a_directory_behind_a_link_has_the_name_that_the_shell_gives_it() {
     assert!(config(&link).contains("/link\n"), "{}", config(&link));
     // A shell's word is taken only where it is true.
     assert!(config(Path::new("/tmp")).contains("/shop\n"));
+}
+
+#[path = "cli/plans.rs"]
+mod plans;
+mod history {
+    use compose_operator::core::desired::{Desired, Origin, Service, Teardown};
+    use compose_operator::core::history::{Actor, History, Moment, Through};
+    use compose_operator::core::ids::ImageId;
+    use compose_operator::core::observed::{Image, Observed};
+    use compose_operator::core::time::Timestamp;
+    use compose_operator::secret::Secret;
+    use compose_operator::store::history::Histories;
+
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+
+    /// Three revisions of a stack `shop`: the first converged, the second too, the third failed.
+    fn kept(directory: &Path) {
+        let histories = Histories::new(directory);
+        let key = histories.key().unwrap();
+        let now = jiff::Timestamp::now().as_millisecond();
+        let nothing = Desired::teardown("shop".into(), Origin::default(), Teardown::default());
+        let origin = Origin { config_files: vec!["/srv/shop/compose.yaml".into()], ..Origin::default() };
+        let mut desired = Desired { teardown: None, origin, ..nothing };
+        let mut web = Service { replicas: 2, ..Service::default() };
+        web.spec.image = "app:1".into();
+        desired.services.insert("web".into(), web);
+        let images = [("app:1", "sha256:aaaa"), ("app:2", "sha256:bbbb")].map(|(reference, id)| {
+            (reference.to_owned(), Image { id: Some(ImageId::new(id)), ..Image::default() })
+        });
+        let observed = Observed { images: images.into(), ..Observed::default() };
+        let mut history = History::default();
+        for (day, change) in [(9_i64, ""), (6, "app:2"), (3, "app:3")] {
+            let web = desired.services.get_mut("web").unwrap();
+            if !change.is_empty() {
+                web.spec.image = change.into();
+                web.spec.environment.insert("API_KEY".into(), Secret::new(format!("canary of {change}")));
+                web.resources.memory = Some(day << 30);
+            }
+            let actor = match change {
+                "app:2" => Actor { through: Through::Run, by: None },
+                _ => Actor { through: Through::Apply, by: Some("ann".into()) },
+            };
+            let at = Timestamp::from_millis(now - day * DAY - DAY / 2);
+            assert!(history.take_on(&desired, &actor, &key, at));
+            let failed = (change == "app:3").then_some("manifest for app:3 not found");
+            let at = Timestamp::from_millis(at.as_millis() + 42_000);
+            let converged = failed.is_none();
+            let moment = Moment { desired: &desired, observed: &observed, converged, failed, at };
+            assert!(history.stands(&moment, &actor));
+        }
+        histories.write(&"shop".into(), &history).unwrap();
+    }
+
+    fn place() -> Place {
+        let place = Place::new(&[("compose.yaml", COMPOSE)]);
+        kept(&place.dir.path().join("state"));
+        place
+    }
+
+    fn run(place: &Place, line: &str) -> Ran {
+        let mut command = Command::cargo_bin("operator").unwrap();
+        command.env_clear().env("COLUMNS", "100").current_dir(place.dir.path().join("shop"));
+        let output =
+            command.env("OPERATOR_STATE_DIR", "../state").args(line.split_whitespace()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// Without moments, which pass.
+    fn timeless(seen: &str) -> String {
+        let line = |line: &str| match line.find("20") {
+            Some(start) if line.get(start + 4..start + 5) == Some("-") => {
+                format!("{}[MOMENT]{}", &line[..start], line.get(start + 24..).unwrap_or_default())
+            }
+            _ => line.to_owned(),
+        };
+        seen.lines().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_revisions_of_a_stack_are_a_table_and_each_can_be_seen_in_full() {
+        let place = place();
+        assert_snapshot!("history-table", run(&place, "history").seen());
+        assert_snapshot!("history-entry", timeless(&run(&place, "history 2").seen()));
+        assert_snapshot!("history-json", timeless(&run(&place, "history --revision 3 -o json").seen()));
+        assert_snapshot!("history-unknown", run(&place, "history blog").seen());
+        assert_snapshot!("history-no-such-revision", run(&place, "history --revision 7").seen());
+    }
+
+    #[test]
+    fn what_there_is_not_to_go_back_to_is_said() {
+        let place = place();
+        assert_snapshot!("rollback-no-such-revision", run(&place, "rollback --to 7").seen());
+        assert_snapshot!("rollback-in-force", run(&place, "rollback --to 3").seen());
+        assert_snapshot!("rollback-sim", run(&place, "rollback --engine sim").seen());
+        assert_snapshot!("rollback-json", run(&place, "rollback -o json").seen());
+        fs::remove_dir_all(place.dir.path().join("state")).unwrap();
+        assert_snapshot!("rollback-no-history", run(&place, "rollback").seen());
+        assert_snapshot!("history-none", run(&place, "history").seen());
+    }
 }

@@ -9,10 +9,14 @@
 #[path = "compose_corpus/case.rs"]
 mod case;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use self::case::{Table, cases, lines, name, run};
+use self::case::{Table, cases, lines, name, options, run};
+use compose_operator::compose::DiskFiles;
+use compose_operator::core::history::{Kept, Key, Sealed, held};
+use compose_operator::core::observed::Observed;
+use compose_operator::stack;
 
 #[test]
 fn corpus_agrees_except_for_the_known_cases() {
@@ -40,4 +44,22 @@ fn corpus_agrees_except_for_the_known_cases() {
     println!("{}", table.markdown());
     assert!(broken.is_empty(), "these cases differ from the reference:\n{}", broken.join("\n"));
     assert!(mended.is_empty(), "these cases agree now; take them off the list: {mended:?}");
+}
+
+#[test]
+fn what_a_history_keeps_of_any_stack_is_all_of_it() {
+    let mut count = 0;
+    for case in cases() {
+        for stack in stack::load(&options(&case), &DiskFiles).even_idle().stacks {
+            let (desired, key) = (stack.desired, Key::new("of a test"));
+            let sealed = Sealed::of(&desired, &key).expect("it can be written");
+            let written = serde_json::to_string(&sealed).expect("it can be written");
+            let sealed = serde_json::from_str(&written).expect("it can be read");
+            let kept = Kept { sealed, images: BTreeMap::new(), key };
+            let back = held(&kept, &desired, None, &Observed::default());
+            assert!(back.as_ref() == Ok(&desired), "{}: {back:#?}\n{desired:#?}", name(&case));
+            count += 1;
+        }
+    }
+    assert!(count > 300, "only {count} stacks");
 }

@@ -85,6 +85,16 @@ fn what_the_loader_takes_the_schema_takes() {
             "{heal: {memoryAbove: 0.5 gb, unhealthyFor: 90s}}",
             "{resources: {limits: {memory: 1G}}, heal: {memoryAbove: 100%}}",
             "{onManualChange: hold, holdFor: 10m}",
+            "{onContentChange: rolling}",
+            "{onContentChange: ignore}",
+            "{onContentChange: {signal: SIGHUP}}",
+            "{onContentChange: {exec: [nginx, -s, reload]}}",
+            "{traffic: }",
+            "{traffic: {caddy: {service: x.y_z-1, port: 65535}, drain: 1m30s}}",
+            "{rollout: }",
+            "{rollout: {strategy: Recreate, minReadySeconds: 0, autoRollback: false}}",
+            "{rollout: {maxSurge: 25%, maxUnavailable: 0, progressDeadlineSeconds: 1, canary: {for: 2m}}}",
+            "{replicas: 3, rollout: {strategy: RollingUpdate, maxSurge: 0, maxUnavailable: 100%, canary: {replicas: 3, for: 1h30m}}}",
             "{readinessProbe: {http: {port: 80}}}",
             "{startupProbe: {http: {port: 80, path: /x, scheme: https, headers: {A: b}, status: 200-299}}}",
             "{livenessProbe: {tcp: {port: 1}, initialDelaySeconds: 0, periodSeconds: 1, timeoutSeconds: 1}}",
@@ -158,7 +168,16 @@ const WRONG_HEADS: &[&str] = &[
 ];
 
 /// What healing and probes cannot be.
-const WRONG_HEALING: [&str; 13] = [
+const WRONG_HEALING: [&str; 31] = [
+    "{traffic: {}}",
+    "{traffic: {drain: 5s}}",
+    "{traffic: {caddy: {service: x.y_z-1}}}",
+    "{traffic: {caddy: {service: x.y_z-1, port: 0}}}",
+    "{traffic: {caddy: {service: x.y_z-1, port: 65536}}}",
+    "{onContentChange: restart}",
+    "{onContentChange: {signal: }}",
+    "{onContentChange: {exec: caddy reload}}",
+    "{onContentChange: {signal: SIGHUP, exec: [a]}}",
     "{heal: {memoryAbove: 0%}}",
     "{heal: {memoryAbove: 101%}}",
     "{heal: {memoryAbove: 0}}",
@@ -172,6 +191,15 @@ const WRONG_HEALING: [&str; 13] = [
     "{readinessProbe: {grpc: {port: 1}}}",
     "{readinessProbe: {tcp: {port: 1}, periodSeconds: 1.5}}",
     "{readinessProbe: {tcp: {port: 1}, initialDelaySeconds: -1}}",
+    "{rollout: {strategy: Rolling}}",
+    "{rollout: {maxSurge: -1}}",
+    "{rollout: {maxSurge: 101%}}",
+    "{rollout: {maxUnavailable: '1'}}",
+    "{rollout: {minReadySeconds: 10s}}",
+    "{rollout: {progressDeadlineSeconds: 0}}",
+    "{rollout: {autoRollback: maybe}}",
+    "{rollout: {canary: {replicas: 1}}}",
+    "{rollout: {canary: {replicas: 0, for: 1m}}}",
 ];
 
 #[test]

@@ -46,6 +46,7 @@ enum Step {
     Copy(usize, bool),
     Hook(usize, bool),
     Start(usize),
+    Signal(usize),
     Stop(usize),
     Unpause(usize),
     Remove(usize),
@@ -215,6 +216,7 @@ impl<'e> Side<'e> {
                 engine.run_hook(&self.id(slot), &hook).await
             }
             Step::Start(slot) => engine.start_container(&self.id(slot)).await,
+            Step::Signal(slot) => engine.signal_container(&self.id(slot), "SIGHUP").await,
             Step::Stop(slot) => engine.stop_container(&self.id(slot), Some(Duration::ZERO)).await,
             Step::Unpause(slot) => engine.unpause_container(&self.id(slot)).await,
             Step::Remove(slot) => engine.remove_container(&self.id(slot)).await,
@@ -331,7 +333,7 @@ fn steps(seed: u64) -> Vec<Step> {
     (0..CALLS)
         .map(|_| {
             let (slot, other) = (draw(SLOTS), draw(2));
-            match draw(24) {
+            match draw(25) {
                 0..=3 => Step::Create(slot, KINDS[draw(KINDS.len())]),
                 4..=7 => Step::Start(slot),
                 8 => Step::Stop(slot),
@@ -346,6 +348,7 @@ fn steps(seed: u64) -> Vec<Step> {
                 18 => Step::Disconnect(slot, other),
                 19 | 20 => Step::Copy(slot, other == 0),
                 21 | 22 => Step::Hook(slot, other == 0),
+                23 => Step::Signal(slot),
                 _ if draw(2) == 0 => Step::CreateVolume,
                 _ => Step::RemoveVolume,
             }

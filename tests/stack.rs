@@ -9,6 +9,7 @@ use std::time::Duration;
 use compose_operator::compose::{LoadOptions, MemoryFiles};
 use compose_operator::core::backoff::Policy;
 use compose_operator::core::config_hash::ConfigHash;
+use compose_operator::core::content::OnChange;
 use compose_operator::core::desired::{Condition, Desired, PullPolicy, Service};
 use compose_operator::core::probe::{Handler, Probe};
 use compose_operator::core::redis;
@@ -410,6 +411,15 @@ mod overlay {
             ("heal: {for: 5m}", "has nothing to last for"),
             ("heal: {memoryAbove: 8G}", "can never use more than 8 GiB"),
             ("holdFor: 5m", "holds nothing for that long"),
+            (
+                "traffic: {caddy: {service: redis, port: 80}}",
+                "`redis` is a redis, and no proxy of service `api`",
+            ),
+            ("traffic: {caddy: {service: redi, port: 80}}", "names `redi`, which is no service"),
+            ("traffic: {caddy: {service: api, port: 80}}", "service `api` cannot be its own proxy"),
+            ("onContentChange: {signal: SIGKILL}", "`SIGKILL` ends what it is sent to"),
+            ("onContentChange: {signal: SIGHUB}", "`SIGHUB` is no signal"),
+            ("onContentChange: {exec: []}", "a command without words"),
         ] {
             let manifest = format!("{MANIFEST}  services: {{api: {{{api}}}}}\n");
             let found = faults(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)]);
@@ -422,6 +432,20 @@ mod overlay {
         let manifest = format!("{MANIFEST}  services: {{redis: {{heal: {{memoryAbove: 90%}}}}}}\n");
         let found = faults(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)]);
         assert!(found[0].contains("has no memory limit that 90% could be of"), "{found:?}");
+    }
+
+    #[test]
+    fn a_proxy_that_no_profile_turns_on_is_told_with_the_way_out() {
+        let manifest =
+            format!("{MANIFEST}  services: {{api: {{traffic: {{caddy: {{service: caddy, port: 80}}}}}}}}\n");
+        let compose = format!("{COMPOSE}  caddy: {{image: caddy, profiles: [edge]}}\n");
+        assert_eq!(
+            faults(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", &compose)]),
+            [
+                "m/shop.yaml:6:47: `traffic` of service `api` names `caddy`, which no profile turns on (turn on a profile of \
+                 `caddy`)"
+            ]
+        );
     }
 
     #[test]
@@ -464,14 +488,14 @@ mod overlay {
     fn a_redis_whose_image_starts_it_is_set_once_it_runs() {
         let manifest =
             format!("{MANIFEST}  services: {{cache: {{redis: {{maxmemory: 64mb, passwordEnv: PASS}}}}}}\n");
-        let compose = "services: {cache: {image: my-redis, environment: {PASS: canary}}}\n";
+        let compose = "services: {cache: {image: my-redis, environment: {PASS: tell-tale}}}\n";
         let desired = desired(&["m/s.yaml"], &[("m/s.yaml", &manifest), ("compose.yaml", compose)]);
         let cache = service(&desired, "cache");
         assert_eq!(cache.command, None);
         let live = cache.live.as_ref().unwrap();
         assert_eq!(live.settings["maxmemory"], "67108864");
-        assert_eq!(live.password.as_ref().unwrap().expose(), "canary");
-        assert!(!format!("{desired:?}").contains("canary"));
+        assert_eq!(live.password.as_ref().unwrap().expose(), "tell-tale");
+        assert!(!format!("{desired:?}").contains("tell-tale"));
     }
 }
 
@@ -512,13 +536,13 @@ volumes: {data: {}, shared: {external: true}}
     #[test]
     fn the_environment_is_resolved_and_never_shown() {
         let text = "services: {a: {image: x, env_file: a.env, environment: {B: two, GONE: }}}";
-        let content = [("compose.yaml", text), ("a.env", "A=canary\nB=one\n")];
+        let content = [("compose.yaml", text), ("a.env", "A=tell-tale\nB=one\n")];
         let desired = desired(&["compose.yaml"], &content);
         let environment = &service(&desired, "a").spec.environment;
         let values: Vec<(&str, &str)> =
             environment.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
-        assert_eq!(values, [("A", "canary"), ("B", "two")]);
-        assert!(!format!("{desired:?}").contains("canary"));
+        assert_eq!(values, [("A", "tell-tale"), ("B", "two")]);
+        assert!(!format!("{desired:?}").contains("tell-tale"));
     }
 
     #[test]
@@ -575,10 +599,10 @@ services:
 configs: {app: {content: 'a $${B}'}, empty: {environment: EMPTY}}
 secrets: {key: {environment: KEY}}
 ";
-        let content = [("compose.yaml", text), (".env", "KEY=canary\nEMPTY=\n")];
+        let content = [("compose.yaml", text), (".env", "KEY=tell-tale\nEMPTY=\n")];
         let desired = desired(&["compose.yaml"], &content);
         let service = service(&desired, "a");
-        assert!(!format!("{desired:?}").contains("canary"));
+        assert!(!format!("{desired:?}").contains("tell-tale"));
         let seen: Vec<String> = service
             .files
             .iter()
@@ -592,9 +616,9 @@ secrets: {key: {environment: KEY}}
             [
                 "/app 444 None a ${B}",
                 "/etc/app.conf 440 None a ${B}",
-                "/k 400 Some((0, 8)) canary",
-                "/run/secrets/key 444 None canary",
-                "/run/secrets/tls.key 444 Some((7, 0)) canary",
+                "/k 400 Some((0, 8)) tell-tale",
+                "/run/secrets/key 444 None tell-tale",
+                "/run/secrets/tls.key 444 Some((7, 0)) tell-tale",
             ]
         );
         assert!(service.spec.mounts.is_empty());
@@ -650,6 +674,62 @@ secrets: {key: {file: ./tls.key}}
         assert_eq!(mount("/app"), (MountKind::Bind, "/w/app.conf", true));
         assert_eq!(mount("/run/secrets/tls.key"), (MountKind::Bind, "/w/tls.key", true));
         assert_eq!(a.spec.tmpfs["/tmp"], "size=16m");
+    }
+
+    #[test]
+    fn the_content_of_what_containers_can_only_read_counts() {
+        let text = "
+services:
+  a:
+    image: x
+    configs: [app, inline]
+    secrets: [key]
+    volumes:
+      - ./nginx.conf:/etc/nginx.conf:ro
+      - ./data.db:/data.db
+      - ./conf.d:/conf.d:ro
+      - /etc/localtime:/etc/localtime:ro
+      - /proc/stat:/stat:ro
+      - /opt/geo.conf:/geo.conf:ro
+      - ./gone.conf:/gone.conf:ro
+configs: {app: {file: ./app.conf}, inline: {content: x}}
+secrets: {key: {file: ./key.pem}}
+";
+        let root = [
+            ("app.conf", "canary"),
+            ("key.pem", "canary"),
+            ("nginx.conf", "n"),
+            ("data.db", "d"),
+            ("conf.d/x", "x"),
+        ];
+        let with = |nginx: &str, manifest: &str| {
+            let manifest = format!("{MANIFEST}  services: {{a: {manifest}}}\n");
+            let all = [root.as_slice(), &[("compose.yaml", text), ("m/s.yaml", manifest.as_str())]].concat();
+            let files = files(&all).with("/w/nginx.conf", nginx);
+            let files = ["/etc/localtime", "/proc/stat", "/opt/geo.conf"]
+                .into_iter()
+                .fold(files, |files, path| files.with(path, "z"));
+            let mut stacks = stack::load(&options(&["m/s.yaml"]), &files).all().unwrap();
+            service(&stacks.remove(0).desired, "a").content.clone()
+        };
+        let content = with("one", "{}");
+        let counted: Vec<&str> = content.files.keys().map(String::as_str).collect();
+        assert_eq!(counted, ["configs.app", "secrets.key", "volumes./etc/nginx.conf", "volumes./geo.conf"]);
+        assert!(content.left_out["volumes./data.db"].contains("may write it"), "{content:?}");
+        assert!(content.left_out["volumes./etc/localtime"].contains("of the system"), "{content:?}");
+        assert!(!format!("{content:?}").contains("canary"));
+        assert_eq!(content, with("one", "{onContentChange: rolling}"));
+        let other = with("two", "{}");
+        assert_ne!(content.files["volumes./etc/nginx.conf"], other.files["volumes./etc/nginx.conf"]);
+        assert_eq!(content.files["configs.app"], other.files["configs.app"]);
+        assert!(with("one", "{onContentChange: ignore}").files.is_empty());
+        let signalled = with("one", "{onContentChange: {signal: SIGHUP}}");
+        assert_eq!(
+            (signalled.files, signalled.on_change),
+            (content.files, OnChange::Signal("SIGHUP".into()))
+        );
+        let exec = with("one", "{onContentChange: {exec: [caddy, reload]}}");
+        assert_eq!(exec.on_change, OnChange::Exec(vec!["caddy".into(), "reload".into()]));
     }
 
     #[test]
@@ -1088,5 +1168,144 @@ configs: {swarms: {external: true}}
                 "redis in service `r` may hold 128 MiB of keys, more than its container's memory limit of 64 MiB"
             ]
         );
+    }
+}
+
+mod rollouts {
+    use compose_operator::core::rollout::{Canary, OnFailure, Rollout, Share};
+
+    use super::*;
+
+    fn manifest(body: &str) -> String {
+        format!("{MANIFEST}  services: {{api: {{rollout: {body}}}}}\n")
+    }
+
+    /// The rules of `api`, of two replicas, with this in its `deploy` and this in the manifest.
+    fn rules(deploy: &str, body: &str) -> Rollout {
+        let compose = format!("services:\n  api: {{image: api, deploy: {{replicas: 2, {deploy}}}}}\n");
+        let files = [("m/shop.yaml", manifest(body)), ("compose.yaml", compose)];
+        let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+        service(&desired(&["m/shop.yaml"], &files), "api").rollout.clone()
+    }
+
+    #[test]
+    fn nothing_said_is_one_more_at_a_time() {
+        assert_eq!(rules("", "{}"), Rollout::default());
+    }
+
+    #[test]
+    fn what_compose_files_say_for_swarm_gives_the_defaults_and_the_manifest_wins() {
+        let update = "update_config: {parallelism: 2, order: start-first, delay: 5s, monitor: 20s, max_failure_ratio: 0.5}";
+        let of_compose = rules(update, "{}");
+        assert_eq!((of_compose.max_surge, of_compose.max_unavailable), (Share::Count(2), Share::Count(0)));
+        assert_eq!(of_compose.min_ready, Duration::from_secs(20));
+        assert_eq!(of_compose.tolerated, Share::Percent(50));
+        let of_both = rules(update, "{maxSurge: 1, minReadySeconds: 3, autoRollback: false}");
+        assert_eq!((of_both.max_surge, of_both.min_ready), (Share::Count(1), Duration::from_secs(3)));
+        assert_eq!(of_both.on_failure, OnFailure::Pause);
+        let stop_first =
+            rules("update_config: {parallelism: 0, order: stop-first, failure_action: continue}", "{}");
+        assert_eq!(
+            (stop_first.max_surge, stop_first.max_unavailable),
+            (Share::Count(0), Share::Percent(100))
+        );
+        assert_eq!(stop_first.on_failure, OnFailure::Continue);
+        let unsaid = rules("update_config: {delay: 1s}", "{}");
+        assert_eq!((unsaid.max_surge, unsaid.max_unavailable), (Share::Count(1), Share::Count(0)));
+        let back = rules("rollback_config: {parallelism: 2, order: stop-first}", "{}").back;
+        assert_eq!((back.max_surge, back.max_unavailable), (Share::Count(0), Share::Count(2)));
+    }
+
+    #[test]
+    fn the_manifest_says_it_in_the_words_of_a_deployment() {
+        let said = rules(
+            "",
+            "{maxSurge: 25%, maxUnavailable: 50%, minReadySeconds: 7, progressDeadlineSeconds: 120, canary: {for: 2m}}",
+        );
+        assert_eq!((said.max_surge, said.max_unavailable), (Share::Percent(25), Share::Percent(50)));
+        assert_eq!(said.progress_deadline, Duration::from_mins(2));
+        assert_eq!(said.canary, Some(Canary { replicas: 1, lasting: Duration::from_mins(2) }));
+        assert!(rules("", "{strategy: Recreate}").recreate);
+        let atomic = format!("{MANIFEST}  atomic: true\n");
+        assert!(desired(&["m/shop.yaml"], &[("m/shop.yaml", &atomic), ("compose.yaml", COMPOSE)]).atomic);
+    }
+
+    #[test]
+    fn the_default_deadline_leaves_time_beyond_what_compose_files_say() {
+        let spans = |update: &str, body: &str| {
+            let said = rules(&format!("update_config: {{{update}}}"), body);
+            (said.min_ready.as_secs(), said.progress_deadline.as_secs())
+        };
+        assert_eq!(spans("monitor: 599s", "{}"), (599, 600));
+        assert_eq!(spans("monitor: 10m", "{}"), (600, 1200));
+        assert_eq!(spans("delay: 1h", "{}"), (3600, 4200));
+        assert_eq!(spans("delay: 1h", "{progressDeadlineSeconds: 3601}"), (3600, 3601));
+        assert_eq!(spans("delay: 1h", "{minReadySeconds: 1}"), (1, 600));
+    }
+
+    #[test]
+    fn a_deadline_that_is_no_longer_than_the_watch_is_refused_though_compose_files_say_how_long_that_is() {
+        let compose =
+            "services:\n  api: {image: api, deploy: {replicas: 2, update_config: {monitor: 8500ms}}}\n";
+        let manifest = manifest("{progressDeadlineSeconds: 8}");
+        let found = faults(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", compose)]);
+        assert_eq!(
+            found,
+            [
+                "m/shop.yaml:6:55: service `api` may go 8 s without progress (`progressDeadlineSeconds`), and watches a new container for 8.5 s (`delay` or `monitor` of `update_config`): the deadline must be longer (set `progressDeadlineSeconds` above 8.5, or `minReadySeconds` below 8)"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_at_its_place() {
+        for (body, told) in [
+            (
+                "{minReadySeconds: 700}",
+                "m/shop.yaml:6:47: service `api` may go 600 s without progress where nothing is said (`progressDeadlineSeconds`), and watches a new container for 700 s (`minReadySeconds`): the deadline must be longer (set `progressDeadlineSeconds` above 700, or `minReadySeconds` below 600)",
+            ),
+            (
+                "{minReadySeconds: 8, progressDeadlineSeconds: 4}",
+                "m/shop.yaml:6:75: service `api` may go 4 s without progress (`progressDeadlineSeconds`), and watches a new container for 8 s (`minReadySeconds`): the deadline must be longer (set `progressDeadlineSeconds` above 8, or `minReadySeconds` below 4)",
+            ),
+            (
+                "{minReadySeconds: 9, progressDeadlineSeconds: 9}",
+                "m/shop.yaml:6:75: service `api` may go 9 s without progress (`progressDeadlineSeconds`), and watches a new container for 9 s (`minReadySeconds`): the deadline must be longer (set `progressDeadlineSeconds` above 9, or `minReadySeconds` below 9)",
+            ),
+            (
+                "{maxSurge: 0, maxUnavailable: 0}",
+                "m/shop.yaml:6:59: service `api` could never be replaced: neither one more may run nor one less (raise `maxSurge` or `maxUnavailable`)",
+            ),
+            (
+                "{strategy: Recreate, maxSurge: 1}",
+                "m/shop.yaml:6:60: `maxSurge` of service `api` has no meaning beside Recreate (remove it, or set `strategy: RollingUpdate`)",
+            ),
+            (
+                "{canary: {replicas: 3, for: 1m}}",
+                "m/shop.yaml:6:38: service `api` has 2 replicas, and 3 canaries (give as many as there are replicas, or fewer)",
+            ),
+        ] {
+            let manifest = manifest(body);
+            let found = faults(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)]);
+            assert_eq!(found, [told]);
+        }
+    }
+
+    #[test]
+    fn what_swarm_could_not_mean_either_is_refused_at_its_place() {
+        for (config, part) in [
+            ("rollback_config: {failure_action: rollback}", "(use pause or continue)"),
+            (
+                "update_config: {max_failure_ratio: 2}",
+                "a part of 2 of the replicas cannot fail (give 0 to 1)",
+            ),
+        ] {
+            let compose = format!("services:\n  api: {{image: api, deploy: {{{config}}}}}\n");
+            let found = faults(&["compose.yaml"], &[("compose.yaml", &compose)]);
+            assert!(
+                found.len() == 1 && found[0].contains(part) && found[0].starts_with("compose.yaml:2:"),
+                "{found:?}"
+            );
+        }
     }
 }

@@ -190,8 +190,6 @@ fn what_has_no_effect_is_a_warning() {
         ("cpu_count: 2", "cpu_count"),
         ("cpu_percent: 50", "cpu_percent"),
         ("deploy: {labels: {a: b}}", "deploy.labels"),
-        ("deploy: {update_config: {parallelism: 1}}", "deploy.update_config"),
-        ("deploy: {rollback_config: {parallelism: 1}}", "deploy.rollback_config"),
         ("deploy: {placement: {constraints: [a]}}", "deploy.placement"),
         (
             "deploy: {resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: a, value: 1}}]}}}",

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::{
-    apply, completion, config, diff, down, events, exit, explain, init, install, pause, run, schema, status,
-    validate,
+    apply, completion, config, diff, down, events, exit, explain, history, init, install, pause, restart,
+    rollback, run, scale, schema, status, validate, wait,
 };
 
 const EXAMPLES: &str = "\
@@ -126,6 +127,8 @@ pub enum Format {
     Text,
     /// For programs.
     Json,
+    /// For a comment on a proposed change: `diff` only.
+    Markdown,
 }
 
 /// When to colour.
@@ -161,12 +164,27 @@ pub enum Command {
     /// Show where a value comes from, why something was done, and what is waited for
     #[command(long_about = explain::LONG)]
     Explain(explain::ExplainArgs),
+    /// Show what a stack was, revision by revision, and what came of each
+    #[command(long_about = history::LONG)]
+    History(history::HistoryArgs),
+    /// Go back to an earlier revision, and stay there until the files change
+    #[command(long_about = rollback::LONG)]
+    Rollback(rollback::RollbackArgs),
     /// Leave a stack, or some of its services, as they are
     #[command(long_about = pause::PAUSE)]
     Pause(pause::PauseArgs),
     /// End a pause, and all else that keeps things as they are
     #[command(long_about = pause::RESUME)]
     Resume(pause::ResumeArgs),
+    /// Have another number of replicas than the files say, for a while
+    #[command(long_about = scale::LONG)]
+    Scale(scale::ScaleArgs),
+    /// Restart services, one replica at a time, while the others serve
+    #[command(long_about = restart::LONG)]
+    Restart(restart::RestartArgs),
+    /// Wait until everything is as it should be
+    #[command(long_about = wait::LONG)]
+    Wait(wait::WaitArgs),
     /// Remove a stack's containers and networks
     #[command(long_about = down::LONG)]
     Down(down::DownArgs),
@@ -193,12 +211,26 @@ impl Command {
     /// What a program has instead of `-o json`, of a command that answers with what it does.
     pub fn instead_of_json(&self) -> Option<&'static str> {
         match self {
-            Self::Apply(_) | Self::Down(_) => {
+            Self::Apply(_) | Self::Down(_) | Self::Restart(_) => {
                 Some("its exit code tells how this ended, `status -o json` what is now")
+            }
+            Self::Rollback(_) => {
+                Some("its exit code tells how this ended, `history -o json` what is in force")
             }
             Self::Run(_) => Some("its log has --log-format json"),
             _ => None,
         }
+    }
+}
+
+impl Cli {
+    /// What the definition alone cannot say: which command has which format.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        if self.output.format == Format::Markdown && !matches!(self.command, Command::Diff(_)) {
+            let message = "`-o markdown` is of `diff` only: text and json are there for the other commands";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(())
     }
 }
 
@@ -224,7 +256,6 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

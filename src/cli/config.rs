@@ -157,7 +157,7 @@ fn load(args: &ConfigArgs, cli: &Cli) -> anyhow::Result<Project> {
 fn list(names: impl Iterator<Item = String>, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     let text = match cli.output.format {
         Format::Json => serde_json::to_string_pretty(&names.collect::<Vec<_>>())? + "\n",
-        Format::Text => names.map(|name| name + "\n").collect(),
+        Format::Text | Format::Markdown => names.map(|name| name + "\n").collect(),
     };
     screen.bytes(text.as_bytes())?;
     Ok(Exit::Ok)
@@ -191,7 +191,7 @@ fn hashes(project: &Project, wanted: &str, cli: &Cli, screen: &mut Screen) -> an
             let found: BTreeMap<_, _> = found.into_iter().collect();
             serde_json::to_string_pretty(&found)? + "\n"
         }
-        Format::Text => {
+        Format::Text | Format::Markdown => {
             let lines = found.iter().map(|(name, hash)| [*name, " ", hash, "\n"].concat());
             lines.collect()
         }

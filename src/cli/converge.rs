@@ -1,27 +1,33 @@
 //! What `apply` and `down` share: work with progress until it is so, and say how it ended.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{self, Drive};
 use super::exit::Exit;
+use super::historian::Historian;
 use super::owner::Machine;
 use super::render::progress::Progress;
 use super::render::status::wait;
 use super::screen::Screen;
 use super::standing;
 use crate::controller::execute::Allowed;
-use crate::controller::owner::{Alone, Owners};
+use crate::controller::owner::{Alone, Holder, Owners, Taken};
 use crate::controller::reconcile::{Outcome, Reconciler};
 use crate::controller::report::{Both, Report};
 use crate::core::decide::Waiting;
 use crate::core::desired::Desired;
 use crate::core::event::Event;
+use crate::core::history::Moment;
 use crate::core::ids::StackName;
+use crate::core::licence::Licence;
 use crate::core::memory::Durable;
+use crate::core::observed::EngineInfo;
 use crate::core::reason::Reason;
 use crate::core::status::StackStatus;
 use crate::store::journal::{Journals, Writer};
@@ -45,6 +51,14 @@ pub(super) struct Effort {
     pub(super) goal: &'static str,
 }
 
+/// What a person has agreed to, of a stack that is taken already.
+pub(super) struct Agreed {
+    /// The steps, and no other.
+    pub(super) licence: Licence,
+    /// The stack.
+    pub(super) taken: Taken,
+}
+
 /// Works on one stack until it is as it should be, and says how it ended.
 pub(super) fn converge(
     desired: &Desired,
@@ -52,15 +66,45 @@ pub(super) fn converge(
     engine: &engine::Writer,
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
+    work(desired, effort, None, engine, screen).map(|(exit, _)| exit)
+}
+
+/// The same, with no step but those that a person has agreed to; and what of them was done.
+pub(super) fn converge_as_agreed(
+    desired: &Desired,
+    effort: Effort,
+    agreed: Agreed,
+    engine: &engine::Writer,
+    screen: &mut Screen,
+) -> anyhow::Result<(Exit, Licence)> {
+    work(desired, effort, Some(agreed), engine, screen)
+}
+
+fn work(
+    desired: &Desired,
+    effort: Effort,
+    agreed: Option<Agreed>,
+    engine: &engine::Writer,
+    screen: &mut Screen,
+) -> anyhow::Result<(Exit, Licence)> {
     let progress = if screen.is_live() { Progress::live() } else { Progress::plain(screen.notes()) };
     let state = standing::directory();
     // What happens on a simulated engine happens to no stack.
     let kept =
         engine.drive.is_real().then(|| (Journals::new(&state).writer(&desired.stack), Memories::new(&state)));
-    let chronicle = Chronicle { stack: desired.stack.clone(), kept, failed: Cell::default() };
+    let historian = engine.drive.is_real().then(|| Historian::by_hand(&state, &desired.stack));
+    let chronicle = Chronicle { stack: desired.stack.clone(), kept, historian, failed: Cell::default() };
     let report = Both(Both(progress, LeftAlone::default()), chronicle);
     let machine = Machine::new(&state, |warning| report.0.0.say(&format!("warning: {warning}")));
-    let owners: &dyn Owners = if engine.drive.is_real() { &machine } else { &Alone };
+    let (licence, given) = match agreed {
+        Some(Agreed { licence, taken }) => (Some(licence), Some(Given(RefCell::new(taken)))),
+        None => (None, None),
+    };
+    let owners: &dyn Owners = match &given {
+        Some(given) => given,
+        None if engine.drive.is_real() => &machine,
+        None => &Alone,
+    };
     let reconciler = Reconciler {
         engine: &*engine.engine,
         clock: &*engine.clock,
@@ -74,7 +118,13 @@ pub(super) fn converge(
     };
     let timeout = (!effort.timeout.is_zero()).then_some(effort.timeout);
     let stop = CancellationToken::new();
-    let work = reconciler.converge(desired.clone(), timeout, stop.cancelled());
+    let work = async {
+        let (desired, stop) = (desired.clone(), stop.cancelled());
+        match licence {
+            Some(licence) => reconciler.converge_within(licence, desired, timeout, stop).await,
+            None => (reconciler.converge(desired, timeout, stop).await, Licence::default()),
+        }
+    };
     let outcome = engine.drive.block_on(async {
         tokio::select! {
             biased;
@@ -94,12 +144,26 @@ pub(super) fn converge(
     let name = &desired.stack;
     let Some(outcome) = outcome? else {
         screen.note(format_args!("{name}: ended at once; the engine may still be at what it was told"));
-        return Ok(Exit::Interrupted);
+        return Ok((Exit::Interrupted, Licence::default()));
     };
+    let (outcome, licence) = outcome;
+    let exit = conclude(outcome, name, effort, &orphans.into_inner(), engine, screen)?;
+    Ok((exit, licence))
+}
+
+/// Says how it ended.
+fn conclude(
+    outcome: Outcome,
+    name: &StackName,
+    effort: Effort,
+    orphans: &[Waiting],
+    engine: &engine::Writer,
+    screen: &mut Screen,
+) -> anyhow::Result<Exit> {
     match outcome {
         Outcome::Converged => {
             screen.line(format_args!("{name}: {}", effort.goal))?;
-            tell(&orphans.into_inner(), engine, screen);
+            tell(orphans, engine, screen);
             Ok(Exit::Ok)
         }
         Outcome::Stuck(waiting) => {
@@ -117,11 +181,35 @@ pub(super) fn converge(
             screen.note(format_args!("{name}: stopped; the next {} goes on from here", effort.command));
             Ok(Exit::Interrupted)
         }
-        Outcome::Held(holder) if holder.stays() => anyhow::bail!(
-            "{name}: {holder} looks after it: change its files, and it follows (`operator status` shows it), or end it first"
-        ),
-        Outcome::Held(holder) => anyhow::bail!("{name}: {holder} still works on it"),
+        Outcome::Held(holder) => Err(held(name, &holder)),
+        Outcome::Strayed(action) => {
+            let (call, cause) = (&action.call, &action.cause);
+            screen.error(format_args!(
+                "{name}: stopped before a step that is not in the plan: {call} ({cause})"
+            ));
+            Ok(Exit::Stale)
+        }
         Outcome::Failed(failure) => Err(failure.into()),
+    }
+}
+
+/// That another operator has the stack.
+pub(super) fn held(name: &StackName, holder: &Holder) -> anyhow::Error {
+    if holder.stays() {
+        anyhow::anyhow!(
+            "{name}: {holder} looks after it: change its files, and it follows (`operator status` shows it), or end it first"
+        )
+    } else {
+        anyhow::anyhow!("{name}: {holder} still works on it")
+    }
+}
+
+/// Gives a stack that is taken already.
+struct Given(RefCell<Taken>);
+
+impl Owners for Given {
+    fn take(&self, _: &EngineInfo, _: &StackName) -> Result<Taken, Holder> {
+        Ok(self.0.take())
     }
 }
 
@@ -139,7 +227,8 @@ struct LeftAlone(RefCell<Vec<Waiting>>);
 
 impl Report for LeftAlone {
     fn decided(&self, status: &StackStatus) {
-        let orphans = status.waiting.iter().filter(|waiting| waiting.reason == Reason::Orphaned);
+        let left = |reason| matches!(reason, Reason::Orphaned | Reason::RolledBack);
+        let orphans = status.waiting.iter().filter(|waiting| left(waiting.reason));
         self.0.replace(orphans.cloned().collect());
     }
 }
@@ -148,6 +237,7 @@ impl Report for LeftAlone {
 struct Chronicle {
     stack: StackName,
     kept: Option<(Writer, Memories)>,
+    historian: Option<Historian>,
     /// Why it could not be kept, the first time. That keeps nothing from being done.
     failed: Cell<Option<io::Error>>,
 }
@@ -155,6 +245,10 @@ struct Chronicle {
 impl Report for Chronicle {
     fn happened(&self, event: &Event) {
         self.note(self.kept.as_ref().map_or(Ok(()), |(journal, _)| journal.append(event)));
+    }
+
+    fn stands(&self, in_force: &Rc<Desired>, moment: &Moment<'_>) {
+        self.note(self.historian.as_ref().map_or(Ok(()), |historian| historian.note(in_force, moment)));
     }
 
     fn remembers(&self, durable: &Durable) {
@@ -172,8 +266,13 @@ impl Chronicle {
 /// What is still waited for. Nobody tries again after the end.
 fn tell(waiting: &[Waiting], engine: &engine::Writer, screen: &mut Screen) {
     let now = engine.clock.now();
+    let mut told = BTreeSet::new();
     for waiting in waiting {
         let waiting = Waiting { until: None, ..waiting.clone() };
-        screen.note(format_args!("  {}", wait(&waiting, now)));
+        let line = wait(&waiting, now);
+        // Services that share an image share its failure.
+        if told.insert(line.clone()) {
+            screen.note(format_args!("  {line}"));
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::compose::errors::Diagnostics;
 use crate::controller::execute::Allowed;
 use crate::controller::observe::look_once;
 use crate::core::desired::{Desired, Origin, Teardown};
-use crate::core::ids::StackName;
+use crate::core::ids::{StackName, short};
 use crate::core::limits::DEFAULT_PARALLEL;
 use crate::core::observed::{Observed, Volume};
 use crate::core::{labels, ownership};
@@ -168,9 +168,9 @@ fn announce(desired: &Desired, seen: &Observed, screen: &mut Screen) {
     for container in seen.containers.values() {
         for (path, name) in container.anonymous.iter().filter(|(_, name)| teardown.anonymous.contains(*name))
         {
-            let short = name.get(..12).unwrap_or(name);
             let of = &container.name;
-            screen.note(format_args!("volume {short} goes, with its data: unnamed, at {path} in {of}"));
+            screen
+                .note(format_args!("volume {} goes, with its data: unnamed, at {path} in {of}", short(name)));
         }
     }
 }

@@ -187,7 +187,7 @@ fn print(records: &[Record], many: bool, format: Format, screen: &mut Screen) ->
                 screen.line(render::json(record))?;
             }
         }
-        Format::Text => {
+        Format::Text | Format::Markdown => {
             for line in render::lines(records, many) {
                 screen.line(line)?;
             }

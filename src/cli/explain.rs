@@ -6,18 +6,23 @@ use clap::Args;
 
 use super::args::{Cli, Format};
 use super::exit::Exit;
-use super::render::explain::{self as render, Explained, Field, Variable};
+use super::render::explain::{self as render, Explained, Field, Place, Variable};
+use super::render::overrides::scale_line;
 use super::screen::Screen;
 use super::{engine, files, standing, status};
 use crate::compose::clean;
+use crate::compose::yaml::Span;
 use crate::core::event::EventKind;
 use crate::core::ids::ServiceName;
+use crate::core::overrides::Scale;
 use crate::core::redact;
 use crate::core::status::ServiceStatus;
 use crate::secret::HIDDEN;
 use crate::stack::Stack;
 use crate::stack::provenance::{Written, unknown_field};
 use crate::store::journal::{Journals, Record};
+
+mod content;
 
 /// What `operator explain --help` says.
 pub const LONG: &str = "Show where a service's values come from, why the last action was taken, and what the next one \
@@ -43,7 +48,11 @@ pub struct ExplainArgs {
 pub fn run(args: &ExplainArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     let stacks = files::stacks_even_idle(&cli.files, screen)?;
     let (stack, service, field) = find(&stacks, &args.what)?;
-    let fields = fields(stack, &service, field)?;
+    let mut fields = fields(stack, &service, field)?;
+    let scaled = scaled(stack, &service);
+    if let Some((scale, place)) = scaled.as_ref().filter(|_| field == Some("replicas")) {
+        fields.insert(0, said(scale, place.as_ref()));
+    }
     let engine = engine::reader(&cli.engine)?;
     // What is, where the engine can be asked: where values come from is known without.
     let status = status::of_stack(&engine, stack)
@@ -55,10 +64,15 @@ pub fn run(args: &ExplainArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
     let now = standing::now();
     let overrides = &stack.desired.overrides;
     let pause = overrides.pause(now).or_else(|| overrides.pause_of(&service, now));
+    let rollback = overrides.rollback.as_ref().map(|rollback| {
+        format!("{rollback}: what the files say here is not followed until they change, or `operator resume`")
+    });
     let explained = Explained {
         declared: stack.declared_at(service.as_str()),
-        pause: pause.map(ToString::to_string),
+        pause: pause.map(ToString::to_string).or(rollback),
+        scaled,
         last: last_action(stack, &service)?,
+        content: stack.desired.services.get(&service).and_then(content::content),
         fields,
         service,
         status,
@@ -66,11 +80,11 @@ pub fn run(args: &ExplainArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
     };
     match cli.output.format {
         Format::Json => screen.line(format_args!("{:#}", render::json(&explained)))?,
-        Format::Text if explained.fields.is_empty() && field.is_some() => {
+        Format::Text | Format::Markdown if explained.fields.is_empty() && field.is_some() => {
             // An env file or the whole stack's fields may say it.
             screen.line(format_args!("{}: nothing is written for this service itself", args.what))?;
         }
-        Format::Text => screen.line(render::text(&explained, field.is_none(), now))?,
+        Format::Text | Format::Markdown => screen.line(render::text(&explained, field.is_none(), now))?,
     }
     Ok(Exit::Ok)
 }
@@ -110,10 +124,10 @@ fn fields(stack: &Stack, service: &ServiceName, wanted: Option<&str>) -> anyhow:
         .iter()
         .filter(|it| is_wanted(&it.field))
         .map(|it| Field {
-            layer: it.layer,
+            layer: Some(it.layer),
             field: it.field.clone(),
             value: shown(it),
-            place: it.place.clone(),
+            place: Place::Written(it.place.clone()),
             variables: variables(stack, it),
         })
         .collect();
@@ -123,6 +137,27 @@ fn fields(stack: &Stack, service: &ServiceName, wanted: Option<&str>) -> anyhow:
         anyhow::bail!("a service has no field `{wanted}`: {help}");
     }
     Ok(fields)
+}
+
+/// Who scaled it, and where the files say how many replicas it has.
+fn scaled(stack: &Stack, service: &ServiceName) -> Option<(Scale, Option<Span>)> {
+    let scale = stack.desired.services.get(service)?.scaled.clone()?;
+    let written = stack.written(service.as_str());
+    let counts = |it: &&Written| ["replicas", "scale", "deploy.replicas"].contains(&it.field.as_str());
+    let place = written.iter().find(counts).map(|it| it.place.clone());
+    Some((scale, place))
+}
+
+/// The number of replicas that somebody said, as a field that lies over those of the files.
+fn said(scale: &Scale, place: Option<&Span>) -> Field {
+    let at = place.map(|place| format!(" ({place})")).unwrap_or_default();
+    Field {
+        layer: None,
+        field: "replicas".to_owned(),
+        value: scale.replicas.to_string(),
+        place: Place::Said(format!("override: {}{at}", scale_line(scale, standing::now()))),
+        variables: Vec::new(),
+    }
 }
 
 /// The value as people may see it.

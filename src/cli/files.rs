@@ -16,6 +16,7 @@ use crate::compose::{
     DiskFiles, FileError, FileView, LoadOptions, Project, clean, given_name, read_to_bound,
 };
 use crate::core::ids::{ServiceName, StackName};
+use crate::core::overrides::lay_over;
 use crate::source::overlaid::overlay;
 use crate::stack::{self, Loaded, Stack};
 use crate::store::overrides::Overlays;
@@ -58,8 +59,20 @@ pub fn known_services(stacks: &[Stack], names: &[String]) -> anyhow::Result<()> 
     let known: BTreeSet<&str> =
         stacks.iter().flat_map(|stack| stack.desired.services.keys().map(ServiceName::as_str)).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(name.as_str())) {
+        let nearest = stack::nearest(name, known.iter().copied());
+        let meant = nearest.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
         let known: Vec<&str> = known.into_iter().collect();
-        anyhow::bail!("there is no service `{name}`; known here: {}", known.join(", "));
+        anyhow::bail!("there is no service `{name}`; {meant}known here: {}", known.join(", "));
+    }
+    Ok(())
+}
+
+/// Checks that none of these is a service of several stacks: a word that changes what runs is of one.
+pub fn unambiguous(stacks: &[Stack], names: &[String]) -> anyhow::Result<()> {
+    for name in names {
+        let of = stacks.iter().filter(|stack| stack.desired.services.contains_key(name.as_str()));
+        let of: Vec<&str> = of.map(|stack| stack.desired.stack.as_str()).collect();
+        anyhow::ensure!(of.len() < 2, "`{name}` is a service of {}; choose one with -p", of.join(" and of "));
     }
     Ok(())
 }
@@ -144,9 +157,27 @@ pub fn meant(args: &FileArgs, services: &[String]) -> anyhow::Result<Vec<Meant>>
 /// Loads everything that the options name, sound or not, with what people laid over it.
 pub fn load(args: &FileArgs) -> anyhow::Result<Loaded> {
     let options = options(args)?;
-    let mut loaded = stack::load(&options, &NearFiles::given(&options));
+    Ok(load_with(&options, &NearFiles::given(&options)))
+}
+
+fn load_with(options: &LoadOptions, near: &NearFiles) -> Loaded {
+    let mut loaded = stack::load(options, near);
     overlay(&mut loaded, &Overlays::new(&standing::directory()), &mut BTreeMap::new());
-    Ok(loaded)
+    let now = standing::now();
+    loaded.stacks.iter_mut().for_each(|stack| lay_over(&mut stack.desired, now));
+    loaded
+}
+
+/// Loads the stacks of options that were written down in another place perhaps, and tells their warnings; with the files
+/// that were read for it, each with how a person here writes its path.
+pub(super) fn stacks_of(
+    options: &LoadOptions,
+    screen: &mut Screen,
+) -> anyhow::Result<(Vec<Stack>, BTreeMap<PathBuf, PathBuf>)> {
+    let near = NearFiles { working_dir: current_dir()?, ..NearFiles::given(options) };
+    let loaded = load_with(options, &near);
+    let read = loaded.dependencies.files.iter().map(|path| (path.clone(), near.display(path))).collect();
+    Ok((told(loaded, screen)?, read))
 }
 
 /// Loads the stacks, all of them sound, and tells their warnings.
@@ -259,6 +290,10 @@ impl FileView for NearFiles {
 
     fn link_target(&self, path: &Path) -> Option<PathBuf> {
         DiskFiles.link_target(path)
+    }
+
+    fn identity(&self, path: &Path) -> Option<String> {
+        DiskFiles.identity(path)
     }
 
     fn display(&self, path: &Path) -> PathBuf {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
+use super::render::ms;
 use super::run::LogFormat;
 use crate::controller::owner::Holder;
 use crate::controller::report::Report;
@@ -80,7 +81,7 @@ impl Report for Log {
         let (stack, verb, target) = (&self.stack, action.call.verb(), action.call.target());
         // As texts: then the log quotes them.
         let reason = action.cause.to_string();
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let took_ms = ms(took);
         match result {
             Ok(()) => info!(%stack, action = verb, target, reason, took_ms, "done"),
             // The world has moved on: no failure, and looked at anew.

@@ -12,19 +12,28 @@ pub mod events;
 pub mod exit;
 pub mod explain;
 pub mod files;
+mod historian;
+pub mod history;
 pub mod init;
 pub mod install;
 pub mod log;
+mod overrides;
 mod owner;
 pub mod pause;
+mod plan;
+mod planned;
 pub mod render;
+pub mod restart;
+pub mod rollback;
 pub mod run;
+pub mod scale;
 pub mod schema;
 pub mod screen;
 mod standing;
 pub mod status;
 mod supervisor;
 pub mod validate;
+pub mod wait;
 
 use std::io;
 use std::process::ExitCode;
@@ -38,7 +47,7 @@ use crate::compose::errors::Diagnostics;
 
 /// Parses the process's arguments, runs the command, says what went wrong.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse().and_then(|cli| cli.check().map(|()| cli)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, not errors.
@@ -85,7 +94,7 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         && let Some(instead) = cli.command.instead_of_json()
     {
         anyhow::bail!(
-            "-o json is of `diff`, `status`, `events`, `explain`, `validate`, `init` and `config`: {instead}"
+            "-o json is of `diff`, `status`, `events`, `explain`, `history`, `wait`, `scale`, `validate`, `init` and `config`: {instead}"
         );
     }
     match &cli.command {
@@ -95,8 +104,13 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(args, cli, screen),
         Command::Events(args) => events::run(args, cli, screen),
         Command::Explain(args) => explain::run(args, cli, screen),
+        Command::History(args) => history::run(args, cli, screen),
+        Command::Rollback(args) => rollback::run(args, cli, screen),
         Command::Pause(args) => pause::pause(args, cli, screen),
         Command::Resume(args) => pause::resume(args, cli, screen),
+        Command::Scale(args) => scale::run(args, cli, screen),
+        Command::Restart(args) => restart::run(args, cli, screen),
+        Command::Wait(args) => wait::run(args, cli, screen),
         Command::Down(args) => down::run(args, cli, screen),
         Command::Config(args) => config::run(args, cli, screen),
         Command::Validate(args) => validate::run(args, cli, screen),

@@ -1,7 +1,7 @@
 //! `operator pause` and `operator resume`: leave a stack or some of its services as they are, for a while.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -9,19 +9,15 @@ use serde_json::{Value as Json, json};
 use super::args::{Cli, Format, positive_duration};
 use super::exit::Exit;
 use super::files::{self, Meant};
+use super::overrides::{lay, who};
 use super::render::status::moment;
 use super::screen::Screen;
 use super::standing;
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::overrides::{Overrides, Pause};
 use crate::core::reason::Reason;
-use crate::core::status::ServiceStatus;
 use crate::core::time::Timestamp;
-use crate::store::overrides::Overlays;
 use crate::store::standing::{Standing, Standings};
-
-/// How long a daemon may take to heed it: it reads files when they have been quiet for a moment.
-const HEEDED_WITHIN: Duration = Duration::from_secs(3);
 
 /// What `operator pause --help` says.
 pub const PAUSE: &str = "Leave a stack, or some of its services, as they are.\n\n\
@@ -32,7 +28,8 @@ operator, until `operator resume` or for as long as --for says. Docker's own res
 /// What `operator resume --help` says.
 pub const RESUME: &str = "End a pause, and all else that keeps things as they are.\n\n\
 Goes on with what was paused, puts right what is held after a change by hand (`onManualChange: hold`), and tries again \
-at once what waits in a back-off; without a service it also heals again where that was stopped since it did harm (`Stalled`).";
+at once what waits in a back-off; without a service it also heals again where that was stopped since it did harm (`Stalled`), and follows the files again \
+after `operator rollback`.";
 
 /// Arguments of `pause`.
 #[derive(Args, Clone, Debug)]
@@ -97,6 +94,7 @@ pub fn resume(args: &ResumeArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resu
             overrides.resumed_services.clear();
             overrides.paused = None;
             overrides.paused_services.clear();
+            overrides.rollback = None;
         }
     })?;
     for Meant { stack, services } in resumed.iter().filter(|meant| is_stalled(meant)) {
@@ -126,56 +124,12 @@ fn change(
     change: impl Fn(&mut Overrides, &[ServiceName]),
 ) -> anyhow::Result<Vec<Meant>> {
     let meant = files::meant(&cli.files, services)?;
-    let state = standing::directory();
-    let overlays = Overlays::new(&state);
     for Meant { stack, services } in &meant {
-        let path = overlays.path(stack);
-        let failed =
-            |error| anyhow::anyhow!("{}: {error}; set OPERATOR_STATE_DIR to the daemon's", path.display());
-        // What cannot be read is replaced: this is the newest word.
-        let mut overrides = overlays.read(stack).unwrap_or_default();
-        overrides.forget_ended(standing::now());
-        change(&mut overrides, services);
-        overlays.write(stack, &overrides).map_err(failed)?;
-        match is_heeded(stack, &overrides) {
-            Some(true) => {}
-            Some(false) => screen
-                .note(format_args!("{stack}: `operator run` has not taken it up yet: see `operator status`")),
-            None => screen.note(format_args!(
-                "{stack}: no `operator run` is known to look after it with the state directory {}; the next one, and `apply`, will heed this",
-                state.display()
-            )),
-        }
-        say(stack, &overrides, cli, screen)?;
+        let laid = lay(stack, |overrides| change(overrides, services))?;
+        laid.tell(stack, screen);
+        say(stack, &laid.overrides, cli, screen)?;
     }
     Ok(meant)
-}
-
-/// Waits until a daemon that looks after the stack leaves alone what is paused, and nothing else: what comes next may be
-/// the end of a container that it would heal. Whether it does; `None` where there is none.
-fn is_heeded(stack: &StackName, overrides: &Overrides) -> Option<bool> {
-    let standings = Standings::new(standing::directory());
-    let waiting = Instant::now();
-    while let Some(Standing { status, .. }) = standings.read(stack) {
-        let now = standing::now();
-        let of_stack = status.waiting.iter().any(|waiting| waiting.reason == Reason::Paused);
-        let of_service = |service: &ServiceStatus| {
-            let containers = service.containers.iter().filter_map(|container| container.reason);
-            let mut reasons = service.waiting.iter().map(|waiting| waiting.reason).chain(containers);
-            reasons.any(|reason| reason == Reason::Paused)
-        };
-        let heeds = |service: &ServiceStatus| {
-            of_service(service) == overrides.pause_of(&service.service, now).is_some()
-        };
-        if of_stack == overrides.pause(now).is_some() && status.services.iter().all(heeds) {
-            return Some(true);
-        }
-        if waiting.elapsed() > HEEDED_WITHIN {
-            return Some(false);
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    None
 }
 
 fn say(stack: &StackName, overrides: &Overrides, cli: &Cli, screen: &mut Screen) -> anyhow::Result<()> {
@@ -205,6 +159,10 @@ fn say(stack: &StackName, overrides: &Overrides, cli: &Cli, screen: &mut Screen)
             None => screen.line(format_args!("{what}: {pause}, until `operator resume`"))?,
         }
     }
+    if let Some(rollback) = &overrides.rollback {
+        any = true;
+        screen.line(format_args!("{stack}: {rollback}, until the files change or `operator resume`"))?;
+    }
     if !any {
         screen.line(format_args!("{stack}: goes on"))?;
     }
@@ -218,10 +176,4 @@ fn pause_json(pause: &Pause) -> Json {
         "since": moment(pause.since),
         "until": pause.until.map(moment),
     })
-}
-
-/// The person, as far as the system knows.
-fn who() -> String {
-    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".to_owned())
 }

@@ -23,9 +23,11 @@ use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::controller::fleet::{self, Watch};
 use crate::controller::reconcile::Reconciler;
 use crate::controller::report::{Both, Report};
+use crate::core::desired::Desired;
 use crate::core::event::Event;
 use crate::core::ids::StackName;
 use crate::core::limits::DEFAULT_PARALLEL;
+use crate::core::time::Timestamp;
 use crate::notify::Postmaster;
 use crate::source::Source;
 use crate::source::files::Files;
@@ -89,6 +91,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     let near = files::NearFiles::given(&options);
     let state = standing::directory();
     let mut source = Overlaid::new(Files::new(options, Box::new(near)), Overlays::new(&state));
+    let read_at = standing::now();
     let first = source.load();
     if first.stacks.is_empty() {
         // There is no last good state yet that could stay in force.
@@ -111,7 +114,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         report: &crate::controller::report::Silent,
         owners: &machine,
         parallel: args.parallel.into(),
-        allowed: allowed(&args.allow),
+        allowed: allowed(args.allow.iter().copied()),
         resync: args.resync,
         heartbeat: daemon.supervisor.heartbeat(),
         world_moves: true,
@@ -119,7 +122,8 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     info!(version = env!("CARGO_PKG_VERSION"), engine = opened.engine.location(), "operator starts");
     let stop = CancellationToken::new();
     opened.drive.block_on(async {
-        let mut fleet = std::pin::pin!(fleet::run(reconciler, first, &mut source, &daemon, stop.clone()));
+        let mut fleet =
+            std::pin::pin!(fleet::run(reconciler, (first, read_at), &mut source, &daemon, stop.clone()));
         let mut post = std::pin::pin!(daemon.postmaster.work());
         let ended = tokio::select! {
             biased;
@@ -181,6 +185,10 @@ fn host() -> String {
 impl Watch for Daemon {
     fn declared(&self, stack: &Stack) {
         self.postmaster.declare(&stack.desired.stack, &stack.notifications);
+    }
+
+    fn wants(&self, desired: &Desired, as_of: Timestamp) {
+        self.scribe.wants(desired, as_of);
     }
 
     fn stack(&self, stack: &StackName) -> Box<dyn Report> {

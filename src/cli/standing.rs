@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::historian::Historian;
 use crate::controller::report::Report;
+use crate::core::desired::Desired;
 use crate::core::event::{Event, EventKind};
 use crate::core::failure::Failure;
+use crate::core::history::Moment;
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::memory::Durable;
 use crate::core::observed::EngineInfo;
+use crate::core::overrides::Overrides;
 use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
 use crate::store::journal::{Journals, Writer};
@@ -86,6 +90,8 @@ struct Shared {
     lost: RefCell<BTreeMap<StackName, (String, Timestamp)>>,
     /// The last standing of each stack, to write it again when only the files changed.
     last: RefCell<Vec<StackStatus>>,
+    /// What each stack is to follow and what it follows.
+    followed: RefCell<BTreeMap<StackName, Followed>>,
     warned: RefCell<bool>,
     us: Process,
 }
@@ -100,14 +106,28 @@ impl Scribe {
             refused: RefCell::default(),
             lost: RefCell::default(),
             last: RefCell::default(),
+            followed: RefCell::default(),
             warned: RefCell::default(),
             us: Process::own(),
         }))
     }
 
+    /// The files and what is laid over them were read: this is what a stack is to follow.
+    pub(super) fn wants(&self, desired: &Desired, as_of: Timestamp) {
+        let mut followed = self.0.followed.borrow_mut();
+        let of_stack = followed.entry(desired.stack.clone()).or_default();
+        of_stack.wanted = Some((desired.clone(), as_of));
+        let is_news = of_stack.settle();
+        drop(followed);
+        if is_news {
+            self.0.write_again(&desired.stack);
+        }
+    }
+
     /// Hears of one stack.
     pub(super) fn of(&self, stack: &StackName) -> impl Report + use<> {
-        Clerk { stack: stack.clone(), shared: Rc::clone(&self.0) }
+        let historian = Historian::daemon(self.0.standings.directory(), stack);
+        Clerk { stack: stack.clone(), shared: Rc::clone(&self.0), historian }
     }
 
     /// The files were read: sound, or not. Says what is to be told, where that is new.
@@ -136,15 +156,57 @@ impl Scribe {
     }
 }
 
+/// What a stack is to follow, and what its last decision went by.
+#[derive(Default)]
+struct Followed {
+    /// As it was last read, and when that began.
+    wanted: Option<(Desired, Timestamp)>,
+    /// What the loop has taken on.
+    taken: Option<Desired>,
+    /// It has decided by that.
+    decided: bool,
+    /// What people laid over the files that it has decided by.
+    overrides: Overrides,
+    /// What was written before then it has decided by.
+    as_of: Timestamp,
+}
+
+impl Followed {
+    /// Whether there is news of what is decided by.
+    fn settle(&mut self) -> bool {
+        let Some(taken) = self.taken.as_ref().filter(|_| self.decided) else { return false };
+        let before = (self.as_of, self.overrides != taken.overrides);
+        self.overrides.clone_from(&taken.overrides);
+        if let Some((wanted, as_of)) = &self.wanted
+            && wanted == taken
+        {
+            self.as_of = *as_of;
+        }
+        before != (self.as_of, false)
+    }
+}
+
 impl Shared {
+    /// Writes the last standing again: something beside it is new.
+    fn write_again(&self, stack: &StackName) {
+        let last = self.last.borrow();
+        if let Some(status) = last.iter().find(|status| status.stack == *stack) {
+            self.write(status);
+        }
+    }
+
     fn write(&self, status: &StackStatus) {
         let refused = self.refused.borrow().clone();
+        let followed = self.followed.borrow();
+        let followed = followed.get(&status.stack);
         let standing = Standing {
             process: self.us,
             at: now(),
             files_refused: refused.as_ref().map(|(refusal, _)| refusal.headline.clone()),
             refused_since: refused.map(|(_, since)| since),
             engine_lost: self.lost.borrow().get(&status.stack).cloned(),
+            overrides: followed.map(|it| it.overrides.clone()).unwrap_or_default(),
+            files_as_of: followed.map(|it| it.as_of).unwrap_or_default(),
             status: status.clone(),
         };
         self.warn_once(self.standings.write(&standing));
@@ -180,35 +242,36 @@ impl Shared {
 struct Clerk {
     stack: StackName,
     shared: Rc<Shared>,
-}
-
-impl Clerk {
-    /// Writes the last standing again: something beside it is new.
-    fn write_again(&self) {
-        let last = self.shared.last.borrow();
-        if let Some(status) = last.iter().find(|status| status.stack == self.stack) {
-            self.shared.write(status);
-        }
-    }
+    historian: Historian,
 }
 
 impl Report for Clerk {
+    fn follows(&self, desired: &Desired) {
+        let mut followed = self.shared.followed.borrow_mut();
+        let of_stack = followed.entry(self.stack.clone()).or_default();
+        (of_stack.taken, of_stack.decided) = (Some(desired.clone()), false);
+    }
+
     fn engine_lost(&self, failure: &Failure, _: Duration) {
         let since = self.shared.lost.borrow().get(&self.stack).map_or_else(now, |(_, since)| *since);
         let lost = (failure.to_string(), since);
         if self.shared.lost.borrow_mut().insert(self.stack.clone(), lost).is_none() {
-            self.write_again();
+            self.shared.write_again(&self.stack);
         }
     }
 
     fn engine_back(&self) {
         self.shared.lost.borrow_mut().remove(&self.stack);
-        self.write_again();
+        self.shared.write_again(&self.stack);
     }
 
     fn decided(&self, status: &StackStatus) {
+        let is_news = self.shared.followed.borrow_mut().get_mut(&self.stack).is_some_and(|followed| {
+            followed.decided = true;
+            followed.settle()
+        });
         let mut last = self.shared.last.borrow_mut();
-        if last.contains(status) {
+        if last.contains(status) && !is_news {
             return;
         }
         last.retain(|other| other.stack != status.stack);
@@ -221,6 +284,10 @@ impl Report for Clerk {
         self.shared.keep(event);
     }
 
+    fn stands(&self, in_force: &Rc<Desired>, moment: &Moment<'_>) {
+        self.shared.warn_once(self.historian.note(in_force, moment));
+    }
+
     fn remembers(&self, durable: &Durable) {
         self.shared.warn_once(self.shared.memories.write(&self.stack, durable));
     }
@@ -229,6 +296,7 @@ impl Report for Clerk {
 impl Drop for Clerk {
     fn drop(&mut self) {
         self.shared.lost.borrow_mut().remove(&self.stack);
+        self.shared.followed.borrow_mut().remove(&self.stack);
         self.shared.last.borrow_mut().retain(|status| status.stack != self.stack);
         // Somebody else may write to the journal from now on.
         self.shared.writers.borrow_mut().remove(&self.stack);
@@ -244,6 +312,47 @@ pub(super) fn now() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::desired::{Origin, Teardown};
+    use crate::core::overrides::Restart;
+    use crate::core::status::Condition;
+
+    #[test]
+    fn a_standing_says_by_which_files_and_overrides_it_was_decided_and_never_by_newer_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = StackName::from("shop");
+        let scribe = Scribe::new(directory.path().to_owned());
+        let clerk = scribe.of(&shop);
+        let status = StackStatus {
+            stack: shop.clone(),
+            condition: Condition::Ready,
+            services: Vec::new(),
+            waiting: Vec::new(),
+            stuck: false,
+        };
+        let at = Timestamp::from_millis;
+        let as_of = || Standings::new(directory.path()).read(&shop).map(|known| known.files_as_of);
+        let first = Desired::teardown(shop.clone(), Origin::default(), Teardown::default());
+        scribe.wants(&first, at(1));
+        clerk.follows(&first);
+        assert_eq!(as_of(), None, "nothing was decided yet");
+        clerk.decided(&status);
+        assert_eq!(as_of(), Some(at(1)));
+        scribe.wants(&first, at(2));
+        assert_eq!(as_of(), Some(at(2)), "read again, and the same");
+        let mut second = first.clone();
+        let restart = Restart { by: "ann".into(), at: at(3) };
+        second.overrides.restarted.insert("web".into(), restart);
+        scribe.wants(&second, at(3));
+        clerk.decided(&status);
+        assert_eq!(as_of(), Some(at(2)), "the loop has not taken it on");
+        clerk.follows(&second);
+        scribe.wants(&second, at(4));
+        assert_eq!(as_of(), Some(at(2)), "it has not decided by it");
+        clerk.decided(&status);
+        assert_eq!(as_of(), Some(at(4)));
+        let known = Standings::new(directory.path()).read(&shop).unwrap();
+        assert_eq!(known.overrides, second.overrides);
+    }
 
     #[test]
     fn who_looks_after_a_stack_again_goes_on_where_others_have_written_meanwhile() {

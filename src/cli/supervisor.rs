@@ -224,7 +224,13 @@ mod tests {
     }
 
     fn status(stack: &str, condition: Condition) -> StackStatus {
-        StackStatus { stack: StackName::from(stack), condition, services: Vec::new(), waiting: Vec::new() }
+        StackStatus {
+            stack: StackName::from(stack),
+            condition,
+            services: Vec::new(),
+            waiting: Vec::new(),
+            stuck: false,
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn run(args: &ValidateArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resul
             screen.line(format_args!("{document:#}"))?;
             Ok(exit)
         }
-        Format::Text => {
+        Format::Text | Format::Markdown => {
             loaded.warnings.iter().for_each(|warning| files::warn(warning, screen));
             for stack in &loaded.stacks {
                 stack.warnings.iter().for_each(|warning| files::warn(warning, screen));

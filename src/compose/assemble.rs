@@ -20,8 +20,9 @@ use super::options::LoadOptions;
 use super::profiles;
 use super::project::Project;
 use super::schema::{PROJECT, Shape};
-use super::setup::{self, Setup, normalised_name};
+use super::setup::{self, Setup};
 use super::yaml::{Mapping, Node, Source, Span};
+use crate::core::ids::normalised_name;
 
 /// Loads a project.
 pub fn load(options: &LoadOptions, files: &dyn FileView) -> Result<Project, Diagnostics> {

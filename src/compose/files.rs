@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::errors::{Diagnostic, Result};
@@ -30,6 +31,11 @@ pub trait FileView {
 
     /// Where a symbolic link leads in the end; none when the path is no link, or the view has none.
     fn link_target(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
+
+    /// Which file it is, whatever its name; none when there is none, or the view does not know.
+    fn identity(&self, _path: &Path) -> Option<String> {
         None
     }
 
@@ -104,6 +110,11 @@ impl FileView for DiskFiles {
     fn link_target(&self, path: &Path) -> Option<PathBuf> {
         let is_link = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_symlink());
         if is_link { std::fs::canonicalize(path).ok() } else { None }
+    }
+
+    fn identity(&self, path: &Path) -> Option<String> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(format!("{}:{}", found.dev(), found.ino()))
     }
 }
 

@@ -8,6 +8,7 @@ use super::errors::{Diagnostic, Diagnostics, Faults, Result};
 use super::files::{FileView, Recorder, clean, parent};
 use super::interpolate::Interpolator;
 use super::options::LoadOptions;
+use crate::core::ids::normalised_name;
 
 /// The usual names of the base file, the best first.
 const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -246,14 +247,4 @@ pub(crate) fn given_name(
         return Err(Diagnostic::new(message).help(format!("use: {}", normalised_name(name))));
     }
     Ok(Some(name.clone()))
-}
-
-/// A name with what is not allowed left out.
-pub(crate) fn normalised_name(name: &str) -> String {
-    let lower = name.to_lowercase();
-    let kept: String = lower
-        .chars()
-        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
-        .collect();
-    kept.trim_start_matches(['_', '-']).to_owned()
 }

@@ -12,6 +12,7 @@ use super::report::Report;
 use crate::compose::errors::Diagnostic;
 use crate::core::desired::Desired;
 use crate::core::ids::StackName;
+use crate::core::time::Timestamp;
 use crate::source::Source;
 use crate::stack::{Loaded, Stack};
 
@@ -20,6 +21,11 @@ pub trait Watch {
     /// A stack was read, for the first time or again.
     fn declared(&self, stack: &Stack) {
         let _ = stack;
+    }
+
+    /// This is what a stack's loop is to follow: whatever was written before this moment is in it.
+    fn wants(&self, desired: &Desired, as_of: Timestamp) {
+        let _ = (desired, as_of);
     }
 
     /// The report of one stack's loop.
@@ -51,25 +57,26 @@ struct Member {
     stop: CancellationToken,
 }
 
-/// Looks after all stacks of `source` until `stop` is cancelled; then waits for the calls under way.
+/// Looks after all stacks of `source`, of which `first` was read at that moment, until `stop` is cancelled; then waits for the calls under way.
 pub async fn run(
     with: Reconciler<'_>,
-    first: Loaded,
+    (first, read_at): (Loaded, Timestamp),
     source: &mut dyn Source,
     watch: &dyn Watch,
     stop: CancellationToken,
 ) {
     let mut fleet =
         Fleet { with, watch, stop: stop.clone(), stacks: BTreeMap::new(), loops: FuturesUnordered::new() };
-    fleet.follow(first);
+    fleet.follow(first, read_at);
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(()) = fleet.loops.next() => {}
             () = source.changed() => {
+                let read_at = fleet.with.clock.now();
                 let loaded = source.load();
-                fleet.follow(loaded);
+                fleet.follow(loaded, read_at);
             }
         }
     }
@@ -79,7 +86,7 @@ pub async fn run(
 impl Fleet<'_> {
     /// Takes on what was read. A stack that is not in it may only be broken, where anything is: what people laid over it
     /// holds all the same.
-    fn follow(&mut self, loaded: Loaded) {
+    fn follow(&mut self, loaded: Loaded, read_at: Timestamp) {
         self.watch.read(&loaded.faults);
         let mut seen = Vec::new();
         for stack in loaded.stacks {
@@ -94,6 +101,9 @@ impl Fleet<'_> {
                 latest.overrides.clone_from(overrides);
                 is_news
             });
+        }
+        for member in self.stacks.values() {
+            self.watch.wants(&member.updates.borrow(), read_at);
         }
         if loaded.faults.is_empty() {
             let gone: Vec<StackName> =

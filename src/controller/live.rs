@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::core::desired::{Desired, Service};
 use crate::core::ids::ContainerId;
 use crate::core::limits;
-use crate::core::live::LiveSettings;
+use crate::core::live::{LiveSettings, Software};
 use crate::core::observed::{Container, LiveState, Observed, State};
 use crate::core::redis;
 use crate::core::time::Timestamp;
@@ -178,6 +178,9 @@ pub(super) async fn ask(engine: &dyn ReadEngine, container: &Container, live: &L
 pub(super) fn settings_to_read(desired: &Desired, container: &Container) -> Option<LiveSettings> {
     let service: &Service = desired.services.get(container.service()?)?;
     let mut live = service.live.clone().filter(|_| container.state == State::Running)?;
+    if live.software == Software::Caddy {
+        return Some(live);
+    }
     let started_with = redis::split_command(container.spec.command.as_deref().unwrap_or_default());
     for (key, value) in started_with.1 {
         live.settings.entry(key).or_insert(value);

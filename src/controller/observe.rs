@@ -18,7 +18,7 @@ use crate::core::observed::{
 };
 use crate::core::planted::{self, Bug};
 use crate::core::time::Timestamp;
-use crate::core::{labels, limits};
+use crate::core::{labels, limits, volumes};
 use crate::engine::{Listed, ReadEngine};
 use ends::{Signal, stopped_by};
 pub(super) use silent::Found;
@@ -42,6 +42,10 @@ pub struct Observer<'e> {
     doubts: bool,
     /// The last signal that each container was sent through the engine.
     signalled: BTreeMap<ContainerId, Signal>,
+    /// Those to which we send a signal that tells nobody to end, and of which the event is still to come.
+    told: BTreeSet<ContainerId>,
+    /// How much was in volumes that were not as they should be; nothing where the engine did not say.
+    sizes: BTreeMap<String, Option<i64>>,
     /// The engine did not answer since the last look.
     was_away: bool,
     /// Up to when, by the engine's clock, its events were heard.
@@ -90,6 +94,8 @@ impl<'e> Observer<'e> {
             lines: BTreeMap::new(),
             doubts: true,
             signalled: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+            told: BTreeSet::new(),
             was_away: false,
             heard_until: None,
             judged_until: None,
@@ -136,6 +142,7 @@ impl<'e> Observer<'e> {
         self.info = Some(info);
         self.keep_networks(desired, networks);
         self.keep_volumes(desired, volumes);
+        self.measure(desired).await;
         self.observed.images = images;
         self.keep_containers(containers);
         for container in self.observed.containers.values_mut() {
@@ -236,6 +243,7 @@ impl<'e> Observer<'e> {
                     container.live = before.live.clone();
                 }
                 container.probed = same_run.map(|before| before.probed.clone()).unwrap_or_default();
+                container.healthy_at = container.healthy_at.or(same_run.and_then(|before| before.healthy_at));
                 container.memory_used = same_run.and_then(|before| before.memory_used);
                 container.stopped_by = stopped_by(&container, self.signalled.get(&id));
                 self.observed.containers.insert(id, container);
@@ -249,13 +257,40 @@ impl<'e> Observer<'e> {
     }
 
     fn keep_networks(&mut self, desired: &Desired, networks: Vec<Network>) {
-        self.observed.networks = networks
-            .into_iter()
-            .filter(|network| {
-                is_of(&network.labels, &desired.stack)
-                    || desired.networks.values().any(|n| n.name == network.name)
-            })
+        let (own, others): (Vec<Network>, Vec<Network>) = networks.into_iter().partition(|network| {
+            is_of(&network.labels, &desired.stack)
+                || desired.networks.values().any(|n| n.name == network.name)
+        });
+        self.observed.networks = own;
+        let subnets = |network: Network| {
+            let subnets = network.ipam.config.into_iter().filter_map(|pool| pool.subnet);
+            (network.name, subnets.collect::<BTreeSet<String>>())
+        };
+        let others = others.into_iter().map(subnets).filter(|(_, subnets)| !subnets.is_empty());
+        self.observed.subnets_of_others.clear();
+        for (name, subnets) in others {
+            self.observed.subnets_of_others.entry(name).or_default().extend(subnets);
+        }
+    }
+
+    /// Asks how much is in volumes that are not as they should be, once: what would be lost is a person's to know. An engine
+    /// counts files for it.
+    async fn measure(&mut self, desired: &Desired) {
+        let unknown: Vec<String> = volumes::changed(desired, &self.observed)
+            .map(|(_, found, _)| found.name.clone())
+            .filter(|name| !self.sizes.contains_key(name))
             .collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let sizes = self.engine.volume_sizes().await.unwrap_or_default();
+        for name in unknown {
+            let size = sizes.get(&name).copied();
+            if let Some(volume) = self.observed.volumes.get_mut(&name) {
+                volume.size = size;
+            }
+            self.sizes.insert(name, size);
+        }
     }
 
     fn keep_volumes(&mut self, desired: &Desired, volumes: Vec<Volume>) {
@@ -266,8 +301,12 @@ impl<'e> Observer<'e> {
                     || desired.volumes.values().any(|v| v.name == volume.name)
                     || desired.teardown.as_ref().is_some_and(|teardown| teardown.names(&volume.name))
             })
-            .map(|volume| (volume.name.clone(), volume))
+            .map(|volume| {
+                let size = self.sizes.get(&volume.name).copied().flatten();
+                (volume.name.clone(), Volume { size, ..volume })
+            })
             .collect();
+        self.sizes.retain(|name, _| self.observed.volumes.contains_key(name));
     }
 
     /// Asks how much memory those containers use that may use so much only, beside all else. What does not answer is not
@@ -425,9 +464,10 @@ pub async fn look_after(
 }
 
 async fn images(engine: &dyn ReadEngine, desired: &Desired) -> Result<BTreeMap<String, Image>, Failure> {
-    let specs = desired.services.values().map(|service| &service.spec);
-    let references: BTreeSet<&str> =
-        specs.flat_map(|spec| spec.mounted_images().chain([spec.image.as_str()])).collect();
+    let services = desired.services.values();
+    let references = services.flat_map(|it| it.spec.mounted_images().chain([it.image_reference()]));
+    // What a rollback asks for is looked for by its id.
+    let references: BTreeSet<&str> = references.chain(desired.overrides.images_of_then()).collect();
     let reads = references.into_iter().map(|reference| async move {
         engine.inspect_image(reference).await.map(|image| Some((reference.to_owned(), image?)))
     });
@@ -439,11 +479,15 @@ fn is_of(labels: &BTreeMap<String, String>, stack: &StackName) -> bool {
 }
 
 fn foreigner(line: Listed) -> Foreign {
+    let label = |label: &str| line.labels.get(label).cloned();
     Foreign {
+        service: label(labels::SERVICE),
+        working_dir: label(labels::WORKING_DIR).unwrap_or_default(),
         project: line.labels.get(labels::PROJECT).map(|project| StackName::from(project.as_str())),
         running: line.state == State::Running,
         ports: line.ports.into_iter().collect(),
         volumes: line.volumes.into_iter().collect(),
+        networks: line.networks,
         name: line.name,
     }
 }

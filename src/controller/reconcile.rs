@@ -20,7 +20,7 @@ use super::probing::Prober;
 use super::report::Report;
 use crate::clock::Clock;
 use crate::core::action::{Action, Call};
-use crate::core::decide::{Decision, Waiting, decide};
+use crate::core::decide::{Decision, Waiting, decide, is_hopeless};
 use crate::core::desired::Desired;
 use crate::core::event::Event;
 use crate::core::failure::{Failure, FailureClass};
@@ -36,10 +36,14 @@ use crate::core::time::Timestamp;
 use crate::core::view::View;
 use crate::engine::{EngineEvent, WriteEngine};
 
+mod adopt;
+mod follow;
+mod planned;
 mod take;
 mod tell;
 mod wake;
 
+use planned::Bounds;
 use wake::Wake;
 
 /// How the loop works, the same for its whole life.
@@ -87,6 +91,8 @@ pub enum Outcome {
     Stopped,
     /// Another operator has the stack and does not let go of it; nothing was done.
     Held(Holder),
+    /// The next action is none that was agreed to; those under way have ended.
+    Strayed(Box<Action>),
     /// The engine failed.
     Failed(Failure),
 }
@@ -125,6 +131,8 @@ enum Goal {
 struct Loop<'e> {
     with: Reconciler<'e>,
     desired: Rc<Desired>,
+    /// What the files say with a revision to hold, which is brought back with the next look.
+    untried: Option<Desired>,
     updates: Updates<'e>,
     goal: Goal,
     memory: Memory,
@@ -138,6 +146,8 @@ struct Loop<'e> {
     prober: Prober<'e>,
     live: LiveReader<'e>,
     narrator: Narrator,
+    /// What may be done, where somebody has said that it is all.
+    bounds: Bounds,
     /// Events that wait for the last lines of what they are about, and those after them.
     telling: FuturesOrdered<LocalBoxFuture<'e, Event>>,
     running: FuturesUnordered<LocalBoxFuture<'e, Done>>,
@@ -163,6 +173,7 @@ impl<'e> Loop<'e> {
             live: LiveReader::new(with.engine),
             memory: Memory::default(),
             narrator: Narrator::default(),
+            bounds: Bounds::default(),
             telling: FuturesOrdered::new(),
             remembered: Durable::default(),
             taken: None,
@@ -179,6 +190,7 @@ impl<'e> Loop<'e> {
             memory_read: None,
             silent_at: Timestamp::default(),
             silent_read: None,
+            untried: desired.overrides.holds_untried().then(|| desired.clone()),
             desired: Rc::new(desired),
             // A source that ends says no more; it is not asked again.
             updates: updates.chain(futures_util::stream::pending()).boxed_local(),
@@ -187,6 +199,7 @@ impl<'e> Loop<'e> {
     }
 
     async fn work(mut self, stop: impl Future<Output = ()>) -> Outcome {
+        self.begin();
         let outcome = self.turn(stop).await;
         self.wind_down().await;
         outcome
@@ -236,7 +249,10 @@ impl<'e> Loop<'e> {
             } else if now >= self.resync_at {
                 self.observer.doubt();
             }
-            match self.observer.look(&self.desired, now).await {
+            // The images of a revision that is to be held are looked for by its name.
+            let is_new = |it: &&Desired| !it.overrides.holds_the_same(&self.desired.overrides);
+            let desired = self.untried.as_ref().filter(is_new).unwrap_or(&self.desired);
+            match self.observer.look(desired, now).await {
                 Ok(()) => {
                     if std::mem::take(&mut self.lost) > 0 {
                         self.with.report.engine_back();
@@ -252,7 +268,9 @@ impl<'e> Loop<'e> {
                         self.resync_at = now.after(Duration::from_hours(9_000));
                     }
                     self.live.doubt();
-                    return None;
+                    if !self.bring_back() {
+                        return None;
+                    }
                 }
                 Err(failure) => {
                     let terminal = failure.kind.class() == FailureClass::Terminal;
@@ -279,7 +297,9 @@ impl<'e> Loop<'e> {
 
     fn decide_and_start(&mut self) -> Decision {
         let now = self.with.clock.now();
+        self.take_off_ended(now);
         self.prober.follow(&self.desired, self.observer.observed_mut().containers.values_mut(), now);
+        self.memory.recall(self.observer.observed_mut());
         let view = View::new(&self.desired, self.observer.observed());
         self.memory.observe(&view, now);
         let mut decision = decide(&view, &self.memory, now);
@@ -294,15 +314,20 @@ impl<'e> Loop<'e> {
             decision.waiting.push(refused(violation.action, message));
         }
         decision.actions = judged.allowed;
-        let start = decision.actions.len();
+        let start = self.bounds.permit(&decision.actions);
         decision.actions.extend(judged.unjudged);
         let status = status(&view, &self.memory, &decision);
         told.extend(self.narrator.decided(&view, &self.memory, &decision, &status, now));
         decision.wake_at = decision.wake_at.into_iter().chain(self.narrator.due()).min();
         self.with.report.decided(&status);
         self.tell(told);
+        self.note(&decision, &status, now);
         for action in decision.actions.iter().take(start) {
             self.memory.begin(action, now);
+            if let Call::SignalContainer { target, .. } = &action.call {
+                self.observer.signalling(&target.id);
+            }
+            self.bounds.begin(action);
             self.with.report.started(action);
             self.running.push(carry_out(self.with, Rc::clone(&self.desired), action.clone()));
         }
@@ -327,6 +352,9 @@ impl<'e> Loop<'e> {
     /// Whether the goal is reached, or cannot be.
     fn verdict(&mut self, decision: &Decision) -> Option<Outcome> {
         let Goal::Converge { .. } = self.goal else { return None };
+        if let Some(action) = self.bounds.strayed.take() {
+            return Some(Outcome::Strayed(action));
+        }
         if !self.running.is_empty() || self.look_again || self.live.is_asking() {
             return None;
         }
@@ -344,18 +372,7 @@ impl<'e> Loop<'e> {
             Reason::Unhealthy => waiting.until.is_none(),
             _ => false,
         };
-        // What is held is so for as long as somebody said, not until it is ready.
-        let stuck = |waiting: &Waiting| {
-            waiting.stuck || waiting.reason == Reason::Held || !self.with.world_moves && stays(waiting)
-        };
-        let hopeless = decision.waiting.iter().any(stuck)
-            && decision.waiting.iter().all(|waiting| {
-                stuck(waiting)
-                    || matches!(
-                        waiting.reason,
-                        Reason::DependencyNotReady | Reason::Orphaned | Reason::Refused | Reason::Paused
-                    )
-            });
+        let hopeless = is_hopeless(&decision.waiting, |waiting| !self.with.world_moves && stays(waiting));
         (decision.actions.is_empty() && hopeless).then(|| Outcome::Stuck(decision.waiting.clone()))
     }
 
@@ -372,46 +389,17 @@ impl<'e> Loop<'e> {
         self.observer.saw(&self.desired, seen);
         match &action.call {
             Call::StopContainer { target, .. } if result.is_ok() => self.observer.stopped(&target.id),
-            Call::RunHook { target, hook } if result.is_ok() => {
+            Call::RunHook { target, hook, .. } if result.is_ok() => {
                 self.observer.passed(&self.desired, &target.id, hook);
             }
             Call::CopyFiles { target, files } if result.is_ok() => self.observer.copied(&target.id, files),
             _ => {}
         }
+        self.bounds.end(&action, result.is_ok());
         self.with.report.finished(&action, &result, took);
         self.memory.end(&self.desired, &action, result.clone(), now);
         let told = self.narrator.finished(&self.desired, &action, &result, &self.memory, took, now);
         self.tell(told);
-    }
-
-    fn update(&mut self, desired: Desired) {
-        if desired == *self.desired {
-            return;
-        }
-        // A pause is no other truth, and its end none either; `resume` is somebody's word to try anew.
-        let before = Rc::clone(&self.desired);
-        let overrides = before.overrides.clone();
-        let same_files = Desired { overrides, ..desired.clone() } == *before;
-        self.desired = Rc::new(desired);
-        self.live.forget_all();
-        let now = self.with.clock.now();
-        let (was, is) = (&before.overrides, &self.desired.overrides);
-        if !same_files {
-            self.memory.desired_changed(now);
-            self.memory.follow(&self.desired);
-        } else if is.resumed_at != was.resumed_at {
-            self.memory.resumed(now);
-        }
-        for (service, at) in &is.resumed_services {
-            if was.resumed_services.get(service) != Some(at) {
-                self.memory.resumed_service(service, now);
-            }
-        }
-        if !same_files {
-            let told = self.narrator.desired_changed(&before, &self.desired, now);
-            self.tell(Some(told));
-        }
-        self.look_again = true;
     }
 
     /// Waits for the calls under way, so that what is left is what the engine says and all of it is told.
@@ -471,5 +459,10 @@ fn refused(subject: String, message: String) -> Waiting {
 }
 
 fn blocking(decision: Decision) -> Vec<Waiting> {
-    decision.waiting.into_iter().filter(|waiting| waiting.reason != Reason::Orphaned).collect()
+    let blocks = |waiting: &Waiting| match waiting.reason {
+        Reason::Orphaned => false,
+        Reason::RolledBack => waiting.stuck,
+        _ => true,
+    };
+    decision.waiting.into_iter().filter(blocks).collect()
 }

@@ -1,16 +1,24 @@
 //! Who wants to hear what the loop does. Hearing changes nothing.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::owner::Holder;
 use crate::core::action::Action;
+use crate::core::desired::Desired;
 use crate::core::event::Event;
 use crate::core::failure::Failure;
+use crate::core::history::Moment;
 use crate::core::memory::Durable;
 use crate::core::status::StackStatus;
 
 /// Told of everything as it happens, in order.
 pub trait Report {
+    /// This is desired from now on, by the files and what people laid over them: what is decided next goes by it.
+    fn follows(&self, desired: &Desired) {
+        let _ = desired;
+    }
+
     /// A decision was made; this is how the stack stands.
     fn decided(&self, status: &StackStatus) {
         let _ = status;
@@ -29,6 +37,11 @@ pub trait Report {
     /// An action ended.
     fn finished(&self, action: &Action, result: &Result<(), Failure>, took: Duration) {
         let _ = (action, result, took);
+    }
+
+    /// How the revision in force stands, with the very value that is in force: another one is another desired state.
+    fn stands(&self, in_force: &Rc<Desired>, moment: &Moment<'_>) {
+        let _ = (in_force, moment);
     }
 
     /// The engine cannot be reached or failed; it is tried again after `retry`.
@@ -69,6 +82,11 @@ pub trait Report {
 pub struct Both<A, B>(pub A, pub B);
 
 impl<A: Report, B: Report> Report for Both<A, B> {
+    fn follows(&self, desired: &Desired) {
+        self.0.follows(desired);
+        self.1.follows(desired);
+    }
+
     fn decided(&self, status: &StackStatus) {
         self.0.decided(status);
         self.1.decided(status);
@@ -87,6 +105,11 @@ impl<A: Report, B: Report> Report for Both<A, B> {
     fn finished(&self, action: &Action, result: &Result<(), Failure>, took: Duration) {
         self.0.finished(action, result, took);
         self.1.finished(action, result, took);
+    }
+
+    fn stands(&self, in_force: &Rc<Desired>, moment: &Moment<'_>) {
+        self.0.stands(in_force, moment);
+        self.1.stands(in_force, moment);
     }
 
     fn engine_lost(&self, failure: &Failure, retry: Duration) {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::content::FileContents;
 use super::desired::{Build, Network, Volume};
 use super::files::Files;
 use super::heal::WhyRestart;
 use super::hooks::Hook;
 use super::ids::{ContainerId, Replica, ServiceName};
-use super::live::LiveSettings;
+use super::live::{LiveSettings, Software};
 use super::needs;
 use super::observed::State;
 use super::spec::{ContainerSpec, Endpoint, Resources};
@@ -89,6 +90,17 @@ pub enum Call {
         target: Target,
         /// What.
         hook: Box<Hook>,
+        /// The files of whose content it tells; none where it is run for another reason.
+        tells: FileContents,
+    },
+    /// Send a signal to the program of a container.
+    SignalContainer {
+        /// Which.
+        target: Target,
+        /// The signal, by name or number.
+        signal: String,
+        /// The files of whose content it tells.
+        tells: FileContents,
     },
     /// Ask a container to end, and kill it when the grace is over.
     StopContainer {
@@ -285,9 +297,24 @@ impl Cause {
         self.is_failure() || matches!(self, Self::RolledBack { .. })
     }
 
-    /// Whether what runs is stopped for it to heal or to replace it: not for it to go for good.
+    /// Whether what goes for it goes for good.
+    pub fn is_for_good(&self) -> bool {
+        matches!(self, Self::Teardown | Self::Orphan | Self::ScaleDown { .. })
+    }
+
+    /// Whether what goes for it goes for a volume that somebody agreed to lose: it takes none along.
+    pub fn is_for_volume(&self) -> bool {
+        matches!(self, Self::Changed { .. })
+    }
+
+    /// Whether what runs is stopped for it to heal or to replace it: not for it to go for good, nor since somebody asked.
     pub fn is_disruption(&self) -> bool {
-        !matches!(self, Self::Teardown | Self::Orphan | Self::ScaleDown { .. })
+        !self.is_for_good() && !self.is_for_volume() && !self.is_asked()
+    }
+
+    /// Whether somebody asked for it to run anew.
+    pub fn is_asked(&self) -> bool {
+        matches!(self, Self::Restart(why) if why.is_asked())
     }
 }
 
@@ -332,6 +359,7 @@ impl Call {
             Self::CopyFiles { .. } => "copy files",
             Self::StartContainer(_) => "start container",
             Self::RunHook { .. } => "run hook",
+            Self::SignalContainer { .. } => "signal container",
             Self::StopContainer { .. } => "stop container",
             Self::UnpauseContainer(_) => "unpause container",
             Self::RemoveContainer(_) => "remove container",
@@ -360,10 +388,15 @@ impl Call {
                 let paths: Vec<&str> = files.iter().map(|(path, _)| path).collect();
                 format!("{} ← {}", target.name, paths.join(", "))
             }
-            Self::RunHook { target, hook } => format!("{} {}", target.name, hook.place()),
+            Self::RunHook { target, hook, .. } => format!("{} {}", target.name, hook.place()),
+            Self::SignalContainer { target, signal, .. } => format!("{} {signal}", target.name),
             Self::RenameContainer { target, name } => format!("{} → {name}", target.name),
             Self::ConnectNetwork { target, network, .. } => format!("{} → {network}", target.name),
             Self::DisconnectNetwork { target, network } => format!("{} ⊘ {network}", target.name),
+            // Addresses are the engine's choice.
+            Self::SetLive { target, live, key, .. } if live.software == Software::Caddy => {
+                format!("{} upstreams of {key}", target.name)
+            }
             Self::SetLive { target, key, value, .. } => format!("{} {key}={value}", target.name),
         }
     }
@@ -377,6 +410,7 @@ impl Call {
             | Self::StopContainer { target, .. }
             | Self::CopyFiles { target, .. }
             | Self::RunHook { target, .. }
+            | Self::SignalContainer { target, .. }
             | Self::RenameContainer { target, .. }
             | Self::UpdateContainer { target, .. }
             | Self::ConnectNetwork { target, .. }
@@ -398,6 +432,13 @@ impl fmt::Display for Call {
 #[serde(transparent)]
 pub struct ActionKey(String);
 
+impl ActionKey {
+    /// From the words of [`Call::verb`] and [`Call::target`].
+    pub fn of(verb: &str, target: &str) -> Self {
+        Self(format!("{verb} {target}"))
+    }
+}
+
 impl fmt::Display for ActionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -407,7 +448,7 @@ impl fmt::Display for ActionKey {
 impl Call {
     /// The same for the same call on the same thing.
     pub fn key(&self) -> ActionKey {
-        ActionKey(self.to_string())
+        ActionKey::of(self.verb(), &self.target())
     }
 }
 

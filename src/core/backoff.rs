@@ -7,11 +7,12 @@ use std::hash::Hasher;
 use std::time::Duration;
 
 use backoff::{BackoffBuilder, ExponentialBuilder};
+use serde::{Deserialize, Serialize};
 
 use super::failure::{FailureClass, FailureKind};
 
 /// How long to wait between attempts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Wait before the second restart of what crashed (the first is at once) and after a failure that stays.
     pub initial: Duration,

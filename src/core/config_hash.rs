@@ -1,12 +1,13 @@
 //! Compose's hash of a service, which may hang on containers that are not there yet.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ids::{ContainerId, ServiceName};
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 
 /// What `docker compose up` writes as a container's `com.docker.compose.config-hash`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigHash {
     /// The files alone decide it.
     Fixed(String),
@@ -16,9 +17,10 @@ pub enum ConfigHash {
 }
 
 /// A part of what is hashed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HashPart {
     /// Text of the service's JSON; environments are in it.
+    #[serde(with = "secret::sealed")]
     Text(Secret),
     /// The id of this service's first container.
     FirstContainerOf(ServiceName),

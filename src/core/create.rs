@@ -41,6 +41,7 @@ pub fn container(
     let mut spec = resolved(&service.spec, view)?;
     await_links(view, replica, service)?;
     spec.command.clone_from(&service.command);
+    service.image_reference().clone_into(&mut spec.image);
     spec.mounts.extend(heritage);
     spec.links = links(view, service, replica.number);
     spec.external_links.clear();
@@ -98,7 +99,7 @@ fn await_links(view: &View<'_>, replica: &Replica, service: &Service) -> Result<
         let target = link.split(':').next().unwrap_or(link);
         let Some(linked) = view.desired.services.get(target) else { continue };
         let there = view.replicas(target).map_or(0, super::view::Replicas::count);
-        let wanted = usize::try_from(linked.replicas).unwrap_or(usize::MAX);
+        let wanted = linked.wanted();
         if there < wanted.min(if is_first { wanted } else { 1 }) {
             return Err(ServiceName::from(target));
         }
@@ -144,7 +145,7 @@ fn labels(
     revision: &Revision,
 ) -> BTreeMap<String, String> {
     let desired = view.desired;
-    let image = view.observed.images.get(&service.spec.image).and_then(|image| image.id.as_ref());
+    let image = view.observed.image_of(service).and_then(|image| image.id.as_ref());
     let depends_on: Vec<String> = service
         .depends_on
         .iter()
@@ -170,6 +171,9 @@ fn labels(
     put(labels::REVISION, revision.to_string());
     if !service.files.is_empty() {
         put(labels::FILES, service.files.fingerprint().to_owned());
+    }
+    if !service.content.files.is_empty() {
+        put(labels::CONTENT, service.content.label());
     }
     if !service.hooks.is_empty() {
         put(labels::HOOKS, service.hooks.label());

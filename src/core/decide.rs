@@ -10,25 +10,40 @@ use serde::{Deserialize, Serialize};
 use super::action::{Action, Call, Cause, Precondition, Target};
 use super::desired::{Desired, Service};
 use super::failure::{Failure, FailureClass};
+use super::history::Stand;
 use super::ids::{ContainerId, ServiceName};
 use super::memory::Memory;
-use super::observed::{Container, Foreign, Network, Observed, State};
+use super::networks as of_networks;
+use super::observed::{Container, Foreign, Observed, State};
 use super::reason::Reason;
 use super::time::Timestamp;
 use super::view::View;
-use super::{create, labels, limits, needs, order, ownership};
+use super::volumes as of_volumes;
+use super::{limits, needs, order};
 
+mod belief;
 mod claims;
+mod content;
 mod hooks;
 mod images;
 mod itself;
 mod leave;
+mod networks;
 mod prepare;
+mod rest;
 mod restart;
+mod rollback;
+mod rollout;
+mod room;
+mod said;
 mod service;
 mod tend;
+mod traffic;
+mod trial;
+mod volumes;
 
 pub use leave::orphaned;
+pub use rest::is_hopeless;
 
 /// What to do now, and what must wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,19 +58,8 @@ pub struct Decision {
     pub unsettled: BTreeSet<ContainerId>,
     /// Containers of which one of these is not as it should be.
     pub differing: BTreeSet<ContainerId>,
-}
-
-impl Decision {
-    /// Everything is as it should be and nothing is under way.
-    pub fn is_converged(&self) -> bool {
-        let is_settled = |waiting: &Waiting| match waiting.reason {
-            Reason::Orphaned => true,
-            // Whether anything waits for its end.
-            Reason::Paused => !waiting.stuck,
-            _ => false,
-        };
-        self.actions.is_empty() && self.waiting.iter().all(is_settled)
-    }
+    /// Containers that are about to stop: their proxies are to send them nothing.
+    pub leaving: BTreeSet<ContainerId>,
 }
 
 /// One thing that waits.
@@ -78,7 +82,11 @@ pub struct Waiting {
 /// Decides what to do now.
 pub fn decide(view: &View<'_>, memory: &Memory, now: Timestamp) -> Decision {
     let (desired, observed) = (view.desired, view.observed);
-    let mut planner = Planner { view, desired, observed, memory, now, decision: Decision::default() };
+    let (mut networks, volumes) = (of_networks::differing(view), of_volumes::differing(view));
+    networks::keep_stubborn(&mut networks, view, memory);
+    let decision = Decision::default();
+    let differing = Differing { networks: &networks, volumes: &volumes };
+    let mut planner = Planner { view, desired, observed, memory, now, differing, decision };
     if !observed.complete {
         // Absence of proof is not proof of absence: no action on a partial picture.
         planner.wait(
@@ -93,10 +101,20 @@ pub fn decide(view: &View<'_>, memory: &Memory, now: Timestamp) -> Decision {
     }
     planner.plan();
     planner.itself();
+    planner.scope();
+    planner.overrides_end();
     planner.pauses();
+    planner.rollback();
     planner.in_flight();
     planner.silent();
     planner.decision
+}
+
+/// Networks and volumes that are not as they should be.
+#[derive(Clone, Copy)]
+struct Differing<'a> {
+    networks: &'a [of_networks::Differing<'a>],
+    volumes: &'a [of_volumes::Differing<'a>],
 }
 
 struct Planner<'a> {
@@ -105,6 +123,7 @@ struct Planner<'a> {
     observed: &'a Observed,
     memory: &'a Memory,
     now: Timestamp,
+    differing: Differing<'a>,
     decision: Decision,
 }
 
@@ -124,6 +143,7 @@ impl Planner<'_> {
             }
         }
         self.leavers();
+        self.traffic();
     }
 
     /// Leaves what is paused as it is, and says whether that keeps anything from being done.
@@ -146,6 +166,18 @@ impl Planner<'_> {
             };
             self.wait(service, subject, Reason::Paused, message, pause.until).stuck = pending > 0;
         }
+    }
+
+    /// Says that an earlier revision is held; where it could not be brought back and nothing else is known to be meant,
+    /// leaves all as it is.
+    fn rollback(&mut self) {
+        let Some(rollback) = &self.desired.overrides.rollback else { return };
+        let lost = rollback.stand != Stand::Holds;
+        if rollback.forbids() {
+            self.decision.actions.clear();
+        }
+        let subject = self.desired.stack.as_str();
+        self.wait(None, subject, Reason::RolledBack, rollback.message(), None).stuck = lost;
     }
 
     fn wake_at(&mut self, at: Timestamp) {
@@ -234,16 +266,12 @@ impl Planner<'_> {
                 let ports = &self.observed.containers.get(&target.id)?.spec.ports;
                 let mut fixed =
                     ports.iter().filter_map(|it| Some(format!("{}/{}", it.fixed()?, it.protocol)));
-                let (port, holder) = fixed.find_map(|port| {
-                    let mut running = self.observed.foreign.values().filter(|it| it.running);
-                    let holder = running.find(|it| it.ports.contains(&port))?;
-                    Some((port, holder))
-                })?;
+                let (holder, port) = fixed.find_map(|port| Some((self.observed.publisher(&port)?, port)))?;
                 (format!("publishes {port}"), holder, "stop it, or publish another port".to_owned())
             }
             _ => return None,
         };
-        let of = holder.project.as_ref().map_or_else(String::new, |project| format!(" of project {project}"));
+        let of = holder.of_project();
         Some(format!("container {}{of}, which is not this stack's, {what}: {way_out}", holder.name))
     }
 
@@ -267,91 +295,6 @@ impl Planner<'_> {
         self.act(service, call, cause, precondition);
     }
 
-    fn networks(&mut self) {
-        for (key, network) in &self.desired.networks {
-            if let Some(found) = self.observed.network(&network.name) {
-                if !ownership::may_join(found, self.desired) {
-                    self.foreign_network(key, found);
-                } else if !network.external {
-                    self.double_networks(found);
-                }
-                continue;
-            }
-            if network.external {
-                let message = format!(
-                    "external network {} does not exist: create it with `docker network create {}`",
-                    network.name, network.name
-                );
-                self.wait(None, &network.name, Reason::ExternalMissing, message, None);
-                continue;
-            }
-            if !needs::of_network(network).iter().all(|need| need.is_met(&self.observed.engine)) {
-                // Each service that is on it says so.
-                continue;
-            }
-            let labels = create::object_labels(
-                self.desired,
-                labels::NETWORK,
-                key,
-                &network.config_hash,
-                &network.labels,
-            );
-            let call = Call::CreateNetwork { network: Box::new(network.clone()), labels };
-            self.act(None, call, Cause::Missing, Precondition::None);
-        }
-    }
-
-    /// Who is on it, and what else it is for, only those know who made it.
-    fn foreign_network(&mut self, key: &str, found: &Network) {
-        let label = found.labels.get(labels::NETWORK).map_or("", String::as_str);
-        let message = format!(
-            "network {name} is there, but not as this stack's `{key}`: its label {} is {label:?}; set `external: true` to \
-             use it as it is, or remove it with `docker network rm {name}`",
-            labels::NETWORK,
-            name = found.name
-        );
-        self.wait(None, &found.name, Reason::OwnershipMismatch, message, None);
-    }
-
-    /// Whether a network is there that the stack's containers may join.
-    fn has_network(&self, name: &str) -> bool {
-        self.observed.network(name).is_some_and(|network| ownership::may_join(network, self.desired))
-    }
-
-    /// Two operators at once can make one network twice: older engines allow it, and then know neither by its name.
-    fn double_networks(&mut self, kept: &Network) {
-        let doubles = self.observed.networks.iter().filter(|network| {
-            network.name == kept.name
-                && network.id != kept.id
-                && ownership::has_project(&network.labels, self.desired)
-        });
-        for double in doubles {
-            let call = Call::RemoveNetwork { id: double.id.clone(), name: double.name.clone() };
-            let what = "a second network of this name".to_owned();
-            self.act(None, call, Cause::Residue { what }, Precondition::None);
-        }
-    }
-
-    fn volumes(&mut self) {
-        for (key, volume) in &self.desired.volumes {
-            if self.observed.volumes.contains_key(&volume.name) {
-                continue;
-            }
-            if volume.external {
-                let message = format!(
-                    "external volume {} does not exist: create it with `docker volume create {}`",
-                    volume.name, volume.name
-                );
-                self.wait(None, &volume.name, Reason::ExternalMissing, message, None);
-                continue;
-            }
-            let labels =
-                create::object_labels(self.desired, labels::VOLUME, key, &volume.config_hash, &volume.labels);
-            let call = Call::CreateVolume { volume: Box::new(volume.clone()), labels };
-            self.act(None, call, Cause::Missing, Precondition::None);
-        }
-    }
-
     /// Whether the engine can do all that is asked of it; says what it cannot.
     fn is_able(&mut self) -> bool {
         let services = self.desired.services.iter().filter(|(_, service)| service.replicas > 0);
@@ -373,7 +316,7 @@ impl Planner<'_> {
         let volume_missing = service.spec.mounts.values().any(|mount| {
             mount.kind == super::spec::MountKind::Volume
                 && self.desired.volumes.values().any(|volume| volume.name == mount.source)
-                && !self.observed.volumes.contains_key(&mount.source)
+                && !self.has_volume(&mount.source)
         });
         let image_here = self.has_image(service);
         if !image_here {

@@ -5,21 +5,25 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::addresses::Subnet;
 use super::backoff::Policy;
 use super::builder::{Builder, Demand};
 use super::config_hash::ConfigHash;
+use super::content::Content;
 use super::files::Files;
 use super::heal::{Breaker, ByHand, Heal};
 use super::hooks::{Hook, Hooks};
 use super::ids::{ServiceName, StackName};
 use super::live::LiveSettings;
-use super::overrides::Overrides;
+use super::overrides::{Overrides, Scale};
 use super::probe::Probes;
+use super::rollout::Rollout;
 use super::spec::{ContainerSpec, Endpoint, Resources};
+use super::traffic::Traffic;
 use crate::secret::Secret;
 
 /// Everything that one stack should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
     /// The stack's (Compose project's) name.
     pub stack: StackName,
@@ -39,17 +43,35 @@ pub struct Desired {
     pub backoff: Policy,
     /// How often we may stop or replace what runs.
     pub breaker: Breaker,
+    /// All services that are replaced become ready, or all go back.
+    pub atomic: bool,
     /// What somebody laid over the files for a while.
+    #[serde(skip)]
     pub overrides: Overrides,
     /// Nothing is changed before the engine can do all that is asked and every image that is needed is here: a
     /// person who says `apply` hears of what cannot be before anything has changed. The daemon does not wait: one
     /// service's trouble is no reason to leave another unhealed.
+    #[serde(skip)]
     pub images_first: bool,
+    /// Only these services are worked on, and all else is left as it is.
+    #[serde(skip)]
+    pub only: Option<BTreeSet<ServiceName>>,
+    /// Engine names of the volumes that are made anew where they are not as they should be, and whose data may go: a person
+    /// has agreed to it for this once. No file says it, and no daemon has it.
+    #[serde(skip)]
+    pub recreate: BTreeSet<String>,
     /// The stack is to go: containers and networks, and of the volumes those named here.
+    #[serde(skip)]
     pub teardown: Option<Teardown>,
 }
 
 impl Desired {
+    /// The volumes that the stack makes: their keys in the files, and their names on the engine.
+    pub fn own_volumes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.volumes.iter().filter(|(_, volume)| !volume.external);
+        own.map(|(key, volume)| (key.as_str(), volume.name.as_str()))
+    }
+
     /// What runs in the containers of a service before they stop.
     pub fn pre_stop(&self, service: &ServiceName) -> &[Hook] {
         let going = self.teardown.as_ref().and_then(|teardown| teardown.pre_stop.get(service));
@@ -81,8 +103,11 @@ impl Desired {
             prune: true,
             backoff: Policy::default(),
             breaker: Breaker::default(),
+            atomic: false,
             overrides: Overrides::default(),
             images_first: false,
+            only: None,
+            recreate: BTreeSet::new(),
             teardown: Some(teardown),
         }
     }
@@ -109,7 +134,7 @@ impl Teardown {
 }
 
 /// Where a stack was read from; goes into Compose's labels and proves ownership.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Absolute paths of the Compose files.
     pub config_files: Vec<String>,
@@ -120,10 +145,12 @@ pub struct Origin {
 }
 
 /// One service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// How many replicas should be ready.
     pub replicas: u32,
+    /// Who said so, where it was not the files.
+    pub scaled: Option<Scale>,
     /// Fixed container name, where the file gives one.
     pub container_name: Option<String>,
     /// How its image comes to be here.
@@ -134,6 +161,9 @@ pub struct Service {
     pub command: Option<Vec<String>>,
     /// What is copied into a new container.
     pub files: Files,
+    /// What is in the files that its containers read from the host.
+    #[serde(skip)]
+    pub content: Content,
     /// What runs in its containers after a start and before a stop.
     pub hooks: Hooks,
     /// What the engine changes in place.
@@ -142,6 +172,9 @@ pub struct Service {
     pub networks: BTreeMap<String, Endpoint>,
     /// What running software takes without a restart.
     pub live: Option<LiveSettings>,
+    /// Who sends it its requests, where that is told of replicas that come and go.
+    #[serde(default)]
+    pub traffic: Option<Traffic>,
     /// What must be there before its containers start.
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// How long to wait between attempts.
@@ -152,12 +185,31 @@ pub struct Service {
     pub heal: Heal,
     /// What becomes of what somebody changed by hand.
     pub by_hand: ByHand,
+    /// How its containers are replaced.
+    pub rollout: Rollout,
     /// Compose's hash of the service, as `docker compose up` writes it.
     pub config_hash: ConfigHash,
 }
 
+impl Service {
+    /// How many replicas the files declare, whatever is laid over them.
+    pub fn declared_replicas(&self) -> u32 {
+        self.scaled.as_ref().map_or(self.replicas, |scale| scale.files)
+    }
+
+    /// How many containers there should be.
+    pub fn wanted(&self) -> usize {
+        usize::try_from(self.replicas).unwrap_or(usize::MAX)
+    }
+
+    /// What its image is asked for by: the very one that it is pinned to, or else its name.
+    pub fn image_reference(&self) -> &str {
+        self.image.pinned.as_deref().unwrap_or(&self.spec.image)
+    }
+}
+
 /// How a service's image comes to be on the engine.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSource {
     /// When to pull.
     pub pull_policy: PullPolicy,
@@ -165,10 +217,13 @@ pub struct ImageSource {
     pub nameless: bool,
     /// How to build it, where the file says so.
     pub build: Option<Build>,
+    /// The very image, by its id or digest, where a rollback asks for the one that ran then.
+    #[serde(skip)]
+    pub pinned: Option<String>,
 }
 
 /// When to pull an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PullPolicy {
     /// When it is not here.
     #[default]
@@ -267,7 +322,7 @@ pub enum BuildSecret {
 }
 
 /// One entry of `depends_on`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependency {
     /// What must hold.
     pub condition: Condition,
@@ -278,7 +333,7 @@ pub struct Dependency {
 }
 
 /// Compose's three conditions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
     /// A container of it runs.
     Started,
@@ -339,6 +394,15 @@ pub struct Ipam {
     pub options: BTreeMap<String, String>,
 }
 
+impl Ipam {
+    /// Whether the two share addresses.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let own: Vec<Subnet> = self.config.iter().filter_map(IpamPool::subnet).collect();
+        let mut others = other.config.iter().filter_map(IpamPool::subnet);
+        others.any(|other| own.iter().any(|own| own.overlaps(other)))
+    }
+}
+
 /// One address pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -351,6 +415,18 @@ pub struct IpamPool {
     pub gateway: Option<String>,
     /// Addresses taken by others, by name.
     pub aux_addresses: BTreeMap<String, String>,
+}
+
+impl IpamPool {
+    /// Its subnet, where it has one that can be read.
+    pub fn subnet(&self) -> Option<Subnet> {
+        Subnet::parse(self.subnet.as_deref()?)
+    }
+
+    /// Its range, where it has one that can be read.
+    pub fn range(&self) -> Option<Subnet> {
+        Subnet::parse(self.ip_range.as_deref()?)
+    }
 }
 
 /// A volume as it should be.

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::content::OnChange;
 use super::desired::Service;
 use super::fields::{self, FieldChange, Policy};
 use super::ids::ServiceName;
+use super::networks::{self, Differing, Member};
 use super::observed::{Container, State, StoppedBy};
+use super::redact;
 use super::replace::Strategy;
 use super::view::{Replicas, View, is_completed};
+use super::volumes;
 
 mod indirect;
 
@@ -30,6 +34,17 @@ pub struct Change {
     pub reason: String,
     /// The containers that it concerns, by name; empty where it is about none that exists.
     pub containers: Vec<String>,
+}
+
+impl Change {
+    /// As it may leave the machine: without revisions. They are hashes of secrets too, from which short ones are guessed.
+    #[must_use]
+    pub fn without_hashes(mut self) -> Self {
+        if self.field == "revision" {
+            (self.from, self.to) = (None, None);
+        }
+        self
+    }
 }
 
 /// What a change costs, from the least to the most.
@@ -63,10 +78,17 @@ impl Impact {
 
 /// All differences: the stack's own first, then by service.
 pub fn diff(view: &View<'_>) -> Vec<Change> {
+    let (mut networks, mut volumes) = (networks::differing(view), volumes::differing(view));
+    networks.retain(Differing::is_going);
+    volumes.retain(volumes::Differing::is_going);
     let mut changes = shared(view);
+    changes.extend(volumes.iter().flat_map(replaced_volume));
+    changes.extend(networks.iter().flat_map(replaced_network));
     let going = indirect::going(view);
     for (name, service, replicas) in view.services() {
-        let mut collected = Collected { name, changes: Vec::new() };
+        let mut collected = Collected { name, networks: &networks, changes: Vec::new() };
+        collected.cut_off();
+        collected.emptied(&volumes);
         collected.count(service, replicas);
         collected.replaced(service, replicas, view);
         for container in &replicas.current {
@@ -119,6 +141,46 @@ fn shared(view: &View<'_>) -> Vec<Change> {
     changes
 }
 
+/// What differs of a volume that is removed and made anew.
+fn replaced_volume(volume: &volumes::Differing<'_>) -> Vec<Change> {
+    let reason = format!(
+        "it was agreed to: made anew, and all that is in it is lost ({}; {})",
+        volume.size(),
+        volume.last_use()
+    );
+    let containers: Vec<String> =
+        volume.members.iter().map(|(_, container)| container.name.clone()).collect();
+    made_anew(&volume.changes, Impact::Destructive, &reason, &containers)
+}
+
+/// What differs of a network that is removed and made anew.
+fn replaced_network(network: &Differing<'_>) -> Vec<Change> {
+    let cut: Vec<String> = cut_off(network).map(|member| member.container.name.clone()).collect();
+    let (impact, reason) = match cut.as_slice() {
+        [] => (Impact::InPlace, "a network does not change: it is made anew; nothing runs on it"),
+        _ => (Impact::Restart, "a network does not change: it is made anew, and connections over it break"),
+    };
+    made_anew(&network.changes, impact, reason, &cut)
+}
+
+fn made_anew(changes: &[FieldChange], impact: Impact, reason: &str, containers: &[String]) -> Vec<Change> {
+    let change = |change: &FieldChange| Change {
+        service: None,
+        field: change.field.clone(),
+        from: change.from.clone(),
+        to: change.to.clone(),
+        impact,
+        reason: reason.to_owned(),
+        containers: containers.to_vec(),
+    };
+    changes.iter().map(change).collect()
+}
+
+/// Who loses its connections while a network is replaced.
+fn cut_off<'d, 'a>(network: &'d Differing<'a>) -> impl Iterator<Item = &'d Member<'a>> {
+    network.members.iter().filter(|member| member.container.state.is_alive())
+}
+
 fn orphans(view: &View<'_>) -> Vec<Change> {
     let mut by_service: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for container in view.orphans.iter().filter(|_| view.desired.prune) {
@@ -154,10 +216,50 @@ fn in_place(service: &Service, container: &Container, view: &View<'_>) -> impl I
 /// The changes of one service; equal ones of several containers become one.
 struct Collected<'a> {
     name: &'a ServiceName,
+    /// The networks that are replaced.
+    networks: &'a [Differing<'a>],
     changes: Vec<Change>,
 }
 
 impl Collected<'_> {
+    /// Its containers are taken off networks that are replaced, and put on them again.
+    fn cut_off(&mut self) {
+        let (name, networks) = (self.name, self.networks);
+        for network in networks {
+            for member in cut_off(network).filter(|member| member.service == name) {
+                let field = format!("networks.{}", network.wanted.name);
+                let change = FieldChange::new(field, Some("connected".into()), Some("connected anew".into()));
+                let reason = "its network is made anew: connections break for a moment, nothing restarts";
+                self.add(change, Impact::Restart, reason, Some(member.container));
+            }
+        }
+    }
+
+    /// Its containers go with volumes that are made anew, and come back.
+    fn emptied(&mut self, volumes: &[volumes::Differing<'_>]) {
+        let name = self.name;
+        for volume in volumes {
+            for (_, container) in volume.members.iter().filter(|(service, _)| *service == name) {
+                let field = format!("volumes.{}", volume.found.name);
+                let change =
+                    FieldChange::new(field, Some("as it is".into()), Some("made anew, empty".into()));
+                let reason = "its volume is made anew: its containers stop and go, and new ones come";
+                self.add(change, Impact::Restart, reason, Some(container));
+            }
+        }
+    }
+
+    /// What differs of a container that can change while it runs, but for what comes with a network that is replaced.
+    fn in_place(&self, service: &Service, container: &Container, view: &View<'_>) -> Vec<FieldChange> {
+        let is_cut = |change: &FieldChange| {
+            let name = change.field.strip_prefix("networks.");
+            let mut cut =
+                self.networks.iter().filter(|it| cut_off(it).any(|it| it.container.id == container.id));
+            name.is_some_and(|name| cut.any(|network| network.wanted.name == name))
+        };
+        in_place(service, container, view).filter(|change| !is_cut(change)).collect()
+    }
+
     fn add(&mut self, change: FieldChange, impact: Impact, reason: &str, container: Option<&Container>) {
         let name = container.map(|container| container.name.clone());
         let same = self.changes.iter_mut().find(|known| {
@@ -186,9 +288,10 @@ impl Collected<'_> {
         if u32::try_from(have).is_ok_and(|have| have == service.replicas) {
             return;
         }
-        // In the middle of a replacement there is one more for a while.
-        let replacing = !replicas.outdated.is_empty() && !replicas.current.is_empty();
-        if replacing && u32::try_from(have).is_ok_and(|have| have == service.replicas + 1) {
+        // In the middle of a replacement there are more for a while: the old ones are kept until its end.
+        let wanted = service.wanted();
+        let is_under_way = !replicas.outdated.is_empty() && !replicas.current.is_empty();
+        if is_under_way && replicas.current.len() <= wanted && have >= wanted {
             return;
         }
         let change = FieldChange::new("replicas", Some(have.to_string()), Some(service.replicas.to_string()));
@@ -197,10 +300,12 @@ impl Collected<'_> {
             (_, 0) => (Impact::Removed, "no replica is to stay"),
             _ => (Impact::InPlace, "another number of replicas"),
         };
-        self.add(change, impact, reason, None);
+        let said = service.scaled.as_ref().map(ToString::to_string);
+        self.add(change, impact, said.as_deref().unwrap_or(reason), None);
     }
 
     fn replaced(&mut self, service: &Service, replicas: &Replicas<'_>, view: &View<'_>) {
+        let away = replicas.bounds(service).unavailable;
         // Of what goes it does not matter what it was made from.
         for old in replicas.outdated.iter().filter(|_| service.replicas > 0) {
             let (impact, reason) = match &replicas.strategy {
@@ -212,21 +317,31 @@ impl Collected<'_> {
                     "needs a new container: started first, then the old one stops".to_owned(),
                 ),
                 Strategy::StopFirst(why) => {
-                    (Impact::Restart, format!("needs a new container, stop first: {why}"))
+                    let replicas = service.wanted();
+                    match away {
+                        away if away < replicas => (
+                            Impact::Rolling,
+                            format!(
+                                "needs a new container, stop first, {away} of {replicas} at a time: {why}"
+                            ),
+                        ),
+                        _ => (Impact::Restart, format!("needs a new container, stop first: {why}")),
+                    }
                 }
             };
             for change in &old.changes {
                 self.add(change.clone(), impact, &reason, Some(old.container));
             }
             let named = |field: &str| old.changes.iter().any(|change| change.field == field);
-            for change in in_place(service, old.container, view).filter(|change| !named(&change.field)) {
+            let others = self.in_place(service, old.container, view).into_iter();
+            for change in others.filter(|change| !named(&change.field)) {
                 self.add(change, impact, "comes with the new container", Some(old.container));
             }
         }
     }
 
     fn kept(&mut self, service: &Service, container: &Container, view: &View<'_>) {
-        for change in in_place(service, container, view) {
+        for change in self.in_place(service, container, view) {
             let reason = match fields::policy(&change.field) {
                 Policy::Live => "set while it runs",
                 Policy::Connect if change.to.is_none() => "disconnected while it runs",
@@ -234,6 +349,14 @@ impl Collected<'_> {
                 _ => "updated while it runs",
             };
             self.add(change, Impact::InPlace, reason, Some(container));
+        }
+        let told = match &service.content.on_change {
+            OnChange::Signal(signal) => format!("its program gets {signal}"),
+            OnChange::Exec(command) => format!("{} runs in it", redact::command_line(command)),
+            OnChange::Rolling | OnChange::Ignore => String::new(),
+        };
+        for change in fields::content_news(service, container) {
+            self.add(change, Impact::InPlace, &told, Some(container));
         }
         if container.starting {
             let change = FieldChange::new("post_start", None, Some("run".to_owned()));

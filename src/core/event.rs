@@ -92,6 +92,8 @@ pub enum EventKind {
     ByHand,
     /// A container crashed more than once and waits longer each time.
     CrashLoop,
+    /// A revision did not work and was given up.
+    RolloutFailed,
     /// A service or stack is not as it should be, and does not get there by itself.
     Degraded,
     /// A service or stack that was degraded is as it should be again.
@@ -102,6 +104,10 @@ pub enum EventKind {
     Paused,
     /// It goes on after a pause.
     Resumed,
+    /// Somebody wants another number of replicas than the files say, or does not any more.
+    Scaled,
+    /// Somebody went back to an earlier revision, which is held against the files; or that is over.
+    RolledBack,
     /// The engine cannot be reached.
     EngineLost,
     /// The engine answers again.
@@ -118,6 +124,7 @@ impl EventKind {
                 | Self::Refused
                 | Self::Crashed
                 | Self::CrashLoop
+                | Self::RolloutFailed
                 | Self::Degraded
                 | Self::Stalled
                 | Self::EngineLost

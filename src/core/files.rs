@@ -2,25 +2,29 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 
 /// What one guess at a content costs, in rounds: the fingerprint stands on a label, and short secrets can be guessed.
 /// It is made once for each load of the files, and takes a few milliseconds.
 const ROUNDS: u32 = 10_000;
 
 /// The files of one service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
     by_target: BTreeMap<String, File>,
+    /// Made anew from what is in them: it is as good as their hash.
+    #[serde(skip)]
     fingerprint: String,
 }
 
 /// One file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
     /// What is in it.
+    #[serde(with = "secret::sealed")]
     pub content: Secret,
     /// Permission bits.
     pub mode: u32,
@@ -29,12 +33,17 @@ pub struct File {
 }
 
 /// Whose a file is, by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The user.
     pub uid: u32,
     /// The group.
     pub gid: u32,
+}
+
+/// What the fingerprints of a service's files are salted with.
+pub fn salt(stack: &str, service: &str) -> String {
+    format!("{stack}/{service}")
 }
 
 impl Files {
@@ -53,6 +62,16 @@ impl Files {
     /// Each file, by its path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &File)> {
         self.by_target.iter().map(|(target, file)| (target.as_str(), file))
+    }
+
+    /// What is in each, to seal it.
+    pub(super) fn contents(&mut self) -> impl Iterator<Item = &mut Secret> {
+        self.by_target.values_mut().map(|file| &mut file.content)
+    }
+
+    /// The same with its fingerprint, which what was read back does not have.
+    pub(super) fn with_fingerprint(self, salt: &str) -> Self {
+        Self::new(salt, self.by_target)
     }
 
     /// Stands for all of it, contents included, and tells none of it. Empty without files.

@@ -6,15 +6,19 @@
 use std::fmt;
 
 use super::action::{Action, Call, Cause, NewContainer, Precondition};
+use super::content::OnChange;
 use super::desired::Desired;
+use super::hooks::Moment;
 use super::ids::ServiceName;
 use super::labels;
+use super::networks;
 use super::observed::{Container, Network, State};
 use super::ownership;
 use super::planted;
-use super::replace::{self, Strategy};
+use super::replace;
 use super::time::Timestamp;
 use super::view::{self, View};
+use super::volumes;
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub enum Promise {
     FilesFirst,
     /// A container that serves does not stop before its hooks for that have passed.
     HooksFirst,
+    /// A program is told of another content only as its files say, and only while it runs.
+    ToldAsAsked,
     /// Never two containers that write to one volume that nobody named: it goes from one to its successor.
     SingleWriter,
 }
@@ -112,14 +118,19 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
         if others.iter().any(|other| twice(&other)) {
             return Some(Promise::NoDouble);
         }
-        return match action.call {
+        return match &action.call {
             Call::StopContainer { .. } if stops_unheard(container, &action.cause, desired) => {
                 Some(Promise::HooksFirst)
             }
-            Call::StopContainer { .. } => stops_too_many(container, action, others, view),
+            Call::StopContainer { .. } => {
+                stops_too_many(container, action, others, view).filter(|_| !makes_way(container, view))
+            }
             Call::StartContainer(_) if writes_beside_another(container, view) => Some(Promise::SingleWriter),
             Call::StartContainer(_) => starts_unfilled(container, view),
-            Call::RemoveContainer(_) => removes_too_early(container, view),
+            Call::RemoveContainer(_) => {
+                removes_too_early(container, view).filter(|_| !makes_way(container, view))
+            }
+            _ if tells_unasked(&action.call, container, view) => Some(Promise::ToldAsAsked),
             _ => None,
         };
     }
@@ -130,7 +141,11 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
             let unnamed = teardown.is_some_and(|teardown| teardown.anonymous.contains(name));
             // No label says whose it is: the containers that had it are gone, and no other has it.
             let left_alone = unnamed && !observed.is_mounted(name);
-            (!consent && !left_alone).then_some(Promise::NoDataLoss)
+            let is_replaced = || {
+                let differing = volumes::differing(view);
+                differing.iter().any(|it| it.found.name == *name && it.is_going() && it.members.is_empty())
+            };
+            (!consent && !left_alone && !is_replaced()).then_some(Promise::NoDataLoss)
         }
         Call::CreateNetwork { network, .. } => network.external.then_some(Promise::ExternalStays),
         Call::CreateVolume { volume, .. } => volume.external.then_some(Promise::ExternalStays),
@@ -139,7 +154,9 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
                 observed.networks.iter().find(|n| n.id == *id && ownership::has_project(&n.labels, desired));
             let double =
                 |network: &Network| observed.network(&network.name).is_some_and(|kept| kept.id != *id);
-            let may_go = own.is_some_and(|network| desired.teardown.is_some() || double(network));
+            let may_go = own.is_some_and(|network| {
+                desired.teardown.is_some() || double(network) || is_replaced(network, view)
+            });
             (!may_go).then_some(Promise::ExternalStays)
         }
         Call::CreateContainer(new) => {
@@ -158,8 +175,21 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
     }
 }
 
-/// Whether stopping this container leaves fewer ready ones than there should be. One that is to run anew may be away
-/// for as long as it takes, as the only one, and what fails does not serve.
+/// Whether a container has a volume that somebody has agreed to lose.
+fn makes_way(container: &Container, view: &View<'_>) -> bool {
+    let differing = volumes::differing(view);
+    let mut going = differing.iter().filter(|it| it.is_going());
+    going.any(|it| it.members.iter().any(|(_, member)| member.id == container.id))
+}
+
+/// Whether a network is not what it should be, can be replaced, and nobody is on it.
+fn is_replaced(network: &Network, view: &View<'_>) -> bool {
+    let differing = networks::differing(view);
+    differing.iter().any(|it| it.found.id == network.id && it.is_going() && it.members.is_empty())
+}
+
+/// Whether stopping this container leaves fewer ready ones than the rollout's bounds allow. One that is to run anew may be
+/// away for as long as it takes, as the only one, and what fails does not serve.
 fn stops_too_many(
     container: &Container,
     action: &Action,
@@ -168,7 +198,8 @@ fn stops_too_many(
 ) -> Option<Promise> {
     let service = view.desired.services.get(container.service()?)?;
     let replicas = view.replicas(container.service()?)?;
-    if replicas.strategy != Strategy::StartFirst || !container.is_ready() {
+    // What stands in another's way goes, whatever serves.
+    if replicas.strategy.clears() || !container.is_ready() {
         return None;
     }
     let stopping = |c: &Container| {
@@ -181,9 +212,10 @@ fn stops_too_many(
     let away = match &action.cause {
         Cause::Restart(why) if why.is_failure() => return None,
         Cause::Restart(_) => 1,
-        _ => 0,
+        Cause::RolledBack { .. } => replicas.bounds_back(service).unavailable,
+        _ => replicas.bounds(service).unavailable,
     };
-    let wanted = usize::try_from(service.replicas).unwrap_or(usize::MAX);
+    let wanted = service.wanted();
     (left + away < wanted).then_some(Promise::Availability)
 }
 
@@ -192,6 +224,22 @@ fn stops_unheard(container: &Container, cause: &Cause, desired: &Desired) -> boo
     let serves = container.state == State::Running && !container.starting;
     let hooks = container.service().map_or(0, |name| desired.pre_stop(&ServiceName::from(name)).len());
     serves && container.passed.pre_stop < hooks && !cause.gives_up()
+}
+
+/// Whether this tells a program of another content in a way that its files do not ask for, or when it cannot hear.
+fn tells_unasked(call: &Call, container: &Container, view: &View<'_>) -> bool {
+    let service = container.service().and_then(|name| view.desired.services.get(name));
+    let asked = service.map(|service| &service.content.on_change);
+    let is_asked = match call {
+        Call::SignalContainer { signal, .. } => {
+            matches!(asked, Some(OnChange::Signal(asked)) if asked == signal)
+        }
+        Call::RunHook { hook, .. } if hook.moment == Moment::ContentChange => {
+            matches!(asked, Some(OnChange::Exec(asked)) if *asked == hook.command)
+        }
+        _ => return false,
+    };
+    !is_asked || container.state != State::Running
 }
 
 fn writes_beside_another(container: &Container, view: &View<'_>) -> bool {
@@ -228,6 +276,6 @@ fn removes_too_early(container: &Container, view: &View<'_>) -> Option<Promise> 
     // What is left serves already, or is as old as this one.
     let serving = replicas.current.iter().filter(|current| view::serves(current, service)).count();
     let as_old = replicas.outdated.iter().filter(|old| old.container.id != container.id).count();
-    let enough = serving + as_old >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
+    let enough = serving + as_old >= service.wanted();
     (is_outdated && !is_double && !enough).then_some(Promise::ReplacementFirst)
 }

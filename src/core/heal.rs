@@ -12,7 +12,7 @@ use super::observed::Container;
 use super::time::Timestamp;
 
 /// When a container that runs is restarted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heal {
     /// It uses too much memory.
     pub memory: Option<MemoryBound>,
@@ -29,7 +29,7 @@ impl Default for Heal {
 }
 
 /// How much memory, for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryBound {
     /// More than this.
     pub above: Above,
@@ -38,7 +38,7 @@ pub struct MemoryBound {
 }
 
 /// A bound on the use of memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Above {
     /// Per cent of the container's own limit.
     Percent(u8),
@@ -65,7 +65,7 @@ impl MemoryBound {
 }
 
 /// What becomes of what somebody changed by hand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ByHand {
     /// It is put right at once.
     #[default]
@@ -75,7 +75,7 @@ pub enum ByHand {
 }
 
 /// How often we may stop or replace what runs before it is taken for harm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
     /// So often within the window; `None` for what back-off allows every replica, which grows with the stack.
     pub disruptions: Option<u32>,
@@ -126,6 +126,13 @@ pub enum WhyRestart {
         /// Which.
         service: ServiceName,
     },
+    /// Somebody asked for it.
+    Asked {
+        /// Who.
+        by: String,
+        /// What has run since before then is meant.
+        at: Timestamp,
+    },
     /// It has run for as long as it should at one go.
     Age {
         /// How long that is.
@@ -137,6 +144,11 @@ impl WhyRestart {
     /// Whether it failed: then it counts as a crash, and goes through the back-off.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Probe { .. } | Self::Unhealthy { .. })
+    }
+
+    /// Whether somebody asked for it: then it is no healing, and nothing that healing goes by counts it.
+    pub fn is_asked(&self) -> bool {
+        matches!(self, Self::Asked { .. })
     }
 }
 
@@ -150,7 +162,8 @@ impl fmt::Display for WhyRestart {
             Self::Memory { used, bound } => {
                 write!(f, "it uses {} MiB of memory, more than {} MiB", used >> 20, bound >> 20)
             }
-            Self::Dependency { service } => write!(f, "{service}, which it restarts with, is a new one"),
+            Self::Dependency { service } => write!(f, "{service}, which it restarts with, began anew"),
+            Self::Asked { by, .. } => write!(f, "asked for by {by}"),
             Self::Age { bound } => write!(f, "it has run for {} s", bound.as_secs()),
         }
     }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::desired::{Desired, Service};
 use super::observed::Container;
 use super::{create, redact};
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 
 /// The hooks of a service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hooks {
     /// One after the other after a start; the container is not ready before the last has passed.
     pub post_start: Vec<Hook>,
@@ -17,26 +19,29 @@ pub struct Hooks {
 }
 
 /// When a hook runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Moment {
     /// After the start.
     PostStart,
     /// Before the stop.
     PreStop,
+    /// When another text is in a file that it reads. Not Compose's.
+    ContentChange,
 }
 
 impl Moment {
-    /// Compose's word.
+    /// Compose's word, or the manifest's.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PostStart => "post_start",
             Self::PreStop => "pre_stop",
+            Self::ContentChange => "onContentChange",
         }
     }
 }
 
 /// One command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// When it runs.
     pub moment: Moment,
@@ -51,13 +56,17 @@ pub struct Hook {
     /// Working directory; the container's own where none is given.
     pub working_dir: Option<String>,
     /// `NAME=value`, on top of the container's environment. Never shown.
+    #[serde(with = "secret::sealed")]
     pub environment: Vec<Secret>,
 }
 
 impl Hook {
-    /// Where it stands in the file: `post_start[0]`.
+    /// Where it stands in the files: `post_start[0]`, `onContentChange`.
     pub fn place(&self) -> String {
-        format!("{}[{}]", self.moment.as_str(), self.index)
+        match self.moment {
+            Moment::ContentChange => self.moment.as_str().to_owned(),
+            moment => format!("{}[{}]", moment.as_str(), self.index),
+        }
     }
 
     /// What people may see of it: not its environment.
@@ -76,7 +85,7 @@ impl Hook {
 }
 
 /// How many hooks have passed in a container's present run, as far as this operator knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Passed {
     /// Of those after the start.
@@ -91,6 +100,7 @@ impl Passed {
         let passed = match hook.moment {
             Moment::PostStart => &mut self.post_start,
             Moment::PreStop => &mut self.pre_stop,
+            Moment::ContentChange => return,
         };
         *passed = (*passed).max(hook.index.saturating_add(1));
     }

@@ -70,10 +70,22 @@ name! {
     Revision
 }
 
+/// The first twelve characters of an id, a digest or a commit: what people are shown of it.
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
 impl ContainerId {
     /// The first twelve characters, as `docker ps` shows it.
     pub fn short(&self) -> &str {
-        self.0.get(..12).unwrap_or(&self.0)
+        short(&self.0)
+    }
+}
+
+impl ImageId {
+    /// The first twelve characters of its digest.
+    pub fn short(&self) -> &str {
+        short(self.0.trim_start_matches("sha256:"))
     }
 }
 
@@ -97,4 +109,14 @@ impl fmt::Display for Replica {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.service, self.number)
     }
+}
+
+/// The name of a project with what Compose does not allow in one left out.
+pub fn normalised_name(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let kept: String = lower
+        .chars()
+        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
+        .collect();
+    kept.trim_start_matches(['_', '-']).to_owned()
 }

@@ -42,6 +42,9 @@ pub const REVISION: &str = "compose-operator.revision";
 /// Fingerprint of the files that were copied into a container; only on those that get some.
 pub const FILES: &str = "compose-operator.files";
 
+/// Fingerprints of the mounted files that a container was made with; only on those that have some.
+pub const CONTENT: &str = "compose-operator.content";
+
 /// The hooks that a container was made with, for people; only on those that have some.
 pub const HOOKS: &str = "compose-operator.hooks";
 

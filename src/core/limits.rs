@@ -24,8 +24,15 @@ pub const LIVE_AT_ONCE: Duration = Duration::from_millis(250);
 /// How long whoever looks once waits for them: by commands in containers on an engine far away, each takes a while.
 pub const LIVE_ONCE: Duration = Duration::from_secs(10);
 
+/// How long a stop waits for a proxy to take in that a replica goes. One that does not answer for so long may never, and
+/// what is to stop stops.
+pub const TRAFFIC_PATIENCE: Duration = Duration::from_secs(30);
+
 /// How long somebody waits who wants to see how things stand.
 pub const LIVE_AT_A_GLANCE: Duration = Duration::from_secs(3);
+
+/// More containers of one service than one machine runs: whoever asks for them has slipped.
+pub const MOST_REPLICAS: u32 = 1_000;
 
 /// So many crashes in a row are a loop: one is an accident, two may be.
 pub const CRASH_LOOP: u32 = 3;
@@ -82,6 +89,9 @@ pub const PROBES_AT_ONCE: usize = 64;
 
 /// How long all must be well after a trouble before it is told to be over: what comes and goes is one trouble.
 pub const RECOVERED_AFTER: Duration = Duration::from_mins(1);
+
+/// Revisions of a stack that are kept: twice Kubernetes' `revisionHistoryLimit`, since here a revision is of all services.
+pub const REVISIONS: usize = 20;
 
 /// Lines of what ended by itself that are kept with the word of it.
 pub const CRASH_LINES: usize = 10;

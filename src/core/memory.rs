@@ -9,27 +9,34 @@ use super::backoff;
 use super::decide::Decision;
 use super::desired::Desired;
 use super::failure::{Failure, FailureClass};
-use super::ids::{ContainerId, Replica, ServiceName};
+use super::heal::WhyRestart;
+use super::ids::{ContainerId, Replica, Revision, ServiceName};
 use super::observed::{Container, State, StoppedBy};
 use super::overrides::Overrides;
 use super::time::Timestamp;
 use super::view::View;
 
 mod by_hand;
+mod content;
 mod crash;
 mod disruption;
 mod durable;
 mod engine_loop;
 mod rollout;
+mod timing;
+mod traffic;
 mod trouble;
 
 pub use crash::Crashes;
 pub use durable::{Announced, Durable};
 
 use by_hand::ByHand;
+use content::Contents;
 use disruption::Disruptions;
 use engine_loop::EngineRestarts;
 use rollout::Rollout;
+use timing::Stopwatch;
+use traffic::Leaving;
 use trouble::Troubles;
 
 /// The memory of one stack's loop.
@@ -40,8 +47,14 @@ pub struct Memory {
     crashes: BTreeMap<Replica, Crashes>,
     engine_restarts: EngineRestarts,
     rollouts: BTreeMap<ServiceName, Rollout>,
+    /// Since when the new containers of replacements have been ready.
+    ready: BTreeMap<ContainerId, Timestamp>,
+    /// The revision of each service that was last seen to work.
+    good: BTreeMap<ServiceName, Revision>,
     /// What we stopped, and why.
     stopped: BTreeMap<ContainerId, Cause>,
+    /// Whose restart somebody asked for and has got, by when they asked. An engine's clock may be behind ours.
+    restarted: BTreeMap<ContainerId, Timestamp>,
     prepared: BTreeSet<String>,
     troubles: Troubles,
     by_hand: ByHand,
@@ -52,6 +65,9 @@ pub struct Memory {
     desired: Option<String>,
     /// What ran when nothing was under way.
     running: BTreeSet<ContainerId>,
+    content: Contents,
+    traffic: Leaving,
+    stopwatch: Stopwatch,
 }
 
 /// An action that failed and will be tried again.
@@ -118,6 +134,11 @@ impl Memory {
         self.stopped.contains_key(id)
     }
 
+    /// Whether this container was restarted since somebody asked for that at this moment.
+    pub fn was_restarted(&self, id: &ContainerId, asked_at: Timestamp) -> bool {
+        self.restarted.get(id).is_some_and(|at| *at >= asked_at)
+    }
+
     /// How an action failed before, where it did.
     pub fn failed(&self, key: &ActionKey) -> Option<&Failed> {
         self.failures.get(key)
@@ -135,6 +156,7 @@ impl Memory {
 
     /// An action starts.
     pub fn begin(&mut self, action: &Action, now: Timestamp) {
+        self.stopwatch.begin(&action.call, now);
         match &action.call {
             Call::StopContainer { target, .. } => {
                 self.stopped.insert(target.id.clone(), action.cause.clone());
@@ -150,10 +172,19 @@ impl Memory {
     pub fn end(&mut self, desired: &Desired, action: &Action, result: Result<(), Failure>, now: Timestamp) {
         let key = action.call.key();
         self.in_flight.remove(&key);
+        self.stopwatch.end(action, result.is_ok(), now);
         let Err(failure) = result else {
             self.failures.remove(&key);
             if let Call::PullImage { reference, .. } | Call::BuildImage { reference, .. } = &action.call {
                 self.prepared.insert(reference.clone());
+            }
+            self.note_told(&action.call);
+            self.note_removal(action);
+            if let (Some(target), Cause::Restart(WhyRestart::Asked { at, .. })) =
+                (action.call.container(), &action.cause)
+                && matches!(action.call, Call::StopContainer { .. } | Call::StartContainer(_))
+            {
+                self.restarted.insert(target.id.clone(), *at);
             }
             return;
         };
@@ -201,6 +232,16 @@ impl Memory {
         self.by_hand.resume_service(service, now);
     }
 
+    /// Somebody wants the containers of this service to run anew: what waits in a back-off or is held is started at once.
+    /// A revision that was given up stays so.
+    pub fn restart_asked(&mut self, service: &ServiceName, now: Timestamp) {
+        let crashes = self.crashes.iter_mut().filter(|(replica, _)| replica.service == *service);
+        crashes.for_each(|(_, crashes)| crashes.try_at_once());
+        let starts = |key: &ActionKey| key.to_string().starts_with("start");
+        self.failures.retain(|key, failed| failed.service.as_ref() != Some(service) || !starts(key));
+        self.by_hand.resume_service(service, now);
+    }
+
     /// Takes in what somebody resumed while nobody remembered anything: what was kept from before is over.
     fn resumed_meanwhile(&mut self, overrides: &Overrides) {
         let resumed = |service: &ServiceName| {
@@ -235,6 +276,10 @@ impl Memory {
         for (service, at) in &desired.overrides.resumed_services {
             self.by_hand.resume_service(service, *at);
         }
+        for (service, restart) in &desired.overrides.restarted {
+            self.by_hand.resume_service(service, restart.at);
+        }
+        self.restarted.retain(|id, _| observed.containers.contains_key(id));
         self.stopped.retain(|id, _| {
             let container = observed.containers.get(id);
             container.is_some_and(|it| it.state != State::Running || stopping.contains(id))
@@ -245,18 +290,23 @@ impl Memory {
                 self.engine_restarts.observe(service, container, now);
                 self.troubles.observe(service, container, now);
             }
-            let rests = desired.overrides.pause_of(name, now).is_some()
+            let rests = desired.overrides.forbids(Some(name), now)
                 || replicas.all().any(|container| observed.is_silent(&container.id));
-            self.note_rollout(name, replicas, rests, now);
+            self.note_rollout(name, service, replicas, rests, view, now);
         }
         self.engine_restarts.retain(|id| observed.containers.contains_key(id));
+        self.ready.retain(|id, _| observed.containers.contains_key(id));
+        self.good.retain(|name, _| desired.services.contains_key(name));
         self.rollouts.retain(|name, _| desired.services.contains_key(name));
         self.crashes.retain(|replica, _| desired.services.contains_key(&replica.service));
         self.troubles.observe_dependencies(view, now);
+        self.traffic.observe(view, now);
         let stopped = &self.stopped;
         self.by_hand.observe(view, |id| stopped.contains_key(id), now);
         self.disruptions.observe(desired, now);
+        self.stopwatch.observe(view, now);
         self.note_running(view);
+        self.note_content(view);
     }
 
     /// Notes what runs, for who comes after the machine was started anew. Not in the middle of changes: it is kept.
@@ -273,6 +323,7 @@ impl Memory {
     /// Takes in what was decided on what was observed: which containers are not as they should be.
     pub fn decided(&mut self, view: &View<'_>, decision: &Decision, now: Timestamp) {
         if view.observed.complete {
+            self.traffic.decided(decision, now);
             self.by_hand.decided(view, decision, now);
             self.disruptions.decided(view.desired, decision, now);
         }
@@ -343,6 +394,16 @@ impl Memory {
     /// Since when healing has been held back, because it did harm.
     pub fn stalled_since(&self) -> Option<Timestamp> {
         self.disruptions.stalled_since
+    }
+
+    /// Since when this container has been about to stop.
+    pub fn leaving_since(&self, id: &ContainerId) -> Option<Timestamp> {
+        self.traffic.leaving.get(id).copied()
+    }
+
+    /// Since when no proxy has sent this container anything.
+    pub fn out_since(&self, id: &ContainerId) -> Option<Timestamp> {
+        self.traffic.out.get(id).copied()
     }
 
     /// How often we disrupted the stack within the breaker's window.

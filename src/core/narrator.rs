@@ -11,6 +11,7 @@ use super::decide::{self, Decision};
 use super::desired::Desired;
 use super::event::{Event, EventKind};
 use super::failure::{Failure, FailureClass};
+use super::history::Stand;
 use super::ids::{ContainerId, Replica, ServiceName};
 use super::memory::{Announced, Memory};
 use super::reason::Reason;
@@ -21,6 +22,7 @@ use super::view::View;
 mod conditions;
 mod crashes;
 mod hands;
+mod rollouts;
 
 use conditions::Trouble;
 
@@ -31,6 +33,8 @@ pub struct Narrator {
     crashed: BTreeMap<Replica, u32>,
     /// Restarts of each container by the engine itself, when last told.
     engine_restarts: BTreeMap<ContainerId, u32>,
+    /// Services whose rollout was told to be given up.
+    given_up: BTreeSet<ServiceName>,
     /// Replicas whose crash loop was told.
     looping: BTreeSet<Replica>,
     /// Those that the engine restarts over and over.
@@ -42,6 +46,12 @@ pub struct Narrator {
     troubles: BTreeMap<Option<ServiceName>, Trouble>,
     /// What is paused, once it was looked at.
     paused: Option<BTreeSet<Option<ServiceName>>>,
+    /// Which services have another number of replicas than the files say, once it was looked at.
+    scaled: Option<BTreeMap<ServiceName, u32>>,
+    /// The revision that is held: which, and whether it could be brought back.
+    held: Option<(u64, Timestamp, bool)>,
+    /// It was looked for.
+    knows_held: bool,
     stalled: bool,
     refused: BTreeSet<String>,
     /// All was as it should be, under the present files: what is missing from now on went missing.
@@ -69,6 +79,7 @@ impl Narrator {
             by_hand: memory.all_by_hand().map(|(id, at)| (id.clone(), at)).collect(),
             removed: memory.all_removed().map(|(replica, at)| (replica.clone(), at)).collect(),
             stalled: told.stalled,
+            given_up: memory.failed_rollouts().map(|(name, _)| name.clone()).collect(),
             ..Self::default()
         }
     }
@@ -88,7 +99,10 @@ impl Narrator {
         }
         self.crashes(view, memory, now, &mut told);
         self.hands(view, memory, decision, now, &mut told);
+        self.rollouts(view, memory, now, &mut told);
         self.pauses(view.desired, now, &mut told);
+        self.scales(view.desired, now, &mut told);
+        self.rollback(view.desired, now, &mut told);
         self.conditions(status, now, &mut told);
         self.stall(view.desired, memory, decision, now, &mut told);
         self.settled |= status.condition == Condition::Ready && decision.is_converged();
@@ -206,9 +220,9 @@ impl Narrator {
             | Cause::FrozenByHand
             | Cause::StoppedWithEngine
             | Cause::RemovedByHand
-            | Cause::Restart(_)
             | Cause::Residue { .. }
             | Cause::Changed { by_hand: true, .. } => true,
+            Cause::Restart(why) => !why.is_asked(),
             Cause::Missing | Cause::NotStarted => self.settled,
             Cause::ScaleUp { .. }
             | Cause::ScaleDown { .. }
@@ -241,6 +255,28 @@ impl Narrator {
             };
             told.push(of_service(desired, service.as_ref(), kind, message, now));
         }
+    }
+
+    /// A revision that is held, and the end of that.
+    fn rollback(&mut self, desired: &Desired, now: Timestamp, told: &mut Vec<Told>) {
+        let rollback = desired.overrides.rollback.as_ref();
+        let present = rollback.map(|it| (it.to, it.since, it.stand == Stand::Holds));
+        let before = std::mem::replace(&mut self.held, present);
+        let knew = std::mem::replace(&mut self.knows_held, true);
+        let ended = desired.overrides.rollback_ended.map(|ended| (ended.to, "they have changed"));
+        let no_longer =
+            |to, why| format!("no longer held at revision {to}: the files are followed again, since {why}");
+        let message = match (before, rollback) {
+            // It was over before anybody looked.
+            (None, None) if !knew && let Some((to, why)) = ended => no_longer(to, why),
+            _ if before == present => return,
+            // Who begins anew has been told of it, where it holds.
+            (None, Some(rollback)) if !knew && rollback.stand == Stand::Holds => return,
+            (_, Some(rollback)) => rollback.message(),
+            (None, None) => return,
+            (Some((to, ..)), None) => no_longer(to, ended.map_or("somebody said so", |(_, why)| why)),
+        };
+        told.push(of_service(desired, None, EventKind::RolledBack, message, now));
     }
 
     fn stall(

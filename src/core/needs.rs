@@ -22,6 +22,9 @@ impl ApiVersion {
     /// Takes all networks in the create call, and MAC addresses by network (Docker 25).
     pub const MANY_NETWORKS: Self = Self(1, 44);
 
+    /// Checks more often in the start period (Docker 25).
+    pub const START_INTERVAL: Self = Self(1, 44);
+
     /// `1.41`.
     pub fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;

@@ -102,9 +102,21 @@ impl Channel {
 /// What a receiver is told where the manifest does not say: what somebody may have to look at, and its end.
 pub fn by_default() -> BTreeSet<EventKind> {
     use EventKind::{
-        CrashLoop, Degraded, EngineBack, EngineLost, FilesAccepted, FilesRefused, Recovered, Stalled,
+        CrashLoop, Degraded, EngineBack, EngineLost, FilesAccepted, FilesRefused, Recovered, RolloutFailed,
+        Stalled,
     };
-    [CrashLoop, Degraded, Recovered, Stalled, FilesRefused, FilesAccepted, EngineLost, EngineBack].into()
+    [
+        CrashLoop,
+        RolloutFailed,
+        Degraded,
+        Recovered,
+        Stalled,
+        FilesRefused,
+        FilesAccepted,
+        EngineLost,
+        EngineBack,
+    ]
+    .into()
 }
 
 /// After the first event, this long for those that come with it.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::content::FileContent;
+use super::desired::{Ipam, Service};
 use super::hooks::Passed;
 use super::ids::{ContainerId, ImageId, Replica, Revision, ServiceName, StackName};
 use super::labels;
@@ -31,6 +33,8 @@ pub struct Observed {
     pub foreign: BTreeMap<ContainerId, Foreign>,
     /// Networks that the stack names or has made.
     pub networks: Vec<Network>,
+    /// Subnets of all other networks, by the network's name.
+    pub subnets_of_others: BTreeMap<String, BTreeSet<String>>,
     /// Volumes that the stack names or has made, by name.
     pub volumes: BTreeMap<String, Volume>,
     /// Images that the stack names and that are here, by the reference that was asked for.
@@ -47,6 +51,16 @@ impl Observed {
     pub fn is_mounted(&self, volume: &str) -> bool {
         self.containers.values().any(|container| container.anonymous.values().any(|name| name == volume))
             || self.foreign.values().any(|foreign| foreign.volumes.contains(volume))
+    }
+
+    /// The image that new containers of a service are made from, where it is here.
+    pub fn image_of(&self, service: &Service) -> Option<&Image> {
+        self.images.get(service.image_reference())
+    }
+
+    /// Who else publishes a host port, as `port/protocol`; on which of the host's addresses is not known.
+    pub fn publisher(&self, port: &str) -> Option<&Foreign> {
+        self.foreign.values().find(|foreign| foreign.running && foreign.ports.contains(port))
     }
 
     /// The network with this engine name; of several, one that carries our labels, that a container is on, then
@@ -108,6 +122,9 @@ pub struct Container {
     pub state: State,
     /// Result of its health check; `None` where it has none.
     pub health: Option<Health>,
+    /// When its health check first passed in its present run, as long as the engine remembers.
+    #[serde(default)]
+    pub healthy_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it last started.
@@ -157,6 +174,9 @@ pub struct Container {
     /// copied is not known, and is copied again before the next start.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// What is in the files of the host that it reads, as far as that was noted beside its label.
+    #[serde(default)]
+    pub content: BTreeMap<String, FileContent>,
 }
 
 /// Who ended a run, where it did not end by itself.
@@ -264,6 +284,7 @@ impl Container {
             labels: BTreeMap::new(),
             state: State::Created,
             health: None,
+            healthy_at: None,
             created_at: Timestamp::default(),
             started_at: None,
             finished_at: None,
@@ -284,6 +305,7 @@ impl Container {
             starting: false,
             passed: Passed::default(),
             files: BTreeMap::new(),
+            content: BTreeMap::new(),
         }
     }
 
@@ -340,12 +362,25 @@ pub struct Foreign {
     pub name: String,
     /// The project that its labels claim.
     pub project: Option<StackName>,
+    /// The service that its labels claim.
+    pub service: Option<String>,
+    /// The project directory that its labels claim; empty where they claim none.
+    pub working_dir: String,
     /// It runs, so that it holds its ports.
     pub running: bool,
     /// Host ports it publishes, as `port/protocol`.
     pub ports: BTreeSet<String>,
     /// Names of the volumes that it has, running or not.
     pub volumes: BTreeSet<String>,
+    /// Ids of the networks that it is on or will be on once it runs, by name.
+    pub networks: BTreeMap<String, String>,
+}
+
+impl Foreign {
+    /// ` of project shop`, or nothing.
+    pub fn of_project(&self) -> String {
+        self.project.as_ref().map_or_else(String::new, |project| format!(" of project {project}"))
+    }
 }
 
 /// A network that is there.
@@ -358,6 +393,20 @@ pub struct Network {
     pub name: String,
     /// Driver.
     pub driver: String,
+    /// Driver options, those that the engine has added among them.
+    pub options: BTreeMap<String, String>,
+    /// No way out.
+    pub internal: bool,
+    /// Containers that are nobody's may join.
+    pub attachable: bool,
+    /// With IPv4; `None` where the engine does not say.
+    pub enable_ipv4: Option<bool>,
+    /// With IPv6.
+    pub enable_ipv6: bool,
+    /// IP address management, with what the engine chose itself.
+    pub ipam: Ipam,
+    /// When it was made.
+    pub created_at: Timestamp,
     /// Labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -370,6 +419,12 @@ pub struct Volume {
     pub name: String,
     /// Driver.
     pub driver: String,
+    /// Driver options.
+    pub options: BTreeMap<String, String>,
+    /// When it was made, where the engine says so.
+    pub created_at: Option<Timestamp>,
+    /// How much is in it, in bytes: asked for only where it is not as it should be.
+    pub size: Option<i64>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -380,6 +435,8 @@ pub struct Volume {
 pub struct Image {
     /// Engine id.
     pub id: Option<ImageId>,
+    /// What registries know it by, as `repository@digest`; empty for what was built here and never pushed.
+    pub digests: Vec<String>,
     /// Only the fields that an image can give: command, entrypoint, environment, labels, expose,
     /// healthcheck, user, working directory, stop signal, and its volumes as anonymous mounts.
     pub defaults: ContainerSpec,

@@ -42,8 +42,10 @@ pub fn has_project(labels: &BTreeMap<String, String>, desired: &Desired) -> bool
 fn is_from(labels: &BTreeMap<String, String>, origin: &Origin) -> bool {
     let same_directory =
         !origin.working_dir.is_empty() && labels.get(labels::WORKING_DIR) == Some(&origin.working_dir);
-    let shared_file = labels
-        .get(labels::CONFIG_FILES)
-        .is_some_and(|files| files.split(',').any(|file| origin.config_files.iter().any(|own| own == file)));
-    same_directory || shared_file
+    same_directory || labels.get(labels::CONFIG_FILES).is_some_and(|files| shares_file(files, origin))
+}
+
+/// Whether one of these files, as a container's label has them, is one of the stack's.
+pub fn shares_file(files: &str, origin: &Origin) -> bool {
+    files.split(',').any(|file| origin.config_files.iter().any(|own| own == file))
 }

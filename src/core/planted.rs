@@ -1,6 +1,6 @@
 //! Bugs that somebody could have written, each at the place where it would have been: the simulation must find every one.
 //!
-//! Only the feature `planted` makes them possible, for `tests/histories`; without it [`has`] is `false` to the compiler.
+//! Only the feature `planted` makes them possible, for `tests/histories` and `tests/sim`; without it [`has`] is `false` to the compiler.
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,40 @@ pub enum Bug {
     IgnoresLiveSettings,
     /// Without an event, nothing is looked at again.
     NeverResyncs,
+    /// More containers run at once than may.
+    SurgesTooFar,
+    /// The canaries are not waited for.
+    IgnoresCanary,
+    /// A revision that does not work is tried for ever.
+    NeverGoesBack,
+    /// Old containers go before the last new one is believed.
+    RemovesOldSoon,
+    /// A number of replicas that was to end by itself holds on.
+    ScalesForEver,
+    /// A restart that was asked for does not come.
+    IgnoresRestarts,
+    /// A restart that was asked for takes all replicas at once.
+    RestartsAllAtOnce,
+    /// A revision that is to be held is not brought back.
+    NeverBringsBack,
+    /// Of a revision that is held, whatever has its image's name now runs.
+    RunsImageByName,
+    /// What is in a mounted file is no part of a revision.
+    IgnoresContent,
+    /// A program that could be told of another content is replaced.
+    ReplacesToTell,
+    /// More is done than a plan says.
+    ExceedsPlan,
+    /// A replica stops while its proxy sends it requests.
+    StopsUndrained,
+    /// Of changes that belong together some stay where another goes back.
+    ChangesInPart,
+    /// A forecast takes every program for a quick one.
+    ForetellsBlindly,
+    /// A network is replaced whoever else is on it.
+    ReplacesSharedNetworks,
+    /// A volume is made anew though nobody agreed.
+    RecreatesVolumesUnasked,
 }
 
 #[cfg(feature = "planted")]
@@ -58,8 +92,23 @@ mod bed {
     }
 
     impl Bug {
-        /// All of them.
-        pub const ALL: [Self; 20] = [
+        /// What shows only where somebody asks for something beside the files: stories find these.
+        pub const OF_STORIES: [Self; 11] = [
+            Self::ScalesForEver,
+            Self::IgnoresRestarts,
+            Self::RestartsAllAtOnce,
+            Self::NeverBringsBack,
+            Self::RunsImageByName,
+            Self::IgnoresContent,
+            Self::ReplacesToTell,
+            Self::ExceedsPlan,
+            Self::StopsUndrained,
+            Self::ChangesInPart,
+            Self::ForetellsBlindly,
+        ];
+
+        /// All others: histories find these.
+        pub const ALL: [Self; 26] = [
             Self::RemovesFirst,
             Self::ReplacesAllAtOnce,
             Self::BelievesTooSoon,
@@ -80,6 +129,12 @@ mod bed {
             Self::IgnoresNetworks,
             Self::IgnoresLiveSettings,
             Self::NeverResyncs,
+            Self::SurgesTooFar,
+            Self::IgnoresCanary,
+            Self::NeverGoesBack,
+            Self::RemovesOldSoon,
+            Self::ReplacesSharedNetworks,
+            Self::RecreatesVolumesUnasked,
         ];
     }
 

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::ContainerId;
 use super::observed::Container;
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 
 mod probing;
 
 pub use probing::Probing;
 
 /// The probes of a service's containers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probes {
     /// Whether it has started: holds the others back, and restarts what does not start.
     pub startup: Option<Probe>,
@@ -28,7 +28,7 @@ pub struct Probes {
 }
 
 /// One probe: what is asked, and how often.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
     /// What is asked.
     pub handler: Handler,
@@ -67,7 +67,7 @@ impl Probe {
 }
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Handler {
     /// A request for a page, which must answer with one of these codes.
     Http(Http),
@@ -86,12 +86,13 @@ pub enum Handler {
         /// The container's port.
         port: u16,
         /// The server's password.
+        #[serde(with = "secret::sealed")]
         password: Option<Secret>,
     },
 }
 
 /// A request for a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Http {
     /// The container's port.
     pub port: u16,
@@ -100,6 +101,7 @@ pub struct Http {
     /// With TLS. As with Kubernetes, whose certificate it is does not matter.
     pub tls: bool,
     /// Headers. Their values may be credentials.
+    #[serde(with = "secret::sealed")]
     pub headers: Vec<(String, Secret)>,
     /// The lowest and the highest code that is a success.
     pub status: (u16, u16),

@@ -59,6 +59,10 @@ pub enum Reason {
     RollingOut,
     /// It is one too many, and serves until the others do.
     ScalingDown,
+    /// A network should be different, and cannot be replaced now.
+    NetworkDiffers,
+    /// It is about to stop: it gets no more requests, and ends those that it has.
+    Draining,
     /// A volume should be different, which would cost its data.
     VolumeDiffers,
     /// Containers of services that are gone stay, since `prune` is off.
@@ -71,6 +75,8 @@ pub enum Reason {
     Refused,
     /// Somebody paused it.
     Paused,
+    /// An earlier revision is held, whatever the files say.
+    RolledBack,
     /// Somebody changed it by hand, and it is left so for a while.
     Held,
     /// Healing did harm and was stopped until somebody says `resume` or changes the files.

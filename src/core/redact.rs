@@ -26,6 +26,18 @@ pub fn command_line(words: &[String]) -> String {
     shown.join(" ")
 }
 
+/// An option's value, as of a driver: hidden where its name says so, or that of a part of it (`o: addr=nas,password=…`).
+pub(super) fn option(name: &str, value: &str) -> String {
+    if is_secret(name) {
+        return HIDDEN.to_owned();
+    }
+    let part = |part: &str| match part.split_once('=') {
+        Some((name, _)) if is_secret(name) => format!("{name}={HIDDEN}"),
+        _ => without_password(part),
+    };
+    value.split(',').map(part).collect::<Vec<_>>().join(",")
+}
+
 /// A value as short as this is found everywhere: hiding it would hide nothing.
 const SHORTEST_SECRET: usize = 4;
 
@@ -53,7 +65,34 @@ fn password_in(url: &str) -> Option<&str> {
     user.split_once(':').map(|(_, password)| password)
 }
 
-fn is_secret(name: &str) -> bool {
+/// Which words of a command line people may not see. A word that is itself a line (a script, a URL with a password) may not
+/// be seen where anything in it may not.
+pub(super) fn secret_words(words: &[&str]) -> Vec<bool> {
+    let mut hide_next = false;
+    let is_hidden = |word: &&str| {
+        let hidden = std::mem::take(&mut hide_next) && !word.starts_with('-');
+        hide_next = word.starts_with('-') && !word.contains('=') && is_secret(word);
+        hidden || is_told(word)
+    };
+    words.iter().map(is_hidden).collect()
+}
+
+/// Whether a text tells a secret: a value behind a name that says so, or a password in a URL.
+pub(super) fn is_told(text: &str) -> bool {
+    let is_end = |c: char| c.is_whitespace() || "'\"`;,()".contains(c);
+    let mut parts = text.split(is_end).filter(|part| !part.is_empty()).peekable();
+    let mut told = false;
+    while let Some(part) = parts.next() {
+        let named = part.split_once('=').is_some_and(|(name, value)| !value.is_empty() && is_secret(name));
+        let option = part.starts_with('-') && !part.contains('=') && is_secret(part);
+        told |= named || without_password(part) != part;
+        told |= option && parts.peek().is_some_and(|next| !next.starts_with('-'));
+    }
+    told
+}
+
+/// Whether a name says that its value is a secret.
+pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }
@@ -82,6 +121,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_option_is_shown_without_what_is_secret_in_it() {
+        for (name, value, expected) in [
+            ("type", "cifs", "cifs"),
+            (
+                "o",
+                "addr=nas,username=ada,password=canary,vers=3.0",
+                "addr=nas,username=ada,password=(hidden),vers=3.0",
+            ),
+            ("device", "https://ada:canary@nas/share", "https://(hidden)@nas/share"),
+            ("api_key", "canary", "(hidden)"),
+        ] {
+            assert_eq!(option(name, value), expected);
+        }
+    }
+
+    #[test]
     fn secrets_in_a_command_line_are_hidden() {
         for (line, shown) in [
             ("redis-server --requirepass canary --port 1", "redis-server --requirepass (hidden) --port 1"),
@@ -92,6 +147,22 @@ mod tests {
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             assert_eq!(command_line(&words), shown);
+        }
+    }
+
+    #[test]
+    fn words_that_tell_a_secret_are_known_wherever_it_stands_in_them() {
+        for (line, hidden) in [
+            (&["redis-server", "--requirepass", "canary", "--port", "1"][..], &[2][..]),
+            (&["sh", "-c", "exec app --token=canary --port 1"], &[2]),
+            (&["sh", "-c", "curl -s 'https://me:canary@host/x'"], &[2]),
+            (&["sh", "-c", "app --password canary"], &[2]),
+            (&["app", "--password-file", "--verbose", "a=b"], &[]),
+            (&["env", "API_TOKEN=canary", "run"], &[1]),
+        ] {
+            let found: Vec<usize> =
+                secret_words(line).iter().enumerate().filter(|(_, hide)| **hide).map(|(at, _)| at).collect();
+            assert_eq!(found, hidden, "{line:?}");
         }
     }
 

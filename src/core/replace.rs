@@ -7,6 +7,7 @@ use super::desired::{Desired, Service};
 use super::ids::ServiceName;
 use super::observed::{Attachment, Container, Observed};
 use super::order;
+use super::rollout::Bounds;
 use super::spec::{ContainerSpec, Endpoint, Mount, MountKind, Port};
 
 /// The order of a replacement.
@@ -41,9 +42,37 @@ pub enum WhyStopFirst {
         /// The service that waits for it.
         to: ServiceName,
     },
+    /// The files say so: none may run beside another revision.
+    Recreate,
+    /// The files say so: none may run beyond the replicas.
+    NoSurge,
 }
 
 impl Strategy {
+    /// The order that the files ask for, where nothing stands against it.
+    pub fn asked(service: &Service) -> Self {
+        if service.rollout.recreate {
+            return Self::StopFirst(WhyStopFirst::Recreate);
+        }
+        match service.rollout.bounds(service.replicas).surge {
+            0 => Self::StopFirst(WhyStopFirst::NoSurge),
+            _ => Self::StartFirst,
+        }
+    }
+
+    /// Whether no old container may run when the first new one starts.
+    pub fn clears(&self) -> bool {
+        self.hands_over() || matches!(self, Self::StopFirst(WhyStopFirst::Recreate))
+    }
+
+    /// What bounds come to in this order: what cannot live side by side is away one at a time, whatever was asked for.
+    pub fn bounds(&self, asked: Bounds) -> Bounds {
+        match self {
+            Self::StartFirst => asked,
+            Self::StopFirst(_) => Bounds { surge: 0, unavailable: asked.unavailable.max(1) },
+        }
+    }
+
     /// Whether the old one has what another service waits for, which this one waits for in turn.
     pub fn hands_over(&self) -> bool {
         matches!(self, Self::StopFirst(WhyStopFirst::HandsOver { .. }))
@@ -100,11 +129,7 @@ fn why_stop_first(service: &Service, old: &Container) -> Option<WhyStopFirst> {
 
 /// A fixed host port that the old container has too, or that its successors would have of each other.
 fn shared_port(service: &Service, old: &Container) -> Option<u16> {
-    let taken = |port: &&Port| {
-        service.replicas > 1
-            || is_on_host(&old.spec)
-            || old.spec.ports.iter().any(|other| collide(other, port))
-    };
+    let taken = |port: &&Port| service.replicas > 1 || may_have(&old.spec, port);
     service.spec.ports.iter().filter(taken).find_map(Port::fixed)
 }
 
@@ -138,23 +163,28 @@ fn is_on_host(spec: &ContainerSpec) -> bool {
     spec.network_mode.as_deref() == Some("host")
 }
 
-fn is_written(mount: &Mount) -> bool {
+/// Whether a container that runs may have this port of the host: it publishes it, or binds what it likes.
+pub fn may_have(spec: &ContainerSpec, port: &Port) -> bool {
+    is_on_host(spec) || spec.ports.iter().any(|own| collide(own, port))
+}
+
+/// Whether a container writes to a volume through it.
+pub fn is_written(mount: &Mount) -> bool {
     mount.kind == MountKind::Volume && !mount.source.is_empty() && !mount.read_only
 }
 
 /// Whether two containers cannot have both.
 pub fn collide(a: &Port, b: &Port) -> bool {
-    let any = |ip: &str| matches!(ip, "" | "0.0.0.0" | "::");
     a.fixed().is_some()
         && a.fixed() == b.fixed()
         && a.protocol == b.protocol
-        && (any(&a.host_ip) || any(&b.host_ip) || a.host_ip == b.host_ip)
+        && (a.is_everywhere() || b.is_everywhere() || a.host_ip == b.host_ip)
 }
 
 /// The volumes that the successor of a container takes over, by their path: those that nobody named, where the
 /// successor would otherwise get a new one. Compose does the same.
 pub fn heritage(service: &Service, old: &Container, observed: &Observed) -> BTreeMap<String, Mount> {
-    let image = observed.images.get(&service.spec.image);
+    let image = observed.image_of(service);
     let of_image = |path: &String| image.and_then(|image| image.defaults.mounts.get(path));
     let taken = old.anonymous.iter().filter_map(|(path, name)| {
         let mount = service.spec.mounts.get(path).or_else(|| of_image(path))?;
@@ -185,6 +215,8 @@ impl fmt::Display for WhyStopFirst {
             Self::HandsOver { what, to } => {
                 write!(f, "{to} takes over {what} from it, and it waits for {to}")
             }
+            Self::Recreate => f.write_str("its `rollout` says so (Recreate)"),
+            Self::NoSurge => f.write_str("its `rollout` allows no container beyond the replicas"),
             Self::Volume(name) => write!(f, "two writers could destroy the data of volume {name}"),
             Self::AnonymousVolume(path) => {
                 write!(f, "it takes over the volume at {path}, and two writers could destroy its data")

@@ -1,8 +1,11 @@
 //! Revisions: which containers were made from what the files say now.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 
 use super::config_hash::ConfigHash;
+use super::content::{self, FileContent};
 use super::desired::{Desired, Service};
 use super::fields::{self, FieldChange};
 use super::ids::Revision;
@@ -15,6 +18,12 @@ const SCHEME: &str = "2-";
 
 /// The revision of a service: a hash of all that cannot change in place.
 pub fn of(service: &Service) -> Revision {
+    let content = &service.content;
+    with(service, content.is_of_revision().then_some(&content.files))
+}
+
+/// The same where this is in the files that its containers read.
+fn with(service: &Service, content: Option<&BTreeMap<String, FileContent>>) -> Revision {
     let mut hash = Sha256::new();
     // A spec of maps with string keys always serialises; were that to fail, the empty text still hashes.
     hash.update(serde_json::to_vec(&service.spec).unwrap_or_default());
@@ -28,6 +37,10 @@ pub fn of(service: &Service) -> Revision {
     if !service.hooks.is_empty() {
         hash.update([1]);
         hash.update(service.hooks.text());
+    }
+    if let Some(content) = content {
+        hash.update([2]);
+        hash.update(content::text(content));
     }
     Revision::new(format!("{SCHEME}{}", hex::encode(hash.finalize())))
 }
@@ -56,7 +69,7 @@ pub fn judge(
     desired: &Desired,
     observed: &Observed,
 ) -> Verdict {
-    let image = observed.images.get(&service.spec.image);
+    let image = observed.image_of(service);
     let mut changes: Vec<FieldChange> = image
         .and_then(|image| image.id.as_ref())
         .filter(|id| **id != container.image_id)
@@ -64,7 +77,9 @@ pub fn judge(
         .into_iter()
         .collect();
     let same_spec = match container.revision() {
-        Some(made_from) if made_from.as_str().starts_with(SCHEME) => made_from == *revision,
+        Some(made_from) if made_from.as_str().starts_with(SCHEME) => {
+            made_from == *revision || is_but_for_content(service, &made_from, container)
+        }
         _ => matches!(&service.config_hash, ConfigHash::Fixed(hash)
             if container.labels.get(labels::CONFIG_HASH) == Some(hash)),
     };
@@ -85,5 +100,16 @@ pub fn judge(
             changes.push(FieldChange::revision(container, revision));
         }
     }
+    let moved = fields::content_changes(service, container);
+    let is_news = |field: &str| changes.iter().all(|known| known.field != field);
+    let moved: Vec<FieldChange> = moved.into_iter().filter(|change| is_news(&change.field)).collect();
+    changes.extend(moved);
     if changes.is_empty() { Verdict::Current } else { Verdict::Outdated(changes) }
+}
+
+/// Whether a container is what the files say, whatever is in those that it reads: that is compared apart, file by file. One
+/// that was made before the content of any was noted is so too.
+fn is_but_for_content(service: &Service, made_from: &Revision, container: &Container) -> bool {
+    let noted = content::of_label(container);
+    with(service, None) == *made_from || !noted.is_empty() && with(service, Some(&noted)) == *made_from
 }

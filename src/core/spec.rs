@@ -4,10 +4,12 @@
 //! comparing the two is comparing equals. Field names are Compose's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::devices::{BlockDevices, DeviceRequest};
+use super::needs::ApiVersion;
 use crate::secret::{self, Secret};
 
 /// The part of a container that cannot change while it lives. A change here is a new revision.
@@ -239,6 +241,11 @@ impl Port {
         }
         .filter(|port| *port != 0)
     }
+
+    /// Whether it is on all addresses of the host.
+    pub fn is_everywhere(&self) -> bool {
+        matches!(self.host_ip.as_str(), "" | "0.0.0.0" | "::")
+    }
 }
 
 /// What is mounted at a path.
@@ -304,6 +311,34 @@ impl Healthcheck {
     /// Whether it checks anything.
     pub fn is_enabled(&self) -> bool {
         self.test.first().is_some_and(|kind| kind != "NONE")
+    }
+
+    /// What a container is checked by: its own, and what that leaves open from its image.
+    pub fn merged(own: Option<&Self>, image: Option<&Self>) -> Option<Self> {
+        let (Some(own), Some(image)) = (own, image) else { return own.or(image).cloned() };
+        if !own.test.is_empty() && !own.is_enabled() {
+            return Some(own.clone());
+        }
+        let or = |own: i64, image: i64| if own == 0 { image } else { own };
+        Some(Self {
+            test: if own.test.is_empty() { image.test.clone() } else { own.test.clone() },
+            interval: or(own.interval, image.interval),
+            timeout: or(own.timeout, image.timeout),
+            start_period: or(own.start_period, image.start_period),
+            start_interval: or(own.start_interval, image.start_interval),
+            retries: or(own.retries, image.retries),
+        })
+    }
+
+    /// The time before the next check, in the start period or after it, by an engine of this version.
+    pub fn pause(&self, starting: bool, api: Option<ApiVersion>) -> Duration {
+        let often = starting && api.is_some_and(|api| api >= ApiVersion::START_INTERVAL);
+        let (said, otherwise) = if often { (self.start_interval, 5) } else { (self.interval, 30) };
+        match u64::try_from(said) {
+            Ok(nanoseconds @ 1..) => Duration::from_nanos(nanoseconds),
+            // Docker's own.
+            _ => Duration::from_secs(otherwise),
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::{Decision, Waiting};
+use super::decide::{Decision, Waiting, is_hopeless};
 use super::ids::{Replica, ServiceName, StackName};
 use super::memory::Memory;
 use super::observed::{Container, Health, State};
+use super::overrides::Scale;
 use super::reason::Reason;
 use super::time::Timestamp;
 use super::view::{Replicas, View, is_completed, serves};
@@ -21,6 +22,24 @@ pub struct StackStatus {
     pub services: Vec<ServiceStatus>,
     /// What waits, and is no service's own.
     pub waiting: Vec<Waiting>,
+    /// It stays as it is until somebody changes something.
+    #[serde(default)]
+    pub stuck: bool,
+}
+
+impl StackStatus {
+    /// Whether everything is as it should be; of what is paused, whether nothing waits for the pause to end.
+    pub fn is_converged(&self) -> bool {
+        is_converged(self.condition, &self.waiting) && self.services.iter().all(ServiceStatus::is_converged)
+    }
+}
+
+fn is_converged(condition: Condition, waiting: &[Waiting]) -> bool {
+    match condition {
+        Condition::Ready => true,
+        Condition::Paused => !waiting.iter().any(|waiting| waiting.stuck),
+        Condition::Progressing | Condition::Degraded => false,
+    }
 }
 
 /// A stack or service in one word.
@@ -53,6 +72,19 @@ pub struct ServiceStatus {
     pub containers: Vec<ContainerStatus>,
     /// What it waits for beyond its containers.
     pub waiting: Vec<Waiting>,
+    /// Who wants that many replicas, where it is not the files.
+    #[serde(default)]
+    pub scaled: Option<Scale>,
+    /// It stays as it is until somebody changes something.
+    #[serde(default)]
+    pub stuck: bool,
+}
+
+impl ServiceStatus {
+    /// Whether it is as it should be; where it is paused, whether nothing waits for the pause to end.
+    pub fn is_converged(&self) -> bool {
+        is_converged(self.condition, &self.waiting)
+    }
 }
 
 /// The state of one container.
@@ -97,6 +129,14 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
                     container(c, replicas, memory, &waiting, serves(c, service), is_completed(c, service))
                 })
                 .collect();
+            // What is kept of a revision that was given up is there to be looked at.
+            let is_given_up = memory.rollout_failed(name).is_some()
+                || view.desired.atomic && memory.failed_rollouts().next().is_some();
+            if is_given_up && !replicas.outdated.is_empty() {
+                for kept in &mut containers {
+                    kept.up_to_date &= kept.state.is_alive();
+                }
+            }
             containers.sort_by(|a, b| a.name.len().cmp(&b.name.len()).then_with(|| a.name.cmp(&b.name)));
             let count = |wanted: fn(&&ContainerStatus) -> bool| {
                 u32::try_from(containers.iter().filter(wanted).count()).unwrap_or(u32::MAX)
@@ -111,6 +151,8 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
                 desired: service.replicas,
                 ready,
                 up_to_date: count(|c| c.up_to_date),
+                scaled: service.scaled.clone(),
+                stuck: decision.actions.is_empty() && is_hopeless(waiting.iter().copied(), |_| false),
                 waiting: waiting
                     .into_iter()
                     .filter(|waiting| containers.iter().all(|c| c.name != waiting.subject))
@@ -131,6 +173,7 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
             .fold(condition(decision.waiting.iter(), !decision.actions.is_empty()), Condition::max),
         services,
         waiting: decision.waiting.iter().filter(known).cloned().collect(),
+        stuck: decision.actions.is_empty() && is_hopeless(&decision.waiting, |_| false),
     }
 }
 
@@ -151,6 +194,7 @@ fn condition<'a>(waiting: impl Iterator<Item = &'a Waiting>, acts: bool) -> Cond
     waiting
         .map(|waiting| match waiting.reason {
             Reason::Orphaned => Condition::Ready,
+            Reason::RolledBack if !waiting.stuck => Condition::Ready,
             Reason::Paused => Condition::Paused,
             Reason::Unhealthy | Reason::CrashLoopBackOff => Condition::Degraded,
             _ if waiting.stuck => Condition::Degraded,

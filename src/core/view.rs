@@ -9,6 +9,7 @@ use super::observed::{Container, Observed, State};
 use super::ownership;
 use super::replace::Strategy;
 use super::revision::{self, Verdict};
+use super::rollout::Bounds;
 use super::spec::{Healthcheck, RestartPolicy};
 
 /// A stack at one moment.
@@ -117,13 +118,26 @@ impl<'a> Replicas<'a> {
                 let mut old = outdated.iter().map(|old| old.container);
                 old.find_map(|old| Strategy::with_heritage(service, old, observed))
             })
-            .unwrap_or(Strategy::StartFirst);
+            .unwrap_or_else(|| Strategy::asked(service));
+        // Who says that none may run beside another revision means all of them, whatever else stands against it.
+        let is_asked = service.rollout.recreate && !strategy.hands_over();
+        let strategy = if is_asked { Strategy::asked(service) } else { strategy };
         Self { revision, strategy, current, outdated }
     }
 
     /// Whether a container is one of the current revision.
     pub fn is_current(&self, container: &Container) -> bool {
         self.current.iter().any(|current| current.id == container.id)
+    }
+
+    /// What a replacement may do at any moment on its way to the current revision.
+    pub fn bounds(&self, service: &Service) -> Bounds {
+        self.strategy.bounds(service.rollout.bounds(service.replicas))
+    }
+
+    /// What it may do on its way back.
+    pub fn bounds_back(&self, service: &Service) -> Bounds {
+        self.strategy.bounds(service.rollout.back.bounds(service.replicas))
     }
 
     /// All of them.

@@ -14,6 +14,7 @@ use crate::core::action::NewContainer;
 use crate::core::desired;
 use crate::core::failure::Failure;
 use crate::core::files::Files;
+use crate::core::fit::Host;
 use crate::core::hooks::Hook;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
@@ -84,6 +85,9 @@ pub trait ReadEngine: fmt::Debug {
     /// All volumes.
     fn list_volumes(&self) -> Answer<'_, Vec<Volume>>;
 
+    /// How much is in each volume, in bytes, as far as the engine knows. It counts files for it, which may take long.
+    fn volume_sizes(&self) -> Answer<'_, BTreeMap<String, i64>>;
+
     /// One image; `None` where it is not here.
     fn inspect_image<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<Image>>;
 
@@ -102,6 +106,9 @@ pub trait ReadEngine: fmt::Debug {
 
     /// The last lines that a container printed.
     fn log_tail<'a>(&'a self, id: &'a ContainerId, lines: usize) -> Answer<'a, Vec<String>>;
+
+    /// What is known of the engine's machine beyond what it says of it, where that is this machine.
+    fn host(&self) -> Answer<'_, Host>;
 
     /// When each of the stack's containers was last sent a signal by a call, as far as the engine remembers: by the
     /// engine's clock. One that is gone may be among them.
@@ -164,6 +171,9 @@ pub trait WriteEngine: ReadEngine {
 
     /// Runs a hook in a running container, to its end; fails where it does. Run again, it runs twice.
     fn run_hook<'a>(&'a self, id: &'a ContainerId, hook: &'a Hook) -> Answer<'a, ()>;
+
+    /// Sends a signal to the program of a running container.
+    fn signal_container<'a>(&'a self, id: &'a ContainerId, signal: &'a str) -> Answer<'a, ()>;
 
     /// Stops a container: its stop signal, then SIGKILL after the grace.
     fn stop_container<'a>(

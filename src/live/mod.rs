@@ -8,8 +8,10 @@ use tokio::net::TcpStream;
 use crate::core::ids::ContainerId;
 use crate::engine::Answer;
 
+pub mod caddy;
 pub mod probe;
 pub mod redis;
+pub(crate) mod sockets;
 
 /// An address on the same machine answers within a millisecond or not at all; a wrong guess (an engine in a virtual
 /// machine) costs this much before the other way is taken.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use super::sockets::{LISTENING, sockets};
 use super::{NOT_RUN, Output, RunIn, redis};
 use crate::core::failure::Failure;
 use crate::core::probe::{Handler, Http, Probe, Target, no_answer};
@@ -114,13 +115,8 @@ fn judged(page: &Http, code: u16) -> Result<(), String> {
 
 /// Whether the kernel's table of connections has one that waits for others on this port.
 fn listens(table: &str, port: u16) -> bool {
-    const LISTENING: &str = "0A";
     let port = format!(":{port:04X}");
-    table.lines().any(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let (local, state) = (words.next(), words.nth(1));
-        local.is_some_and(|local| local.ends_with(&port)) && state == Some(LISTENING)
-    })
+    sockets(table).any(|(local, state)| local.ends_with(&port) && state == LISTENING)
 }
 
 /// The code in what curl says (`200`) or what a server does (`HTTP/1.1 200 OK`).

@@ -1,5 +1,6 @@
 //! Where stacks come from.
 
+pub mod checkout;
 pub mod files;
 pub mod overlaid;
 mod watch;

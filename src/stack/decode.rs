@@ -39,9 +39,14 @@ pub(super) fn decode(document: &Node) -> Result<Manifest, Undecoded> {
             Ok(manifest) if faults.is_empty() => return Ok(manifest),
             Ok(manifest) => return Err(Undecoded { faults, rest: same_files.then(|| Box::new(manifest)) }),
             Err(error) => {
-                let (path, message) = (steps(error.path()), error.inner().to_string());
-                if !schema.has_told(document, &path, &message) {
-                    faults.push(schema.wrong_value(document, &path, &message));
+                let (path, within) = (steps(error.path(), false), steps(error.path(), true));
+                let message = error.inner().to_string();
+                // Within one of several forms it is that form's own field that is wrong.
+                let is_there =
+                    document.lookup(&within.iter().map(String::as_str).collect::<Vec<_>>()).is_some();
+                let place = if is_there && schema.at(&within).is_some() { &within } else { &path };
+                if !schema.has_told(document, place, &message) {
+                    faults.push(schema.wrong_value(document, place, &message));
                 }
                 // Without the wrong value the next one shows; where nothing can be taken out, this was all.
                 if faults.len() >= MOST_FAULTS || !remove(&mut json, &path) {
@@ -144,7 +149,8 @@ impl Schema {
                 .get("properties")
                 .and_then(|fields| fields.get(step))
                 .or_else(|| schema.get("additionalProperties").filter(|others| others.is_object()))
-                .or_else(|| schema.get("items"))?;
+                .or_else(|| schema.get("items"))
+                .or_else(|| forms(schema).find_map(|form| form.get("properties")?.get(step)))?;
             Some(self.resolve(next))
         })
     }
@@ -209,10 +215,19 @@ fn example(field: &str) -> String {
     }
 }
 
-/// The words that a value is one of.
+/// The forms that a value has one of.
+fn forms(schema: &Json) -> impl Iterator<Item = &Json> {
+    schema.get("oneOf").and_then(Json::as_array).into_iter().flatten()
+}
+
+/// The words that a value is one of, and the mappings that it may be instead.
 fn words(schema: &Json) -> Vec<String> {
     let constant = |choice: &Json| choice.get("const").and_then(Json::as_str).map(str::to_owned);
-    let choices = schema.get("oneOf").and_then(Json::as_array).into_iter().flatten().filter_map(constant);
+    let mapping = |choice: &Json| {
+        let field = choice.get("required").and_then(|fields| fields.get(0)).and_then(Json::as_str)?;
+        Some(format!("{{{field}: …}}"))
+    };
+    let choices = forms(schema).filter_map(|choice| constant(choice).or_else(|| mapping(choice)));
     let listed = schema.get("enum").and_then(Json::as_array).into_iter().flatten();
     choices.chain(constant(schema)).chain(listed.filter_map(Json::as_str).map(str::to_owned)).collect()
 }
@@ -281,12 +296,14 @@ fn without_nulls(json: Json) -> Json {
     }
 }
 
-fn steps(path: &serde_path_to_error::Path) -> Vec<String> {
+/// The way to a value: to where it has one of several forms, or `within` that form.
+fn steps(path: &serde_path_to_error::Path, within: bool) -> Vec<String> {
     path.iter()
+        .take_while(|segment| within || !matches!(segment, Segment::Enum { .. }))
         .filter_map(|segment| match segment {
-            Segment::Map { key } => Some(key.clone()),
+            Segment::Map { key } | Segment::Enum { variant: key } => Some(key.clone()),
             Segment::Seq { index } => Some(index.to_string()),
-            Segment::Enum { .. } | Segment::Unknown => None,
+            Segment::Unknown => None,
         })
         .collect()
 }
@@ -377,6 +394,28 @@ spec:
                 "stack.yaml:4:94: `prune` takes true or false, not the text \"true\" (take the quotes away)",
             ]
         );
+    }
+
+    #[test]
+    fn a_value_with_several_forms_is_told_with_all_of_them_and_in_the_one_that_it_has() {
+        let with = |change: &str| {
+            faults(&format!(
+                "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {{name: x}}\n\
+                 spec: {{services: {{a: {{onContentChange: {change}}}}}}}\n"
+            ))
+        };
+        for (change, told) in [
+            ("{exec: 'nginx -s reload'}", "4:47: `exec` takes a list, not `nginx -s reload`"),
+            ("{exec: [nginx, [reload]]}", "4:55: `exec` takes a text, not a list"),
+            ("{signal: 1}", "4:49: `signal` takes a text, not `1`"),
+            (
+                "reload",
+                "4:40: `reload` is not a value of `onContentChange` (known here: rolling, {signal: …}, {exec: …}, ignore)",
+            ),
+            ("exec", "4:40: `exec` is not a value of `onContentChange` (did you mean `{exec: …}`?)"),
+        ] {
+            assert_eq!(with(change), [format!("stack.yaml:{told}")], "{change}");
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn at(span: Option<&Span>, message: impl Into<String>) -> Diagnostic {
 }
 
 /// The candidate nearest to a misspelt word, where one is near enough to be meant.
-pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     /// Below this the two words share little more than letters (jaro-winkler, as rustc's own suggestions).
     const NEAR: f64 = 0.75;
     candidates

@@ -64,6 +64,10 @@ impl FileView for Watched<'_> {
         self.view.link_target(path)
     }
 
+    fn identity(&self, path: &Path) -> Option<String> {
+        self.view.identity(path)
+    }
+
     fn display(&self, path: &Path) -> PathBuf {
         self.view.display(path)
     }

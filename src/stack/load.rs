@@ -11,7 +11,7 @@ use super::files::{Dependencies, Watched};
 use super::found::Found;
 use super::manifest::{Manifest, Spec};
 use super::named;
-use super::validate::validate;
+use super::validate::{self, validate};
 use crate::compose::FileView;
 use crate::compose::errors::{Diagnostic, Diagnostics, Faults};
 use crate::compose::yaml::{Node, Span};
@@ -38,6 +38,16 @@ pub struct Stack {
     pub warnings: Vec<Diagnostic>,
     /// The fault of a stack that is sound but for this: no profile is on that would select a service.
     idle: Option<Diagnostic>,
+}
+
+impl Stack {
+    /// What the loader refuses of the stack with these numbers of replicas.
+    pub fn faults_of_replicas(&self, scaled: &Desired) -> Vec<Diagnostic> {
+        let places = Places { project: &self.project, manifest: self.document.as_ref() };
+        let mut findings = Findings::default();
+        validate::replicas(places, scaled, &mut findings);
+        in_order_of_place(findings.faults)
+    }
 }
 
 /// What a load gave: the stacks that are sound, and what is wrong with the others.

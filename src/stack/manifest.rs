@@ -7,17 +7,23 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+pub use content::OnContentChange;
 pub use heal::{BreakerOverlay, HealOverlay, MemoryAbove, OnManualChange, PeriodOrNever};
 pub use notifications::{Email, MailTls, Notification, On, Slack, Webhook};
 pub use probes::{ExecProbe, HttpProbe, ProbeOverlay, RedisProbe, Scheme, TcpProbe};
+pub use rollout::{CanaryOverlay, IntOrPercent, RolloutOverlay, RolloutStrategy};
+pub use traffic::{CaddyOverlay, TrafficOverlay};
 
 use super::period::Period;
 use super::quantity::{ByteSize, Cpus, Scalar};
 use crate::core::redis;
 
+mod content;
 mod heal;
 mod notifications;
 mod probes;
+mod rollout;
+mod traffic;
 
 /// One stack: a Compose project in the operator's care.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +76,8 @@ pub struct Spec {
     pub compose: ComposeFiles,
     /// Remove containers of services that the files no longer have. Volumes are never removed by this.
     pub prune: bool,
+    /// All services whose containers are replaced become ready, or all go back to what they were.
+    pub atomic: bool,
     /// How long to wait between attempts at what crashes or fails.
     pub backoff: Backoff,
     /// How often running containers may be stopped or replaced before that is taken for harm, and stops until `operator
@@ -135,8 +143,16 @@ pub struct ServiceOverlay {
     /// Whether a container lives: what fails is restarted, through the back-off, and not while something that it depends on
     /// is down.
     pub liveness_probe: Option<ProbeOverlay>,
+    /// How its containers are replaced by those of another revision.
+    pub rollout: RolloutOverlay,
+    /// Who is told of each replica that comes and goes: before one is stopped, it is taken out there, and its last requests
+    /// end.
+    pub traffic: Option<TrafficOverlay>,
     /// When a container that runs is restarted.
     pub heal: HealOverlay,
+    /// What becomes of another content of a file that its containers read from the host: `configs` and `secrets` with
+    /// `file:`, and single files that are mounted read-only. `rolling` where nothing is said.
+    pub on_content_change: Option<OnContentChange>,
     /// What becomes of what somebody changes by hand, where this service differs from the stack.
     pub on_manual_change: Option<OnManualChange>,
     /// How long `onManualChange: hold` leaves it, where this service differs from the stack.

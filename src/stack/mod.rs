@@ -3,7 +3,6 @@
 //! [`load`] tells manifests from Compose files, `decode` reads a manifest with places, `compile`
 //! lays it over the Compose project, `validate` refuses what cannot work. Nothing here talks to an engine.
 
-mod addresses;
 mod compile;
 mod decode;
 mod discover;
@@ -19,6 +18,7 @@ pub mod quantity;
 mod validate;
 
 pub use discover::has_files;
+pub use faults::nearest;
 pub use files::Dependencies;
 pub use found::Found;
 pub use load::{Loaded, Stack, load, load_from, load_projects};

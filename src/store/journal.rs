@@ -11,6 +11,7 @@ use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -87,7 +88,7 @@ impl Journals {
 impl Reading {
     fn take_in(&mut self, bytes: &[u8]) {
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            match parse(line) {
+            match checked::<Record>(line) {
                 // A file that was set aside while it was read is read twice.
                 Some(record) if self.records.last().is_some_and(|last| last.sequence >= record.sequence) => {}
                 Some(record) => self.records.push(record),
@@ -126,8 +127,7 @@ impl Writer {
             // The last write was torn: what comes now begins on a line of its own.
             line.push('\n');
         }
-        let json = serde_json::to_string(&Record { sequence, event: event.clone() })?;
-        line.extend([&checksum(json.as_bytes()), " ", &json, "\n"]);
+        line.push_str(&self::line(&Record { sequence, event: event.clone() })?);
         // Known again only when this is written whole.
         self.next.set(None);
         file.write_all(line.as_bytes())?;
@@ -152,7 +152,14 @@ fn checksum(json: &[u8]) -> String {
     sum
 }
 
-fn parse(line: &[u8]) -> Option<Record> {
+/// A value as a line with its checksum.
+pub(super) fn line(value: &impl Serialize) -> io::Result<String> {
+    let json = serde_json::to_string(value)?;
+    Ok(format!("{} {json}\n", checksum(json.as_bytes())))
+}
+
+/// What such a line says; nothing where it is damaged.
+pub(super) fn checked<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     let (sum, json) = line.split_at_checked(CHECKSUM)?;
     let json = json.strip_prefix(b" ")?;
     if checksum(json).as_bytes() != sum {

@@ -1,5 +1,6 @@
 //! What the daemon leaves for others to read, and for the next one. Deleting it loses nothing that is true.
 
+pub mod history;
 pub mod journal;
 pub mod memory;
 pub mod outbox;

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::history::Histories;
 use crate::core::ids::StackName;
 use crate::core::overrides::Overrides;
 
@@ -12,17 +13,23 @@ use crate::core::overrides::Overrides;
 #[derive(Clone, Debug)]
 pub struct Overlays {
     directory: PathBuf,
+    histories: Histories,
 }
 
 impl Overlays {
     /// Overrides in a directory within `directory`, which need not exist yet.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.join("overrides") }
+        Self { directory: directory.join("overrides"), histories: Histories::new(directory) }
     }
 
     /// The directory.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The histories beside them, for what is held of them.
+    pub fn histories(&self) -> &Histories {
+        &self.histories
     }
 
     /// Makes the directory, so that it can be watched.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::Process;
 use crate::core::ids::StackName;
+use crate::core::overrides::Overrides;
 use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
 
@@ -27,6 +28,12 @@ pub struct Standing {
     /// The engine does not answer: what it or the connection said, and since when. The rest is as it was then.
     #[serde(default)]
     pub engine_lost: Option<(String, Timestamp)>,
+    /// What people laid over the files, as far as this goes by it.
+    #[serde(default)]
+    pub overrides: Overrides,
+    /// Whatever was written into the files before this moment, this goes by.
+    #[serde(default)]
+    pub files_as_of: Timestamp,
     /// How the stack stands.
     pub status: StackStatus,
 }
@@ -101,6 +108,7 @@ mod tests {
             condition: Condition::Ready,
             services: Vec::new(),
             waiting: Vec::new(),
+            stuck: false,
         };
         let (files_refused, refused_since, engine_lost) = (None, None, None);
         Standing {
@@ -109,6 +117,8 @@ mod tests {
             files_refused,
             refused_since,
             engine_lost,
+            overrides: Overrides::default(),
+            files_as_of: Timestamp::default(),
             status,
         }
     }

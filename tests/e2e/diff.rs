@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::proxy::Proxy;
-use crate::stage::{Project, REDIS, SLEEPER, said};
+use crate::stage::{Project, REDIS, SLEEPER, said, steps};
 
 fn shop(replicas: u32, version: &str, memory: &str, maxmemory: &str) -> String {
     format!(
@@ -33,10 +33,7 @@ volumes: {{data: {{}}}}
 fn predicted_and_taken(project: &Project, file: &str) -> (Vec<String>, Vec<String>) {
     let (code, diff) = project.diff(file);
     assert_eq!(code, 1);
-    let text = |step: &Json, key: &str| step[key].as_str().unwrap().to_owned();
-    let steps = diff["steps"].as_array().unwrap().iter();
-    let mut predicted: Vec<String> =
-        steps.map(|step| format!("{} {}", text(step, "action"), text(step, "target"))).collect();
+    let mut predicted = steps(&diff["steps"]);
     let mut taken = project.apply_file(file).steps();
     // Those that go on side by side end in an order that nobody knows before.
     predicted.sort();

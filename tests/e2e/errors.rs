@@ -145,10 +145,14 @@ fn an_image_that_is_nowhere_changes_nothing() {
 fn an_image_that_is_nowhere_is_named_with_what_was_tried() {
     let project = Project::with(
         "tried",
-        &format!("services:\n  bad:\n    image: localhost:1/no/such:image\n  good:\n    {SLEEPER}\n"),
+        &format!(
+            "services:\n  bad:\n    image: localhost:1/no/such:image\n  worse:\n    image: localhost:1/no/such:image\n  good:\n    {SLEEPER}\n"
+        ),
     );
     let said = project.operator(&["apply", "--timeout", "5s"]);
     assert_ne!(said.code, 0, "{said}");
+    let told = said.err.lines().filter(|line| line.starts_with("  localhost:1/no/such:image: "));
+    assert_eq!(told.count(), 1, "of both services together: {said}");
     assert!(said.err.contains("pull image localhost:1/no/such:image"), "{said}");
     assert!(said.err.contains("ImagePullBackOff") || said.err.contains("EngineError"), "{said}");
 }

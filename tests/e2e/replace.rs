@@ -6,21 +6,29 @@ use crate::stage::{BUSYBOX, Events, Project, SLEEPER, free_port, wait_until};
 
 /// The fewest containers of a service that were ready at any moment, from `ready` of them at the start.
 /// Ready is healthy: the moment at which the engine says so until the one at which it ends.
-fn fewest_ready(events: &Events, service: &str, ready: i64) -> i64 {
-    let of_service = |event: &crate::stage::Event| event.name.contains(service);
-    let (mut now, mut fewest) = (ready, ready);
-    for event in events.all().into_iter().filter(of_service) {
-        match event.what.as_str() {
-            "container health_status: healthy" => now += 1,
-            "container die" => now -= 1,
-            _ => {}
-        }
-        fewest = fewest.min(now);
-    }
-    fewest
+pub(crate) fn fewest_ready(events: &Events, service: &str, ready: i64) -> i64 {
+    readiness(events, service, ready, "die").into_iter().map(|(_, now)| now).fold(ready, i64::min)
 }
 
-fn rolling(version: &str) -> String {
+/// How many containers of a service were ready from each of its moments on, from `ready` of them at the start; what says
+/// that one is ready no more is up to the asker.
+pub(crate) fn readiness(events: &Events, service: &str, ready: i64, ends_with: &str) -> Vec<(i64, i64)> {
+    let end = format!("container {ends_with}");
+    let mut now = ready;
+    let of_service = events.all().into_iter().filter(|event| event.name.contains(service));
+    let moments = of_service.map(|event| {
+        match event.what.as_str() {
+            "container health_status: healthy" => now += 1,
+            what if what == end => now -= 1,
+            _ => {}
+        }
+        (event.at, now)
+    });
+    moments.collect()
+}
+
+/// Two replicas that are replaced one after the other.
+pub(crate) fn rolling(version: &str) -> String {
     format!(
         r#"services:
   web:

@@ -222,6 +222,12 @@ impl Project {
         all.get(&name).unwrap_or_else(|| panic!("there is no {name}, only: {}", known())).clone()
     }
 
+    /// All containers of a service.
+    pub(crate) fn replicas(&self, service: &str) -> Vec<Container> {
+        let all = self.containers().into_values();
+        all.filter(|container| container.label("com.docker.compose.service") == service).collect()
+    }
+
     /// `web-1` with the project's name before it.
     pub(crate) fn named(&self, replica: &str) -> String {
         format!("{}-{replica}", self.name)
@@ -369,6 +375,13 @@ impl std::fmt::Display for Said {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "--- exit code {}\n--- stdout\n{}--- stderr\n{}", self.code, self.out, self.err)
     }
+}
+
+/// Steps that a program is told, as `Said::steps` has those that were taken.
+pub(crate) fn steps(told: &Json) -> Vec<String> {
+    let text = |step: &Json, key: &str| step[key].as_str().unwrap().to_owned();
+    let steps = told.as_array().unwrap().iter();
+    steps.map(|step| format!("{} {}", text(step, "action"), text(step, "target"))).collect()
 }
 
 /// Runs to the end.

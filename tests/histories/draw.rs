@@ -44,6 +44,7 @@ fn piece(dice: &mut Dice) -> Piece {
         secret: dice.once_in(4).then(|| dice.small(2)),
         scratch: dice.once_in(4),
         hooked: dice.once_in(4),
+        pace: dice.small(12),
     }
 }
 

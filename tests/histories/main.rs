@@ -4,6 +4,8 @@
 //!
 //! - [`sweep`]: every fault at every call of every scenario.
 //! - [`random`]: drawn edits, hands, programs and faults, from a seed; one that fails is shortened, then shown.
+//! - [`rollouts`]: changes that do not work, of every kind and at every pace.
+//! - [`objects`]: networks and volumes that are to be another.
 //! - [`planted`]: bugs that somebody could have written, each of which must be found (`--features planted`).
 //!
 //! The operator is the production code; the engine and the time are simulated. `tests/simulate` plays all of it, optimised;
@@ -14,11 +16,13 @@
 mod dice;
 mod draw;
 mod history;
+mod objects;
 mod oracle;
 #[cfg(feature = "planted")]
 mod planted;
 mod play;
 mod random;
+mod rollouts;
 mod scenarios;
 mod shrink;
 #[path = "../sim/sketch.rs"]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use compose_operator::core::desired::{Condition, Desired, Service};
 use compose_operator::core::labels;
 use compose_operator::core::observed::{Container, Health, State};
+use compose_operator::core::revision;
 use compose_operator::core::spec::RestartPolicy;
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::sim::{CallKind, CallRecord, World};
@@ -153,8 +154,21 @@ fn before(world: &World, call: &CallRecord, watch: &Watch) -> Result<(), String>
             if serves(container) && !watch.allows(call.at, suffices) {
                 return Err("it is needed: too few others serve".to_owned());
             }
+            let is_over = |desired: &Desired| is_replaced(world, container, desired);
+            if call.kind == CallKind::RemoveContainer && !watch.allows(call.at, is_over) {
+                return Err("it is kept until the last of its successors is ready".to_owned());
+            }
+            let is_passed = |desired: &Desired| has_passed_trial(world, container, desired, call.at);
+            if call.kind == CallKind::StopContainer && !watch.allows(call.at, is_passed) {
+                return Err("its successor is still on trial".to_owned());
+            }
         }
         CallKind::StartContainer => {
+            let is_new = matches!(container.state, State::Created | State::Exited);
+            let fits = |desired: &Desired| leaves_room(world, container, desired);
+            if watch.is_calm.get() && is_new && !watch.allows(call.at, fits) {
+                return Err("it would be one too many".to_owned());
+            }
             let mut starts = watch.starts.borrow_mut();
             let starts = starts.entry(call.target.clone()).or_default();
             *starts += 1;
@@ -193,11 +207,51 @@ fn leaves_enough(world: &World, container: &Container, desired: &Desired) -> boo
     let alone = desired.services.values().any(claims)
         || !service.spec.ports.is_empty()
         || service.container_name.is_some()
+        || service.rollout.recreate
         || !service.spec.mounts.is_empty()
         || !container.anonymous.is_empty();
     let others =
         ours(world).filter(|it| it.id != container.id && it.service() == Some(name) && serves(it)).count();
-    alone || others >= service.replicas as usize
+    let away = service.rollout.bounds(service.replicas).unavailable;
+    alone || others + away >= service.replicas as usize
+}
+
+/// Whether as many serve as there should be, so that what ran before is needed no more.
+fn is_replaced(world: &World, container: &Container, desired: &Desired) -> bool {
+    let Some(name) = container.service() else { return true };
+    let Some(service) = desired.services.get(name).filter(|_| container.started_at.is_some()) else {
+        return true;
+    };
+    let beside = |it: &&Container| it.id != container.id && it.service() == Some(name);
+    let is_double = ours(world).filter(beside).any(|it| it.number() == container.number());
+    let others = ours(world).filter(|it| beside(it) && (serves(it) || may_end(service)));
+    is_double || others.count() >= service.replicas as usize
+}
+
+/// Whether the canaries of a service have run for as long as they must, where it has any.
+fn has_passed_trial(world: &World, container: &Container, desired: &Desired, now: Timestamp) -> bool {
+    let Some(name) = container.service() else { return true };
+    let Some(service) = desired.services.get(name).filter(|service| service.replicas > 0) else {
+        return true;
+    };
+    let Some(canary) = service.rollout.canary.filter(|_| service.spec.mounts.is_empty()) else { return true };
+    let current = revision::of(service);
+    let is_new = |it: &&Container| it.service() == Some(name) && it.revision().as_ref() == Some(&current);
+    let has_lasted = |it: &Container| it.started_at.is_some_and(|at| at.after(canary.lasting) <= now);
+    let is_old = container.revision().as_ref() != Some(&current);
+    !is_old
+        || !service.spec.ports.is_empty()
+        || service.container_name.is_some()
+        || ours(world).filter(is_new).any(has_lasted)
+}
+
+/// Whether no more would run than the service's rules allow.
+fn leaves_room(world: &World, container: &Container, desired: &Desired) -> bool {
+    let Some(name) = container.service() else { return true };
+    let Some(service) = desired.services.get(name) else { return true };
+    let is_beside = |it: &&Container| it.id != container.id && it.service() == Some(name);
+    let others = ours(world).filter(|it| is_beside(it) && it.state.is_alive()).count();
+    others < service.replicas as usize + service.rollout.bounds(service.replicas).surge
 }
 
 /// Whether something of each service runs that this one waits for.

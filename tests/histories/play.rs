@@ -129,7 +129,7 @@ impl Play {
         self.judged(&outcome)
     }
 
-    fn converge(&self, desired: &Desired) -> Outcome {
+    pub(crate) fn converge(&self, desired: &Desired) -> Outcome {
         let (timeout, never) = (Some(PATIENCE), std::future::pending());
         let outcome = self.stage.clock.run(self.reconciler().converge(desired.clone(), timeout, never));
         outcome.expect("the loop waits on the clock only")

@@ -210,10 +210,7 @@ fn a_dependent_restarts_with_its_dependency_only_where_it_says_so() {
     let stops = log.calls("stop container shop-api");
     assert_eq!(stops.len(), 2, "{:?}", log.actions);
     assert_eq!(log.calls("stop container shop-web"), []);
-    assert_eq!(
-        log.causes("stop container shop-api-1"),
-        ["restart: db, which it restarts with, is a new one"]
-    );
+    assert_eq!(log.causes("stop container shop-api-1"), ["restart: db, which it restarts with, began anew"]);
 }
 
 #[test]
@@ -384,7 +381,7 @@ fn an_apply_tries_a_rollout_that_was_given_up_once_more() {
     let ends = || Behaviour::exits(1, Duration::from_secs(1));
     behaving(&stage, "web", vec![ends(), ends(), ends()]);
     log.run(&at("app:2"), minutes(5));
-    assert_eq!(log.reason("web"), None, "the old one serves");
+    assert_eq!(log.reason("web"), Some(Reason::RolloutFailed), "the old one serves");
     behaving(&stage, "web", vec![Behaviour::runs()]);
     let outcome = log.apply(&at("app:2"), minutes(30));
     assert!(matches!(outcome, Some(Outcome::Converged)), "{outcome:?} {:?}", log.actions);

@@ -3,18 +3,31 @@
 #![expect(clippy::expect_used, reason = "a stage that cannot be set is a failed test")]
 
 mod attributes;
+#[cfg(feature = "planted")]
+mod bugs;
+mod content;
+mod cost;
 mod events;
 mod files;
 mod found;
+mod golden;
 mod healing;
 mod hooks;
 mod images;
 mod isolation;
 mod log;
+mod networks;
+mod notes;
+mod planned;
 mod preview;
 mod probes;
 mod properties;
+mod recreated;
+mod rollback;
+mod rollout;
 mod sketch;
 mod stage;
 mod stories;
+mod traffic;
+mod verbs;
 mod volumes;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use compose_operator::clock::Clock;
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::controller::report::Report;
-use compose_operator::core::action::Action;
+use compose_operator::core::action::{Action, ActionKey};
 use compose_operator::core::desired::Desired;
 use compose_operator::core::diff::diff;
 use compose_operator::core::ids::ServiceName;
+use compose_operator::core::licence::Licence;
 use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::State;
 use compose_operator::core::view::View;
@@ -34,10 +35,23 @@ fn a_piece() -> impl Strategy<Value = Piece> {
         any::<bool>(),
         prop::option::of(0..2_u8),
         any::<[bool; 2]>(),
+        0..12_u8,
     )
-        .prop_map(|(replicas, checked, memory, env, kind, image, depends, secret, [scratch, hooked])| {
-            Piece { replicas, checked, memory, env, kind, image, depends, secret, scratch, hooked }
-        })
+        .prop_map(
+            |(replicas, checked, memory, env, kind, image, depends, secret, [scratch, hooked], pace)| Piece {
+                replicas,
+                checked,
+                memory,
+                env,
+                kind,
+                image,
+                depends,
+                secret,
+                scratch,
+                hooked,
+                pace,
+            },
+        )
 }
 
 fn a_sketch() -> impl Strategy<Value = Sketch> {
@@ -128,7 +142,7 @@ proptest! {
         let (_, more) = apply(&stage, &desired);
         prop_assert_eq!(more, Vec::<String>::new());
         let observed = stage.observe(&desired);
-        prop_assert_eq!(diff(&View::new(&desired, &observed)), Vec::new());
+        prop_assert_eq!(diff(&View::new(&desired, &observed)), Vec::new(), "{}", steps.join("\n"));
         prop_assert_eq!(stage.engine.violations(), Vec::<String>::new());
         prop_assert_eq!(stage.engine.look(unfilled), Vec::<String>::new());
         prop_assert!(marks.is_subset(&stage.engine.look(World::marks)), "data was lost");
@@ -147,11 +161,15 @@ proptest! {
         let observed = stage.observe(&desired);
         let at = stage.clock.now();
         let steps = rehearse(&desired, &observed, Durable::default(), 8).steps;
+        let licence = Licence::new(steps.iter().map(|step| ActionKey::of(step.action, &step.target)));
         let shown = steps.into_iter().map(|s| (s.service, format!("{} {}", s.action, s.target))).collect();
         prop_assert_eq!(stage.clock.now(), at, "a preview takes no time of the real world");
         prop_assert_eq!(&stage.observe(&desired).containers, &observed.containers, "a preview changes nothing");
         let taken = Taken::default();
-        stage.clock.run(stage.reconciler(&taken).converge(desired.clone(), None, std::future::pending()));
+        let reconciler = stage.reconciler(&taken);
+        let work = reconciler.converge_within(licence, desired.clone(), None, std::future::pending());
+        let (outcome, _) = stage.clock.run(work).expect("the loop waits on the clock only");
+        prop_assert!(!matches!(outcome, Outcome::Strayed(_)), "{outcome:?}");
         prop_assert_eq!(by_service(shown), by_service(taken.0.into_inner()));
     }
 }

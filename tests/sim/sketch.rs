@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use compose_operator::core::desired::{Condition, Desired, Service};
 use compose_operator::core::labels;
+use compose_operator::core::rollout::{Canary, Rollout, Share};
 use compose_operator::engine::sim::World;
 
 use crate::stage::{Words, service, stack, with, with_volume};
@@ -27,6 +28,8 @@ pub(crate) struct Piece {
     /// With a volume that nobody named.
     pub(crate) scratch: bool,
     pub(crate) hooked: bool,
+    /// How it is replaced.
+    pub(crate) pace: u8,
 }
 
 /// A stack of up to four services; later ones may depend on the one before.
@@ -37,6 +40,26 @@ pub(crate) struct Sketch {
 }
 
 impl Piece {
+    fn rollout(&self) -> Rollout {
+        let paced = |surge, unavailable| Rollout {
+            max_surge: Share::Count(surge),
+            max_unavailable: Share::Count(unavailable),
+            ..Rollout::default()
+        };
+        match self.pace {
+            1 => paced(2, 0),
+            2 => paced(0, 1),
+            3 => paced(1, 2),
+            4 => Rollout { recreate: true, ..Rollout::default() },
+            5 => Rollout { min_ready: Duration::from_secs(20), ..Rollout::default() },
+            6 => {
+                let canary = Some(Canary { replicas: 1, lasting: Duration::from_mins(1) });
+                Rollout { canary, ..Rollout::default() }
+            }
+            _ => Rollout::default(),
+        }
+    }
+
     fn service(&self) -> Service {
         let mut service = service(self.replicas).image(&format!("app:{}", self.image));
         if self.checked {
@@ -57,6 +80,7 @@ impl Piece {
         if self.hooked {
             service = service.hooked("hello", "bye");
         }
+        service.rollout = self.rollout();
         match self.kind {
             0 => service.but(|s| s.replicas = s.replicas.min(1)).published(8080),
             1 => service.but(|s| s.replicas = s.replicas.min(1)).named("front"),

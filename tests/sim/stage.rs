@@ -14,6 +14,7 @@ use compose_operator::controller::report::{Report, Silent};
 use compose_operator::core::backoff::Policy;
 use compose_operator::core::config_hash::ConfigHash;
 use compose_operator::core::desired::{Condition, Dependency, Desired, Network, Origin, Service, Volume};
+use compose_operator::core::diff::Change;
 use compose_operator::core::files::{File, Files};
 use compose_operator::core::heal::Breaker;
 use compose_operator::core::hooks::{Hook, Moment};
@@ -25,6 +26,7 @@ use compose_operator::core::overrides::Overrides;
 use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::sim::{Fault, FaultPlan, SimContainer, SimEngine, When, World};
+use compose_operator::rehearse::Rehearsal;
 use compose_operator::secret::Secret;
 use futures_util::FutureExt;
 use futures_util::future::Either;
@@ -47,9 +49,12 @@ pub(crate) fn stack() -> Desired {
         volumes: BTreeMap::new(),
         prune: true,
         images_first: false,
+        recreate: BTreeSet::new(),
         backoff: Policy::default(),
         breaker: Breaker::default(),
+        atomic: false,
         overrides: Overrides::default(),
+        only: None,
         teardown: None,
     }
 }
@@ -241,6 +246,18 @@ pub(crate) fn is_unfilled(sim: &SimContainer) -> bool {
     wanted.is_some() && sim.files.get("/run/secrets/key") != wanted
 }
 
+/// The steps of a preview, told as the calls that they are.
+pub(crate) fn steps(rehearsal: &Rehearsal) -> Vec<String> {
+    rehearsal.steps.iter().map(|step| format!("{} {}", step.action, step.target)).collect()
+}
+
+/// What a change is of, and from which value to which.
+pub(crate) fn in_words(change: &Change) -> (String, String) {
+    let service = change.service.as_ref().map_or_else(String::new, |name| format!("{name} "));
+    let values = [&change.from, &change.to].map(|value| value.as_deref().unwrap_or_default());
+    (format!("{service}{}", change.field), values.join(" → "))
+}
+
 /// An engine and the time it lives in.
 pub(crate) struct Stage {
     pub(crate) clock: VirtualClock,
@@ -314,10 +331,15 @@ impl Stage {
 
     /// What `run` does for `duration`, told as the mutating calls that it makes.
     pub(crate) fn run_for(&self, desired: &Desired, duration: Duration) -> Vec<String> {
+        self.watched(&Silent, desired, duration)
+    }
+
+    /// The same, with somebody who hears of it.
+    pub(crate) fn watched(&self, report: &dyn Report, desired: &Desired, duration: Duration) -> Vec<String> {
         let before = self.engine.mutations().len();
         let stop = compose_operator::clock::Clock::sleep(&self.clock, duration);
         let updates = futures_util::StreamExt::boxed_local(futures_util::stream::pending());
-        self.clock.run(self.reconciler(&Silent).run(desired.clone(), updates, stop)).expect("it ends");
+        self.clock.run(self.reconciler(report).run(desired.clone(), updates, stop)).expect("it ends");
         self.engine.mutations().split_off(before)
     }
 

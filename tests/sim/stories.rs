@@ -133,14 +133,14 @@ fn a_new_revision_starts_first_and_every_replica_is_served_all_the_while() {
             "create container shop-web-3",
             "start container shop-web-3",
             "stop container shop-web-2",
-            "remove container shop-web-2",
-            "create container shop-web-2",
-            "start container shop-web-2",
+            "create container shop-web-4",
+            "start container shop-web-4",
             "stop container shop-web-1",
+            "remove container shop-web-2",
             "remove container shop-web-1",
         ],
     );
-    assert_eq!(stage.names(&next), ["shop-web-2", "shop-web-3"]);
+    assert_eq!(stage.names(&next), ["shop-web-3", "shop-web-4"]);
 }
 
 #[test]

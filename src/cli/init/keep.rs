@@ -13,6 +13,7 @@ use crate::core::diff::{Change, diff};
 use crate::core::fields;
 use crate::core::ids::ServiceName;
 use crate::core::labels;
+use crate::core::live::Software;
 use crate::core::observed::EngineInfo;
 use crate::core::spec::Resources;
 use crate::core::view::View;
@@ -156,7 +157,7 @@ pub(super) fn sample(service: &Service) -> Vec<Field> {
     let mut values = vec![("replicas".to_owned(), Some(service.replicas.to_string()))];
     let limits = fields::resource_changes(&service.resources, &Resources::default(), &EngineInfo::default());
     values.extend(limits.changes.into_iter().map(|change| (change.field, change.to)));
-    if let Some(live) = &service.live {
+    if let Some(live) = service.live.as_ref().filter(|live| live.software == Software::Redis) {
         let settings = live.settings.iter();
         values.extend(
             settings.map(|(key, value)| (format!("redis.{key}"), Some(fields::live_value(key, value)))),

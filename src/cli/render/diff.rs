@@ -5,13 +5,18 @@ use std::collections::BTreeSet;
 use anstyle::Style;
 use serde_json::{Value as Json, json};
 
+use super::cost::{self, Costs};
+use super::overrides::{scale_json, scale_line};
 use super::shown::{paragraph, shown};
-use super::style::{BAD, CALM, CHANGE, FAINT, GOOD, HEADING, paint};
+use super::style::{self, BAD, CALM, CHANGE, FAINT, GOOD, HEADING, paint};
 use super::table::{Cell, lines};
-use super::time::rfc3339;
+use super::time::{ms, rfc3339};
 use crate::core::decide::Waiting;
 use crate::core::diff::{Change, Impact};
 use crate::core::ids::{ServiceName, StackName};
+use crate::core::notes::Note;
+use crate::core::overrides::Scale;
+use crate::core::time::Timestamp;
 use crate::rehearse::Step;
 
 /// Columns grow up to this; a longer value (a command line) moves only what follows it in its own line.
@@ -30,6 +35,14 @@ pub struct Preview<'a> {
     pub waiting: &'a [Waiting],
     /// What is no longer in the files and stays all the same.
     pub orphans: &'a [Waiting],
+    /// What is one thing though it looks like several.
+    pub notes: &'a [Note],
+    /// Numbers of replicas that somebody laid over the files.
+    pub scaled: &'a [(ServiceName, Scale)],
+    /// What it costs while it is done.
+    pub costs: Costs<'a>,
+    /// For what ends by itself.
+    pub now: Timestamp,
 }
 
 impl Preview<'_> {
@@ -45,19 +58,30 @@ pub fn text(preview: &Preview<'_>) -> String {
     if preview.is_empty() && preview.waiting.is_empty() {
         let mut out = vec![format!("{heading}: nothing to do")];
         waits(&mut out, "left alone", preview.orphans);
+        notes(&mut out, preview.notes);
+        scaled(&mut out, preview);
         return out.join("\n");
     }
     let mut out = vec![heading];
-    for (name, group) in groups(preview.changes) {
+    notes(&mut out, preview.notes);
+    let groups = groups(preview.changes);
+    for (name, group) in &groups {
         out.push(format!("  {}", paint(HEADING, name)));
         indented(&mut out, &group.iter().map(|change| row(change)).collect::<Vec<_>>());
+        out.extend(preview.costs.line(name));
+    }
+    let names: Vec<&str> = groups.iter().map(|(name, _)| *name).collect();
+    for (service, line) in preview.costs.beside(&names) {
+        out.extend([format!("  {}", paint(HEADING, service)), line]);
     }
     if !preview.steps.is_empty() {
         out.push(format!("  {}", paint(HEADING, "steps")));
         indented(&mut out, &preview.steps.iter().enumerate().map(step).collect::<Vec<_>>());
     }
+    out.extend(cost::warning_lines(&preview.costs));
     waits(&mut out, "would still wait", preview.waiting);
     waits(&mut out, "left alone", preview.orphans);
+    scaled(&mut out, preview);
     out.push(summary(preview));
     out.join("\n")
 }
@@ -71,6 +95,21 @@ fn waits(out: &mut Vec<String>, what: &str, waiting: &[Waiting]) {
     out.extend(waiting.iter().map(line));
 }
 
+fn notes(out: &mut Vec<String>, notes: &[Note]) {
+    out.extend(notes.iter().map(|note| format!("  {}", paragraph(&note.message))));
+}
+
+fn scaled(out: &mut Vec<String>, preview: &Preview<'_>) {
+    if preview.scaled.is_empty() {
+        return;
+    }
+    out.push(format!("  {}", paint(HEADING, "overrides")));
+    let row = |(name, scale): &(ServiceName, Scale)| {
+        vec![Cell::plain(name), Cell::plain(scale_line(scale, preview.now))]
+    };
+    indented(out, &preview.scaled.iter().map(row).collect::<Vec<_>>());
+}
+
 fn indented(out: &mut Vec<String>, rows: &[Vec<Cell>]) {
     out.extend(lines(rows, WIDEST).into_iter().map(|line| format!("    {line}")));
 }
@@ -79,7 +118,7 @@ fn indented(out: &mut Vec<String>, rows: &[Vec<Cell>]) {
 fn groups(changes: &[Change]) -> Vec<(&str, Vec<&Change>)> {
     let mut groups: Vec<(&str, Vec<&Change>)> = Vec::new();
     for change in changes {
-        let name = change.service.as_ref().map_or("(stack)", ServiceName::as_str);
+        let name = change.service.as_ref().map_or_else(|| shared(change), ServiceName::as_str);
         match groups.iter_mut().find(|(known, _)| *known == name) {
             Some((_, group)) => group.push(change),
             None => groups.push((name, vec![change])),
@@ -88,14 +127,23 @@ fn groups(changes: &[Change]) -> Vec<(&str, Vec<&Change>)> {
     groups
 }
 
+fn notes_json(preview: &Preview<'_>) -> Vec<Json> {
+    let note = |note: &Note| json!({"stack": preview.stack, "kind": note.kind, "message": note.message});
+    preview.notes.iter().map(note).collect()
+}
+
+/// What a change of no service is about.
+pub(super) fn shared(change: &Change) -> &'static str {
+    match change.field.split_once('.') {
+        Some(("networks", _)) => "(networks)",
+        Some(("volumes", _)) => "(volumes)",
+        _ => "(stack)",
+    }
+}
+
 /// `~ field  old → new  impact  why`.
 fn row(change: &Change) -> Vec<Cell> {
-    let (sign, style, value) = match (&change.from, &change.to) {
-        (None, Some(to)) => ("+", GOOD, to.clone()),
-        (Some(from), None) => ("-", BAD, from.clone()),
-        (Some(from), Some(to)) => ("~", CHANGE, format!("{from} → {to}")),
-        (None, None) => ("~", CHANGE, String::new()),
-    };
+    let (sign, style, value) = style::change(change.from.as_deref(), change.to.as_deref());
     let why = match change.containers.as_slice() {
         [] => change.reason.clone(),
         names => format!("{} ({})", change.reason, some_of(names)),
@@ -109,7 +157,7 @@ fn row(change: &Change) -> Vec<Cell> {
 }
 
 /// The first few names; of fifty replicas nobody reads fifty.
-fn some_of(names: &[String]) -> String {
+pub(super) fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 3;
     let (first, rest) = names.split_at(names.len().min(SHOWN));
     match rest.len() {
@@ -136,7 +184,7 @@ fn impact_style(impact: Impact) -> Style {
     }
 }
 
-const IMPACTS: [Impact; 5] =
+pub(super) const IMPACTS: [Impact; 5] =
     [Impact::InPlace, Impact::Rolling, Impact::Restart, Impact::Removed, Impact::Destructive];
 
 /// `4 changes (2 in-place, 2 restart), 9 steps; interrupted: caddy`.
@@ -166,11 +214,11 @@ fn summary(preview: &Preview<'_>) -> String {
     text
 }
 
-fn of_impact(changes: &[Change], impact: Impact) -> impl Iterator<Item = &Change> {
+pub(super) fn of_impact(changes: &[Change], impact: Impact) -> impl Iterator<Item = &Change> {
     changes.iter().filter(move |change| change.impact == impact)
 }
 
-fn plural(count: usize, what: &str) -> String {
+pub(super) fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -190,10 +238,16 @@ pub fn json(previews: &[Preview<'_>]) -> Json {
         "changes": of_all(changes_json),
         "steps": of_all(steps_json),
         "waiting": of_all(waiting_json),
+        "notes": of_all(notes_json),
+        "costs": of_all(|preview| cost::json(preview.stack, &preview.costs)),
+        "misfits": of_all(|preview| cost::misfits_json(preview.stack, &preview.costs)),
+        "data_at_risk": of_all(|preview| cost::at_risk_json(preview.stack, &preview.costs)),
+        "overrides": of_all(overrides_json),
         "summary": {
             "changes": previews.iter().map(|preview| preview.changes.len()).sum::<usize>(),
             "steps": previews.iter().map(|preview| preview.steps.len()).sum::<usize>(),
             "impacts": impacts,
+            "duration_ms": ms(previews.iter().map(|preview| preview.costs.takes).sum()),
             "converges": previews.iter().all(|preview| preview.waiting.is_empty()),
         },
     })
@@ -228,6 +282,15 @@ fn steps_json(preview: &Preview<'_>) -> Vec<Json> {
     preview.steps.iter().map(step).collect()
 }
 
+fn overrides_json(preview: &Preview<'_>) -> Vec<Json> {
+    let scale = |(service, scale): &(ServiceName, Scale)| {
+        let mut shown = scale_json(scale);
+        (shown["stack"], shown["service"]) = (json!(preview.stack), json!(service));
+        shown
+    };
+    preview.scaled.iter().map(scale).collect()
+}
+
 fn waiting_json(preview: &Preview<'_>) -> Vec<Json> {
     let waiting = |waiting: &Waiting| {
         json!({
@@ -246,6 +309,7 @@ fn waiting_json(preview: &Preview<'_>) -> Vec<Json> {
 mod tests {
     use super::*;
     use crate::core::action::Cause;
+    use crate::core::notes::Kind;
     use crate::core::reason::Reason;
 
     fn change(
@@ -297,13 +361,22 @@ mod tests {
     #[test]
     fn a_preview_reads_by_service_with_the_steps_and_one_line_that_sums_it_up() {
         let stack = StackName::from("shop");
-        let preview =
-            Preview { stack: &stack, changes: &changes(), steps: &steps(), waiting: &[], orphans: &[] };
+        let preview = Preview {
+            stack: &stack,
+            changes: &changes(),
+            steps: &steps(),
+            waiting: &[],
+            orphans: &[],
+            notes: &[],
+            scaled: &[],
+            costs: Costs::default(),
+            now: Timestamp::default(),
+        };
         assert_eq!(
             plain(&preview),
             "\
 shop
-  (stack)
+  (networks)
     + networks.shop_default  created  in-place  missing
   api
     ~ resources.limits.memory  1G → 2G  in-place  updated while it runs (shop-api-1)
@@ -319,7 +392,17 @@ shop
     #[test]
     fn nothing_to_do_is_one_line_and_what_would_not_converge_is_said() {
         let stack = StackName::from("shop");
-        let nothing = Preview { stack: &stack, changes: &[], steps: &[], waiting: &[], orphans: &[] };
+        let nothing = Preview {
+            stack: &stack,
+            changes: &[],
+            steps: &[],
+            waiting: &[],
+            orphans: &[],
+            notes: &[],
+            scaled: &[],
+            costs: Costs::default(),
+            now: Timestamp::default(),
+        };
         assert_eq!(plain(&nothing), "shop: nothing to do");
         let waiting = Waiting {
             service: None,
@@ -329,6 +412,20 @@ shop
             until: None,
             stuck: true,
         };
+        let scale = Scale { replicas: 3, files: 2, by: "ann".into(), since: nothing.now, until: None };
+        let scaled = [(ServiceName::from("web"), scale)];
+        assert_eq!(
+            plain(&Preview { scaled: &scaled, ..nothing }),
+            "shop: nothing to do\n  overrides\n    web  3 replicas by ann, until `operator scale SERVICE=files`; the files say 2"
+        );
+        let message = "service web is renamed to front".to_owned();
+        let note = Note { kind: Kind::ServiceRenamed, message };
+        assert_eq!(
+            plain(&Preview { notes: std::slice::from_ref(&note), ..nothing }),
+            "shop: nothing to do\n  service web is renamed to front"
+        );
+        let told = json(&[Preview { notes: &[note], ..nothing }]);
+        assert_eq!(told["notes"][0]["kind"], "service-renamed");
         let blocked = Preview { waiting: &[waiting], ..nothing };
         assert_eq!(
             plain(&blocked),
@@ -350,6 +447,10 @@ shop
             steps: &steps(),
             waiting: &[],
             orphans: &[],
+            notes: &[],
+            scaled: &[],
+            costs: Costs::default(),
+            now: Timestamp::default(),
         }]);
         assert_eq!(
             json["changes"][1],

@@ -70,7 +70,11 @@ fn style(kind: EventKind) -> Style {
     match kind {
         EventKind::Healed | EventKind::Recovered | EventKind::EngineBack => GOOD,
         _ if kind.is_warning() => BAD,
-        EventKind::ByHand | EventKind::Paused | EventKind::Resumed => super::style::CHANGE,
+        EventKind::ByHand
+        | EventKind::Paused
+        | EventKind::Resumed
+        | EventKind::Scaled
+        | EventKind::RolledBack => super::style::CHANGE,
         _ => Style::new(),
     }
 }

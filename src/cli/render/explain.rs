@@ -1,13 +1,17 @@
 //! A service explained: how it stands, why, and where its values come from.
 
+use std::fmt;
+
 use serde_json::{Value as Json, json};
 
+use super::overrides::{scale_json, scale_line};
 use super::shown::{paragraph, shown};
 use super::style::{CALM, FAINT, HEADING, paint};
 use super::table::{self, Cell};
 use super::{events, status as stands};
 use crate::compose::yaml::Span;
 use crate::core::ids::ServiceName;
+use crate::core::overrides::Scale;
 use crate::core::status::ServiceStatus;
 use crate::core::time::Timestamp;
 use crate::stack::provenance::Layer;
@@ -25,27 +29,62 @@ pub struct Explained {
     pub declared: Vec<(Layer, Span)>,
     /// Who paused it.
     pub pause: Option<String>,
+    /// Who scaled it, and where the files say how many replicas it has.
+    pub scaled: Option<(Scale, Option<Span>)>,
     /// How it stands.
     pub status: Option<ServiceStatus>,
     /// Why that is not known.
     pub unreachable: Option<String>,
     /// The last thing that was done for it.
     pub last: Option<Record>,
+    /// What becomes of another content of its mounted files.
+    pub content: Option<Content>,
     /// Its values, or those that were asked for.
     pub fields: Vec<Field>,
+}
+
+/// What becomes of another content of mounted files.
+#[derive(Debug)]
+pub struct Content {
+    /// In words.
+    pub what: String,
+    /// The files.
+    pub files: Vec<Mounted>,
+}
+
+/// A mounted file.
+#[derive(Debug)]
+pub struct Mounted {
+    /// The field by which `diff` names it.
+    pub field: String,
+    /// Why its content does not count, where it does not.
+    pub left_out: Option<String>,
+}
+
+impl Content {
+    /// All in a few lines.
+    fn lines(&self) -> Vec<String> {
+        let counts: Vec<&str> =
+            self.files.iter().filter(|it| it.left_out.is_none()).map(|it| it.field.as_str()).collect();
+        let of = if counts.is_empty() { "no mounted file".to_owned() } else { counts.join(", ") };
+        let first = format!("another content of {}: {}", shown(of), shown(&self.what));
+        let left_out = self.files.iter().filter_map(|it| Some((&it.field, it.left_out.as_ref()?)));
+        let left_out = left_out.map(|(field, why)| format!("not of {}: {}", shown(field), shown(why)));
+        std::iter::once(first).chain(left_out).collect()
+    }
 }
 
 /// One value.
 #[derive(Debug)]
 pub struct Field {
-    /// Where it stands: a Compose file, or the manifest.
-    pub layer: Layer,
+    /// Where it stands: a Compose file, the manifest, or what somebody laid over them.
+    pub layer: Option<Layer>,
     /// Its path below the service.
     pub field: String,
     /// As people may see it.
     pub value: String,
-    /// Where it was written.
-    pub place: Span,
+    /// Where it was written, or who said so.
+    pub place: Place,
     /// What stood in it.
     pub variables: Vec<Variable>,
 }
@@ -54,8 +93,36 @@ impl Field {
     /// The layer in a word.
     pub fn layer_name(&self) -> &'static str {
         match self.layer {
-            Layer::Compose => "compose",
-            Layer::Manifest => "manifest",
+            Some(Layer::Compose) => "compose",
+            Some(Layer::Manifest) => "manifest",
+            None => "override",
+        }
+    }
+}
+
+/// Where a value comes from.
+#[derive(Debug)]
+pub enum Place {
+    /// Where it was written.
+    Written(Span),
+    /// Who said so, and until when.
+    Said(String),
+}
+
+impl Place {
+    fn span(&self) -> Option<&Span> {
+        match self {
+            Self::Written(span) => Some(span),
+            Self::Said(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written(span) => write!(f, "{span}"),
+            Self::Said(who) => f.write_str(who),
         }
     }
 }
@@ -91,22 +158,30 @@ pub fn json(explained: &Explained) -> Json {
         "service": explained.service,
         "declared": declared.collect::<Vec<_>>(),
         "paused": explained.pause,
+        "scaled": explained.scaled.as_ref().map(|(scale, _)| scale_json(scale)),
         "status": explained.status.as_ref().map(stands::service_json),
         "unreachable": explained.unreachable,
         "last": explained.last.as_ref().map(events::json),
+        "content": explained.content.as_ref().map(content_json),
         "fields": explained.fields.iter().map(field_json).collect::<Vec<_>>(),
     })
 }
 
+fn content_json(content: &Content) -> Json {
+    let files = content.files.iter().map(|it| json!({"field": it.field, "left_out": it.left_out}));
+    json!({"on_change": content.what, "files": files.collect::<Vec<_>>()})
+}
+
 fn field_json(field: &Field) -> Json {
     let variables = field.variables.iter().map(|it| json!({"name": it.name, "set_by": it.set_by}));
+    let place = field.place.span();
     json!({
         "layer": field.layer_name(),
         "field": field.field,
         "value": field.value,
-        "file": field.place.source.path,
-        "line": field.place.line,
-        "column": field.place.column,
+        "file": place.map(|place| &place.source.path),
+        "line": place.map(|place| place.line),
+        "column": place.map(|place| place.column),
         "variables": variables.collect::<Vec<_>>(),
     })
 }
@@ -123,10 +198,17 @@ fn head(explained: &Explained, now: Timestamp) -> Vec<String> {
     if let Some(pause) = &explained.pause {
         say("override", pause.clone());
     }
+    if let Some((scale, place)) = &explained.scaled {
+        let at = place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+        say("override", format!("{}{at}", scale_line(scale, now)));
+    }
     if let Some(last) = &explained.last {
         for line in events::lines(std::slice::from_ref(last), false).into_iter().take(1) {
             say("last done", anstream::adapter::strip_str(&line).to_string());
         }
+    }
+    for line in explained.content.iter().flat_map(Content::lines) {
+        say("content", line);
     }
     let waits = explained.status.iter().flat_map(|status| stands::troubles(status, now));
     let waits: Vec<String> = waits.map(|line| anstream::adapter::strip_str(&line).to_string()).collect();

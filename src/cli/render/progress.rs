@@ -212,7 +212,7 @@ fn waiting_line(waits: &[(String, Reason, String)]) -> String {
 }
 
 fn is_told(reason: Reason) -> bool {
-    !matches!(reason, Reason::InProgress | Reason::Completed | Reason::Orphaned)
+    !matches!(reason, Reason::InProgress | Reason::Completed | Reason::Orphaned | Reason::RolledBack)
 }
 
 fn named(subject: &str, reason: Reason, message: &str) -> String {
@@ -290,6 +290,7 @@ mod tests {
             condition: Condition::Progressing,
             services: Vec::new(),
             waiting: names.iter().map(waiting).collect(),
+            stuck: false,
         }
     }
 

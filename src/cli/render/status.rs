@@ -3,6 +3,7 @@
 use anstyle::Style;
 use serde_json::{Value as Json, json};
 
+use super::overrides::{scale_json, scale_line};
 use super::shown::{paragraph, shown};
 use super::style::{BAD, CHANGE, FAINT, GOOD, HEADING, paint};
 use super::table::{Cell, lines};
@@ -30,6 +31,13 @@ pub fn text(status: &StackStatus, now: Timestamp) -> String {
         out.push(String::new());
         out.extend(lines(&container_rows(&containers, now), WIDEST));
     }
+    let scaled = status.services.iter().filter_map(|it| Some((&it.service, it.scaled.as_ref()?)));
+    let scaled = scaled.map(|(name, scale)| format!("{name}: {}", scale_line(scale, now)));
+    let scaled: Vec<String> = scaled.collect();
+    if !scaled.is_empty() {
+        out.push(String::new());
+        out.extend(scaled);
+    }
     let mut notes: Vec<String> = status.services.iter().flat_map(|it| troubles(it, now)).collect();
     notes.extend(status.waiting.iter().map(|waiting| wait(waiting, now)));
     if !notes.is_empty() {
@@ -40,7 +48,7 @@ pub fn text(status: &StackStatus, now: Timestamp) -> String {
 }
 
 /// What is wrong with a service and what it waits for, a line each.
-pub(super) fn troubles(service: &ServiceStatus, now: Timestamp) -> Vec<String> {
+pub(in crate::cli) fn troubles(service: &ServiceStatus, now: Timestamp) -> Vec<String> {
     let troubled = service.containers.iter().filter(|container| container.message.is_some());
     let waiting = service.waiting.iter().map(|waiting| wait(waiting, now));
     troubled.map(|container| trouble(container, now)).chain(waiting).collect()
@@ -201,6 +209,7 @@ pub fn service_json(service: &ServiceStatus) -> Json {
         "desired": service.desired,
         "ready": service.ready,
         "up_to_date": service.up_to_date,
+        "scaled": service.scaled.as_ref().map(scale_json),
         "containers": service.containers.iter().map(container_json).collect::<Vec<_>>(),
         "waiting": service.waiting.iter().map(waiting_json).collect::<Vec<_>>(),
     })
@@ -240,6 +249,7 @@ mod tests {
 
     use super::*;
     use crate::core::ids::{ServiceName, StackName};
+    use crate::core::overrides::Scale;
     use crate::core::reason::Reason;
 
     const NOW: Timestamp = Timestamp::from_millis(10_000_000);
@@ -281,6 +291,8 @@ mod tests {
             up_to_date: 2,
             containers: vec![container("shop-api-1"), crashed],
             waiting: Vec::new(),
+            scaled: None,
+            stuck: false,
         };
         let waiting = Waiting {
             service: None,
@@ -295,6 +307,7 @@ mod tests {
             condition: Condition::Degraded,
             services: vec![api],
             waiting: vec![waiting],
+            stuck: true,
         }
     }
 
@@ -315,6 +328,18 @@ shop-api-2  exited (1)  -        3         -    CrashLoopBackOff  in 40s
 shop-api-2: CrashLoopBackOff: exited with code 1; again in 40s
 corp: ExternalMissing: it does not exist"
         );
+    }
+
+    #[test]
+    fn a_number_of_replicas_that_the_files_do_not_say_is_told_beneath_the_tables() {
+        let mut shop = shop();
+        let until = Some(NOW.after(Duration::from_hours(2)));
+        let scale = Scale { replicas: 2, files: 1, by: "ann".to_owned(), since: NOW, until };
+        shop.services[0].scaled = Some(scale);
+        let text = anstream::adapter::strip_str(&text(&shop, NOW)).to_string();
+        assert!(text.contains("\n\napi: 2 replicas by ann, for another 2h; the files say 1\n\n"), "{text}");
+        let json = &json(&[shop])["stacks"][0]["services"][0]["scaled"];
+        assert_eq!((&json["files"], &json["until"]), (&1.into(), &"1970-01-01T04:46:40.000Z".into()));
     }
 
     #[test]

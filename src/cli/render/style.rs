@@ -19,6 +19,16 @@ pub(super) const HEADING: Style = Style::new().bold();
 /// What is there for those who look closer.
 pub(super) const FAINT: Style = Style::new().dimmed();
 
+/// How a value that comes, goes or changes is shown: a sign, its style, and the value before and after.
+pub(super) fn change(from: Option<&str>, to: Option<&str>) -> (char, Style, String) {
+    match (from, to) {
+        (None, Some(to)) => ('+', GOOD, to.to_owned()),
+        (Some(from), None) => ('-', BAD, from.to_owned()),
+        (Some(from), Some(to)) => ('~', CHANGE, format!("{from} → {to}")),
+        (None, None) => ('~', CHANGE, String::new()),
+    }
+}
+
 /// A text in a style, whatever it holds.
 pub(super) fn paint(style: Style, text: impl fmt::Display) -> String {
     format!("{style}{}{style:#}", shown(text))

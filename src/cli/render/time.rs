@@ -19,6 +19,21 @@ pub(in crate::cli) fn span(duration: Duration) -> String {
     }
 }
 
+/// Whole milliseconds.
+pub(in crate::cli) fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long something is expected to take: `0.4 s`, `45 s`, `12m`.
+pub(super) fn about(duration: Duration) -> String {
+    let tenths = duration.as_millis().saturating_add(50) / 100;
+    match duration.as_millis().saturating_add(500) / 1_000 {
+        _ if tenths < 100 => format!("{}.{} s", tenths / 10, tenths % 10),
+        seconds if seconds < 120 => format!("{seconds} s"),
+        _ => span(duration),
+    }
+}
+
 /// How long until a moment: `in 40s`, or `now`. A part of a second is one, so that a wait of 10 s does not begin with 9.
 pub(super) fn until(moment: Timestamp, now: Timestamp) -> String {
     match moment.since(now) {
@@ -45,6 +60,15 @@ mod tests {
         assert_eq!(
             [0, 45, 125, 120, 754, 12_000, 36_000, 360_000].map(shown),
             ["0s", "45s", "2m5s", "2m", "12m", "3h20m", "10h", "4d4h"]
+        );
+    }
+
+    #[test]
+    fn what_is_expected_is_no_more_exact_than_it_can_be() {
+        let shown = |millis| about(Duration::from_millis(millis));
+        assert_eq!(
+            [40, 50, 2_849, 9_949, 9_950, 45_400, 119_499, 119_500, 754_000].map(shown),
+            ["0.0 s", "0.1 s", "2.8 s", "9.9 s", "10 s", "45 s", "119 s", "1m59s", "12m"]
         );
     }
 

@@ -33,6 +33,7 @@ impl Observer<'_> {
     /// The engine does not answer. It may have ended, and then it has stopped what it ran.
     pub fn lose_engine(&mut self) {
         self.was_away = true;
+        self.told.clear();
         self.doubt();
     }
 
@@ -79,6 +80,11 @@ impl Observer<'_> {
                 self.ended_by(id, StoppedBy::Engine);
             }
         }
+    }
+
+    /// We send it a signal for which it is not to end: one that ends all the same was ended by nobody.
+    pub fn signalling(&mut self, id: &ContainerId) {
+        self.told.insert(id.clone());
     }
 
     /// We stopped it ourselves: like one that somebody else stopped, it has not done its work by that.
@@ -134,7 +140,7 @@ impl Observer<'_> {
             "network" => ContainerId::new(event.attributes.get("container")?.as_str()),
             _ => return None,
         };
-        if event.kind == "container" && event.action == "kill" {
+        if event.kind == "container" && event.action == "kill" && !self.told.remove(&id) {
             self.signal(id.clone(), event.at);
         }
         // Limits change without a trace in the list.

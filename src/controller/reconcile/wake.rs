@@ -37,6 +37,7 @@ fn causes(call: &Call, event: &str) -> bool {
     match call {
         Call::StartContainer(_) => matches!(event, "start" | "connect"),
         Call::StopContainer { .. } => matches!(event, "kill" | "die" | "stop" | "disconnect"),
+        Call::SignalContainer { .. } => event == "kill",
         Call::UnpauseContainer(_) => event == "unpause",
         Call::RemoveContainer(_) => event == "destroy",
         Call::RenameContainer { .. } => event == "rename",

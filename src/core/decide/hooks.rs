@@ -1,6 +1,7 @@
 //! Hooks: after a start, before a stop.
 
 use super::super::action::{Call, Cause};
+use super::super::content::FileContents;
 use super::super::create;
 use super::super::desired::Service;
 use super::super::hooks::{self, Hook};
@@ -52,7 +53,8 @@ impl Planner<'_> {
     }
 
     fn hook(&mut self, service: Option<&ServiceName>, container: &Container, hook: &Hook, cause: Cause) {
-        let call = Call::RunHook { target: target(container), hook: Box::new(hook.clone()) };
+        let hook = Box::new(hook.clone());
+        let call = Call::RunHook { target: target(container), hook, tells: FileContents::new() };
         self.act_on(service, container, call, cause);
     }
 

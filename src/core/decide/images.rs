@@ -10,8 +10,8 @@ use crate::core::reason::Reason;
 impl Planner<'_> {
     /// Whether the image is here, and as fresh as its pull policy wants it for a new container.
     pub(super) fn has_image(&self, service: &Service) -> bool {
-        let Some(image) = self.observed.images.get(&service.spec.image) else { return false };
-        let prepared = || self.memory.is_prepared(&service.spec.image);
+        let Some(image) = self.observed.image_of(service) else { return false };
+        let prepared = || self.memory.is_prepared(service.image_reference());
         // What cannot be fetched and can be built is as fresh as it gets, as with Compose.
         let no_fresher = || self.build_of(service).is_some() && self.pull_failed(service);
         match service.image.pull_policy {
@@ -30,9 +30,7 @@ impl Planner<'_> {
         let view = self.view;
         let growing: Vec<_> = view
             .services()
-            .filter(|(_, service, replicas)| {
-                replicas.current.len() < usize::try_from(service.replicas).unwrap_or(usize::MAX)
-            })
+            .filter(|(_, service, replicas)| replicas.current.len() < service.wanted())
             .map(|(name, service, _)| (name, service))
             .collect();
         let missing: Vec<_> =
@@ -69,14 +67,14 @@ impl Planner<'_> {
     fn can_build(&mut self, name: &ServiceName, service: &Service) -> bool {
         let refused = self.build_of(service).and_then(|build| builder::refusal(build, &self.observed.engine));
         let Some(message) = refused else { return true };
-        self.wait(Some(name), &service.spec.image, Reason::BuildFailed, message, None).stuck = true;
+        self.wait(Some(name), service.image_reference(), Reason::BuildFailed, message, None).stuck = true;
         false
     }
 
     /// Fetches or builds an image, by Compose's rules: what has a name is looked for in its registry first, and
     /// built where it is not there.
     pub(super) fn image(&mut self, name: &ServiceName, service: &Service) {
-        let reference = service.spec.image.clone();
+        let reference = service.image_reference().to_owned();
         let policy = service.image.pull_policy;
         let may_pull = !service.image.nameless && !matches!(policy, PullPolicy::Never | PullPolicy::Build);
         let build = self.build_of(service).cloned();
@@ -149,5 +147,8 @@ impl Planner<'_> {
 }
 
 fn pull(service: &Service) -> Call {
-    Call::PullImage { reference: service.spec.image.clone(), platform: service.spec.platform.clone() }
+    Call::PullImage {
+        reference: service.image_reference().to_owned(),
+        platform: service.spec.platform.clone(),
+    }
 }

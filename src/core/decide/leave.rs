@@ -47,7 +47,10 @@ impl Planner<'_> {
     }
 
     pub(super) fn stop(&mut self, service: Option<&ServiceName>, container: &Container, cause: Cause) {
-        if self.is_stalled(service, container, &cause) || self.pre_stop(service, container, &cause) {
+        if self.is_stalled(service, container, &cause)
+            || self.drains(service, container, &cause)
+            || self.pre_stop(service, container, &cause)
+        {
             return;
         }
         let own = || container.spec.stop_grace_period.map_or(DEFAULT_STOP_GRACE, Duration::from_secs);
@@ -81,7 +84,8 @@ impl Planner<'_> {
         let budget = self.desired.disruptions_allowed();
         let spent = self.memory.stalled_since().is_some() || self.memory.disruptions() + now >= budget;
         let is_paused = self.desired.overrides.forbids(service, self.now);
-        if !spent || is_paused || !matches!(cause, Cause::Restart(_) | Cause::Outdated { .. }) {
+        let heals = matches!(cause, Cause::Restart(_) | Cause::Outdated { .. }) && !cause.is_asked();
+        if !spent || is_paused || !heals {
             return false;
         }
         let message = format!(

@@ -14,6 +14,7 @@ use super::super::limits;
 use super::super::observed::{Container, State};
 use super::super::order;
 use super::super::ownership;
+use super::super::planted::{self, Bug};
 use super::super::probe::Probe;
 use super::super::reason::Reason;
 use super::super::time::Timestamp;
@@ -24,12 +25,14 @@ impl Planner<'_> {
     /// Stops a container that is to run anew, or says what that waits for; whether it is to.
     pub(super) fn restarts(&mut self, name: &ServiceName, service: &Service, container: &Container) -> bool {
         let Some(why) = self.why_restart(name, service, container) else { return false };
-        let waits = if why.is_failure() {
-            self.spares(name, service, container, &why)
-        } else {
-            self.is_needed(name, service, container)
+        let at_once = planted::has(Bug::RestartsAllAtOnce);
+        let waits = match &why {
+            WhyRestart::Asked { .. } if at_once => false,
+            why if why.is_failure() => self.spares(name, service, container, why),
+            WhyRestart::Asked { .. } => self.is_waited_for(name, service, container, &why),
+            _ => self.is_needed(name, service, container),
         };
-        if !waits && !self.is_alone(name, container) {
+        if !waits && !at_once && !self.is_alone(name, container) {
             self.waits_with_restart(name, container, &why, "another replica is restarted first", None);
         } else if !waits {
             self.stop(Some(name), container, Cause::Restart(why));
@@ -44,6 +47,10 @@ impl Planner<'_> {
         service: &Service,
         container: &Container,
     ) -> Option<WhyRestart> {
+        // A person's word first: what they ask for is no crash, whatever else is wrong.
+        if let Some(asked) = self.asked(name, container) {
+            return Some(asked);
+        }
         let heal = &service.heal;
         if let Some(message) = &container.probed.failed {
             return Some(WhyRestart::Probe { message: message.clone() });
@@ -69,6 +76,47 @@ impl Planner<'_> {
         self.is_over(due).then_some(WhyRestart::Age { bound })
     }
 
+    /// The restart that somebody asked for, where this container has not had it.
+    pub(super) fn asked(&mut self, name: &ServiceName, container: &Container) -> Option<WhyRestart> {
+        let restart = self.desired.overrides.restarted.get(name)?;
+        let is_meant = container.started_at? < restart.at
+            && !self.memory.was_restarted(&container.id, restart.at)
+            && self.is_over(restart.at);
+        let is_meant = is_meant && !planted::has(Bug::IgnoresRestarts);
+        is_meant.then(|| WhyRestart::Asked { by: restart.by.clone(), at: restart.at })
+    }
+
+    /// Whether a restart that was asked for waits until the replicas that had theirs serve. What does not serve itself keeps
+    /// nobody waiting: the next one may be what is wrong.
+    fn is_waited_for(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        container: &Container,
+        why: &WhyRestart,
+    ) -> bool {
+        if !serves(container, service) {
+            return false;
+        }
+        let others = self.view.replicas(name.as_str()).into_iter().flat_map(Replicas::all);
+        let others = others.filter(|other| other.id != container.id && !other.is_checked());
+        // That it runs is all that speaks for it: that must have lasted.
+        let young: Option<Timestamp> = others
+            .filter_map(|other| {
+                let age = if self.has_ended_before(other) { limits::CRASH_LOOP_CALM } else { limits::SETTLE };
+                self.young_until(other, age)
+            })
+            .max();
+        if let Some(until) = young {
+            self.wake_at(until);
+        }
+        let waits = young.is_some() || self.is_needed(name, service, container);
+        if waits {
+            self.waits_with_restart(name, container, why, "when the other replicas are ready", None);
+        }
+        waits
+    }
+
     /// Whether a moment has come; it is looked at again when it has.
     fn is_over(&mut self, at: Timestamp) -> bool {
         if at > self.now {
@@ -77,8 +125,8 @@ impl Planner<'_> {
         at <= self.now
     }
 
-    /// A dependency that it restarts with and whose containers have all been made, by us, since it last started. The
-    /// engine's own restarts and ours are no reason, as they are none to Compose.
+    /// A dependency that it restarts with and whose containers have all been made, by us, or restarted, since somebody asked,
+    /// since it last started. The engine's own restarts and ours are no reason, as they are none to Compose.
     fn renewed_dependency<'s>(&self, service: &'s Service, container: &Container) -> Option<&'s ServiceName> {
         let started = container.started_at?;
         let restarting = service.depends_on.iter().filter(|(_, dependency)| dependency.restart);
@@ -88,8 +136,15 @@ impl Planner<'_> {
             else {
                 return false;
             };
+            let asked = self.desired.overrides.restarted.get(*name).filter(|restart| restart.at > started);
+            let is_restarted = |new: &Container| {
+                asked.is_some_and(|restart| {
+                    let done = self.memory.was_restarted(&new.id, restart.at);
+                    new.started_at > Some(started) && (done || new.started_at >= Some(restart.at))
+                })
+            };
             let is_new = |new: &&Container| {
-                new.created_at > started
+                (new.created_at > started || is_restarted(new))
                     && serves(new, target)
                     && ownership::is_ours(&new.labels, self.desired)
             };
@@ -133,28 +188,32 @@ impl Planner<'_> {
         let Some(replicas) = self.view.replicas(name.as_str()) else { return true };
         let others =
             replicas.all().filter(|other| other.id != container.id && serves(other, service)).count();
-        let enough = others + 1 >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
+        let enough = others + 1 >= service.wanted();
         // Not a trouble of this container: the others say what is wrong with them.
-        !enough || !replicas.outdated.is_empty()
+        let is_replaced = !replicas.outdated.is_empty() && self.given_up(name).is_none();
+        !enough || is_replaced
     }
 
     /// Whether no other replica is on its way through a restart.
     fn is_alone(&self, name: &ServiceName, container: &Container) -> bool {
         let is_restart = |cause: &Cause| matches!(cause, Cause::Restart(_));
         let others = self.view.replicas(name.as_str()).into_iter().flat_map(Replicas::all);
-        let stopped = others.filter(|other| other.id != container.id).any(|other| {
+        let goes = others.filter(|other| other.id != container.id).any(|other| {
+            if self.is_leaving(&other.id) {
+                return true;
+            }
             // One that waits out its back-off keeps nobody.
             let waits = other.replica().and_then(|replica| self.memory.crashes(&replica));
             let waits =
                 other.state == State::Exited && waits.is_some_and(|crashes| crashes.next_try > self.now);
             !waits && self.memory.stopped_for(&other.id).is_some_and(is_restart)
         });
-        let stopping = self.decision.actions.iter().any(|action| {
+        let stopping = self.decision.actions.iter().chain(self.memory.in_flight()).any(|action| {
             action.service.as_ref() == Some(name)
                 && is_restart(&action.cause)
                 && matches!(action.call, Call::StopContainer { .. } | Call::RunHook { .. })
         });
-        !stopped && !stopping
+        !goes && !stopping
     }
 
     fn waits_with_restart(

@@ -7,14 +7,13 @@ use super::super::create;
 use super::super::desired::Service;
 use super::super::heal::ByHand;
 use super::super::ids::{Replica, ServiceName};
-use super::super::limits;
 use super::super::observed::{Container, State};
 use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
-use super::super::replace::{Strategy, heritage, share_volume};
+use super::super::replace::heritage;
 use super::super::spec::Mount;
 use super::super::time::Timestamp;
-use super::super::view::{Outdated, Replicas, is_completed, serves};
+use super::super::view::{Replicas, serves};
 use super::{Planner, target};
 
 impl Planner<'_> {
@@ -44,14 +43,17 @@ impl Planner<'_> {
             current: replicas.current.iter().copied().filter(|c| !is_double(c)).collect(),
             outdated: replicas.outdated.iter().filter(|old| !is_double(old.container)).cloned().collect(),
         };
+        for old in replicas.outdated.iter().filter(|_| service.replicas > 0) {
+            self.rejoin(name, service, old.container);
+        }
         if replicas.outdated.is_empty() {
             self.scale(name, service, &replicas);
-        } else if let Some(why) = self.memory.rollout_failed(name) {
-            self.go_back(name, service, &replicas, why);
         } else if service.replicas == 0 {
             for container in replicas.all() {
                 self.retire(Some(name), container, Cause::ScaleDown { from: count(&replicas), to: 0 });
             }
+        } else if let Some(why) = self.given_up(name) {
+            self.go_back(name, service, &replicas, &why);
         } else {
             self.replace(name, service, &replicas);
         }
@@ -72,7 +74,7 @@ impl Planner<'_> {
 
     /// All containers are of the current revision: as many as there should be.
     fn scale(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
-        let wanted = usize::try_from(service.replicas).unwrap_or(usize::MAX);
+        let wanted = service.wanted();
         let have = replicas.current.len();
         let (from, to) = (count(replicas), service.replicas);
         let mut surplus: Vec<&Container> = replicas.current.clone();
@@ -124,7 +126,7 @@ impl Planner<'_> {
     }
 
     /// Containers that are being made and that the engine does not show yet.
-    fn coming(&self, name: &ServiceName) -> usize {
+    pub(super) fn coming(&self, name: &ServiceName) -> usize {
         let shown = |new: &NewContainer| {
             self.observed
                 .containers
@@ -145,7 +147,7 @@ impl Planner<'_> {
     }
 
     /// Makes one more container at the lowest free number, if all that it is made from is there.
-    fn create(
+    pub(super) fn create(
         &mut self,
         name: &ServiceName,
         service: &Service,
@@ -226,134 +228,6 @@ impl Planner<'_> {
         waiting.take(self.observed.containers.len()).last().map(marked)
     }
 
-    /// Some containers are of another revision: one replica at a time.
-    fn replace(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
-        let wanted = usize::try_from(service.replicas).unwrap_or(usize::MAX);
-        let total = replicas.count() + self.coming(name);
-        let start_first = replicas.strategy == Strategy::StartFirst;
-        for container in &replicas.current {
-            if start_first || container.state != State::Created {
-                self.tend(name, service, container);
-            }
-        }
-        if start_first {
-            let serving = replicas.current.iter().filter(|container| serves(container, service)).count();
-            for old in still_needed(replicas, wanted.saturating_sub(serving)) {
-                self.heal(name, service, old);
-            }
-        }
-        if self.coming(name) > 0 || replicas.outdated.iter().any(|old| self.memory.is_busy(&old.container.id))
-        {
-            return;
-        }
-        let is_believed = |new: &Container| {
-            serves(new, service) || planted::has(Bug::BelievesTooSoon) && new.state == State::Running
-        };
-        if let Some(new) = replicas.current.iter().find(|container| !is_believed(container)) {
-            // One that ran before, of a revision that is wanted again, may have lost its place to a successor.
-            let is_kept_out = new.state == State::Exited && in_the_way(service, new, replicas).is_some();
-            if !start_first && (new.state == State::Created || is_kept_out) {
-                self.swap(name, service, new, replicas);
-            } else {
-                self.wait_for_replacement(name, new, None);
-            }
-            return;
-        }
-        if let Some((new, at)) = replicas.current.iter().find_map(|c| self.settles_at(c).map(|at| (c, at))) {
-            self.wait_for_replacement(name, new, Some(at));
-            return;
-        }
-        let Some(old) = next_to_go(service, replicas) else { return };
-        if planted::has(Bug::ReplacesAllAtOnce) {
-            for old in &replicas.outdated {
-                self.retire(Some(name), old.container, old.cause());
-            }
-        }
-        if total > wanted || planted::has(Bug::RemovesFirst) {
-            self.retire(Some(name), old.container, old.cause());
-        } else {
-            let heritage = self.heritage(service, replicas);
-            self.create(name, service, replicas, old.cause(), heritage);
-        }
-    }
-
-    /// The volumes that the next container takes over: those of the next old one whose successor is not there yet.
-    fn heritage(&self, service: &Service, replicas: &Replicas<'_>) -> BTreeMap<String, Mount> {
-        let mut old: Vec<&Container> = replicas.outdated.iter().map(|old| old.container).collect();
-        old.sort_by_key(|old| goes_after(service, old));
-        if planted::has(Bug::LosesAnonymousVolumes) {
-            return BTreeMap::new();
-        }
-        let without_successor =
-            old.into_iter().filter(|old| !replicas.current.iter().any(|new| share_volume(new, old)));
-        let volumes = without_successor.map(|old| heritage(service, old, self.observed));
-        volumes.into_iter().find(|volumes| !volumes.is_empty()).unwrap_or_default()
-    }
-
-    fn wait_for_replacement(&mut self, name: &ServiceName, new: &Container, until: Option<Timestamp>) {
-        let message = format!("the old one goes when {} is ready", new.name);
-        self.wait(Some(name), &new.name, Reason::RollingOut, message, until);
-    }
-
-    /// Stop-first: the new container is made; the old one stops (and stays) before the new one starts.
-    fn swap(&mut self, name: &ServiceName, service: &Service, new: &Container, replicas: &Replicas<'_>) {
-        let waits = !replicas.strategy.hands_over();
-        if self.connect(name, service, new) || waits && self.waits_for_dependency(name, service, new) {
-            return;
-        }
-        // All that can be done before the old one stops: nothing serves from then on.
-        if self.fills(name, service, new, Cause::NotStarted) || self.marks(name, service, new) {
-            return;
-        }
-        match in_the_way(service, new, replicas) {
-            Some(old) => self.retire(Some(name), old.container, old.cause()),
-            None => self.start(name, service, new, Cause::NotStarted),
-        }
-    }
-
-    /// The moment until which a new container without a health check is not yet believed.
-    fn settles_at(&self, container: &Container) -> Option<Timestamp> {
-        let unchecked = !container.is_checked() && container.state == State::Running;
-        let age = if self.has_ended_before(container) { limits::CRASH_LOOP_CALM } else { limits::SETTLE };
-        self.young_until(container, age).filter(|_| unchecked)
-    }
-
-    /// The rollout was given up: the old containers serve, the new one is kept, stopped, for inspection.
-    fn go_back(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>, why: &str) {
-        let message =
-            format!("the new revision was given up ({why}); the old one serves until the files change");
-        self.wait(Some(name), name.as_str(), Reason::RolloutFailed, message, None);
-        let cause = || Cause::RolledBack { why: why.to_owned() };
-        let mut new_is_down = true;
-        for container in &replicas.current {
-            if serves(container, service) {
-                self.tend(name, service, container);
-            } else if container.state.is_alive() {
-                new_is_down = false;
-                self.stop(Some(name), container, cause());
-            }
-        }
-        for container in replicas.outdated.iter().map(|old| old.container) {
-            // Its place is taken by one that works.
-            if self.writer_beside(container).is_some() {
-                continue;
-            }
-            match container.state {
-                // What crashed by itself since goes through its back-off.
-                State::Exited if !self.memory.stopped_by_us(&container.id) => {
-                    if new_is_down {
-                        self.heal(name, service, container);
-                    }
-                }
-                State::Exited | State::Created if new_is_down && !is_completed(container, service) => {
-                    self.start(name, service, container, cause());
-                }
-                State::Running => {}
-                _ => self.heal(name, service, container),
-            }
-        }
-    }
-
     /// Containers that lost their name (a crash in the middle of a replacement, a hand) get it back when it is free.
     fn names(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
         for container in &replicas.current {
@@ -412,52 +286,11 @@ fn doubles<'a>(replicas: &Replicas<'a>) -> Vec<&'a Container> {
         .collect()
 }
 
-/// The outdated container that runs where a new one is to: on its volume, or as one too many beside it.
-fn in_the_way<'a, 'b>(
-    service: &Service,
-    new: &Container,
-    replicas: &'b Replicas<'a>,
-) -> Option<&'b Outdated<'a>> {
-    if planted::has(Bug::LetsTwoWrite) {
-        return None;
-    }
-    let mut serving = replicas.outdated.iter().filter(|old| old.container.state.is_alive());
-    let up = serving.clone().count() + replicas.current.iter().filter(|c| is_up(c)).count();
-    let is_full =
-        replicas.strategy.hands_over() || up >= usize::try_from(service.replicas).unwrap_or(usize::MAX);
-    let last = serving.clone().next_back().filter(|_| is_full);
-    serving.find(|old| share_volume(old.container, new)).or(last)
-}
-
-/// The outdated containers that must serve until the new ones do: those that run, then the lowest numbers.
-/// The others are on their way out, and one that we stopped must not be started again.
-fn still_needed<'a>(replicas: &Replicas<'a>, count: usize) -> Vec<&'a Container> {
-    let mut outdated: Vec<&Container> = replicas.outdated.iter().map(|old| old.container).collect();
-    outdated.sort_by_key(|container| (!is_up(container), container.number()));
-    outdated.truncate(count);
-    outdated
-}
-
-/// The outdated container that goes next.
-fn next_to_go<'a, 'b>(service: &Service, replicas: &'b Replicas<'a>) -> Option<&'b Outdated<'a>> {
-    replicas.outdated.iter().min_by_key(|old| goes_after(service, old.container))
-}
-
 /// The order in which containers go: what serves nobody first. It may be waiting for what another one has.
-fn goes_after(service: &Service, old: &Container) -> (bool, std::cmp::Reverse<u32>) {
+pub(super) fn goes_after(service: &Service, old: &Container) -> (bool, std::cmp::Reverse<u32>) {
     (serves(old, service), std::cmp::Reverse(old.number()))
-}
-
-fn is_up(container: &Container) -> bool {
-    matches!(container.state, State::Running | State::Restarting)
 }
 
 fn count(replicas: &Replicas<'_>) -> u32 {
     u32::try_from(replicas.count()).unwrap_or(u32::MAX)
-}
-
-impl Outdated<'_> {
-    fn cause(&self) -> Cause {
-        Cause::Outdated { fields: self.changes.iter().map(|change| change.field.clone()).collect() }
-    }
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::super::action::{Call, Cause};
-use super::super::create;
 use super::super::desired::Service;
-use super::super::fields::{self, Membership};
+use super::super::fields::{self, FieldChange, Membership};
 use super::super::heal::ByHand;
 use super::super::ids::ServiceName;
 use super::super::limits;
@@ -28,6 +27,7 @@ impl Planner<'_> {
         self.limit(name, service, container);
         self.heal(name, service, container);
         self.set_live(name, service, container);
+        self.tell(name, service, container);
     }
 
     /// Brings it back to life, or says what it waits for.
@@ -35,7 +35,13 @@ impl Planner<'_> {
         match container.state {
             State::Created => self.start(name, service, container, Cause::NotStarted),
             State::Exited
-                if is_completed(container, service) && !self.memory.stopped_by_us(&container.id) => {}
+                if is_completed(container, service) && !self.memory.stopped_by_us(&container.id) =>
+            {
+                // What has done its work does it once more where somebody asks.
+                if let Some(why) = self.asked(name, container) {
+                    self.start(name, service, container, Cause::Restart(why));
+                }
+            }
             State::Exited if planted::has(Bug::LeavesDead) => {}
             State::Exited => self.revive(name, service, container),
             State::Paused if planted::has(Bug::LeavesFrozen) => {}
@@ -231,7 +237,8 @@ impl Planner<'_> {
         container: &Container,
         cause: Cause,
     ) {
-        if container.stranded && self.succeed(name, service, container)
+        if self.makes_way(name, container)
+            || container.stranded && self.succeed(name, service, container)
             || self.connect(name, service, container)
             || self.waits_for_dependency(name, service, container)
             || self.waits_for_owner(name, container)
@@ -276,11 +283,7 @@ impl Planner<'_> {
                     if !self.has_network(&network) {
                         continue;
                     }
-                    let links = create::links(self.view, service, container.number());
-                    let wanted = service.networks.get(&network).cloned().unwrap_or_default();
-                    let name_at_rest = create::name_at_rest(self.desired, container);
-                    let endpoint = create::endpoint(&wanted, &name_at_rest, &links);
-                    Call::ConnectNetwork { target: target(container), network, endpoint }
+                    self.connection(service, container, network)
                 }
                 Membership::Different | Membership::Surplus => {
                     Call::DisconnectNetwork { target: target(container), network }
@@ -300,7 +303,7 @@ impl Planner<'_> {
             return;
         }
         let Some(by_hand) = self.corrects(name, service, container, "limits changed") else { return };
-        let fields = delta.changes.into_iter().map(|change| change.field).collect();
+        let fields = FieldChange::fields(&delta.changes);
         let cause = Cause::Changed { fields, by_hand };
         let call = Call::UpdateContainer { target: target(container), resources: Box::new(delta.update) };
         self.act_on(Some(name), container, call, cause);

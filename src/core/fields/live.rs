@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{FieldChange, size};
 use crate::core::desired::Service;
+use crate::core::live::Software;
 use crate::core::observed::{Container, LiveState};
 use crate::core::redis;
 
@@ -24,12 +25,16 @@ pub fn live_changes(service: &Service, container: &Container) -> Vec<(String, St
 /// Whether there is any live setting to look after: a server that has its settings from a file of its own, or none, is
 /// not asked for them.
 pub fn has_live_settings(service: &Service, container: &Container) -> bool {
-    !wanted(service, container).is_empty()
+    let is_proxy = service.live.as_ref().is_some_and(|live| live.software == Software::Caddy);
+    is_proxy || !wanted(service, container).is_empty()
 }
 
-/// What the files say, and redis' own default for what the container was started with and the files no longer say.
+/// What the files say, and redis' own default for what the container was started with and the files no longer say. What a
+/// proxy is told follows from what runs.
 fn wanted(service: &Service, container: &Container) -> BTreeMap<String, String> {
-    let Some(live) = &service.live else { return BTreeMap::new() };
+    let Some(live) = service.live.as_ref().filter(|live| live.software == Software::Redis) else {
+        return BTreeMap::new();
+    };
     let mut wanted = live.settings.clone();
     let started_with = redis::split_command(container.spec.command.as_deref().unwrap_or_default()).1;
     for key in started_with.into_keys() {
@@ -38,6 +43,12 @@ fn wanted(service: &Service, container: &Container) -> BTreeMap<String, String> 
         }
     }
     wanted
+}
+
+/// What a setting is called: redis' own are a closed list, and a proxy's are services.
+pub fn live_name(key: &str) -> String {
+    let software = if redis::is_live(key) { "redis" } else { "upstreams" };
+    format!("{software}.{key}")
 }
 
 /// A live setting as a person writes it.

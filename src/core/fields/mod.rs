@@ -1,5 +1,6 @@
 //! THE table of fields: how each may change. Deciding, the diff and the documentation read it.
 
+mod content;
 mod files;
 mod hooks;
 mod live;
@@ -10,11 +11,12 @@ mod words;
 
 use serde::Serialize;
 
+pub use content::{content_changes, content_news};
 pub use files::files_change;
 pub use hooks::hook_changes;
-pub use live::{has_live_settings, live_changes, live_value};
+pub use live::{has_live_settings, live_changes, live_name, live_value};
 pub use networks::{Membership, network_changes};
-pub use resources::{ResourceDelta, cpu_form_change, resource_changes};
+pub use resources::{DEFAULT_CPU_PERIOD, ResourceDelta, cpu_form_change, cpus, resource_changes};
 pub use spec::{reference_changes, spec_changes};
 
 use super::ids::{ImageId, Revision};
@@ -91,16 +93,28 @@ impl FieldChange {
         Self { field: field.into(), from, to }
     }
 
+    /// What differs.
+    pub fn fields(changes: &[Self]) -> Vec<String> {
+        changes.iter().map(|change| change.field.clone()).collect()
+    }
+
+    /// Changes of one object in one line: `ipam.subnet 10.1.0.0/24 → 10.2.0.0/24`. What begins like `object` is told without
+    /// that.
+    pub fn told(changes: &[Self], object: &str) -> String {
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        let told = changes.iter().map(|change| {
+            let field = change.field.strip_prefix(object).unwrap_or(&change.field);
+            format!("{field} {} → {}", value(&change.from), value(&change.to))
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+
     /// The image differs: another reference, or another image under the same reference.
     pub fn image(container: &Container, reference: &str, id: &ImageId) -> Self {
-        let short = |id: &ImageId| {
-            let digest = id.as_str().trim_start_matches("sha256:");
-            digest.get(..12).unwrap_or(digest).to_owned()
-        };
         Self::new(
             "image",
-            Some(format!("{} ({})", container.spec.image, short(&container.image_id))),
-            Some(format!("{reference} ({})", short(id))),
+            Some(image(&container.spec.image, &container.image_id)),
+            Some(image(reference, id)),
         )
     }
 
@@ -114,6 +128,11 @@ impl FieldChange {
     }
 }
 
+/// The very image under a reference, as people are shown it: `app:1 (0123456789ab)`.
+pub fn image(reference: &str, id: &ImageId) -> String {
+    format!("{reference} ({})", id.short())
+}
+
 /// Bytes as people write them: `2G`, `512M`, `1536M`.
 pub fn size(bytes: i64) -> String {
     const UNITS: [(i64, &str); 3] = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
@@ -121,6 +140,16 @@ pub fn size(bytes: i64) -> String {
         .iter()
         .find(|(unit, _)| bytes != 0 && bytes % unit == 0)
         .map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
+}
+
+/// About how many bytes: `512 B`, `13.0 MB`, `1.2 GB`.
+pub fn about(bytes: i64) -> String {
+    const UNITS: [(i64, &str); 4] =
+        [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} B"),
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +170,12 @@ mod tests {
         ] {
             assert_eq!(policy(field), expected, "{field}");
         }
+    }
+
+    #[test]
+    fn what_is_used_reads_about_as_much() {
+        let read = [0, 999, 13_002_342, 1_250_000_000, 2_000_000_000_000].map(about);
+        assert_eq!(read, ["0 B", "999 B", "13.0 MB", "1.2 GB", "2.0 TB"]);
     }
 
     #[test]

@@ -39,7 +39,14 @@ pub fn resource_changes(wanted: &Resources, found: &Resources, engine: &EngineIn
             size,
         ),
         ("cpu_shares", wanted.cpu_shares, found.cpu_shares, DEFAULT_SHARES, &mut update.cpu_shares, number),
-        ("cpu_period", wanted.cpu_period, found.cpu_period, DEFAULT_PERIOD, &mut update.cpu_period, number),
+        (
+            "cpu_period",
+            wanted.cpu_period,
+            found.cpu_period,
+            DEFAULT_CPU_PERIOD,
+            &mut update.cpu_period,
+            number,
+        ),
         ("cpu_quota", wanted.cpu_quota, found.cpu_quota, -1, &mut update.cpu_quota, number),
         (
             "cpu_rt_period",
@@ -129,7 +136,7 @@ fn swap(wanted: &Resources, found: &Resources, delta: &mut ResourceDelta) {
 /// The kernel's weight of a group that nobody gave one.
 const DEFAULT_SHARES: i64 = 1024;
 /// The kernel's CFS period in microseconds.
-const DEFAULT_PERIOD: i64 = 100_000;
+pub const DEFAULT_CPU_PERIOD: i64 = 100_000;
 /// The kernel's block I/O weight.
 const DEFAULT_BLKIO_WEIGHT: i64 = 500;
 
@@ -141,7 +148,7 @@ fn normal(resources: &Resources, engine: &EngineInfo) -> Resources {
     Resources {
         nano_cpus: positive(resources.nano_cpus).filter(|nano| engine.cpus == 0 || *nano != all_cpus),
         cpu_shares: unless(resources.cpu_shares, DEFAULT_SHARES),
-        cpu_period: unless(resources.cpu_period, DEFAULT_PERIOD),
+        cpu_period: unless(resources.cpu_period, DEFAULT_CPU_PERIOD),
         cpu_quota: positive(resources.cpu_quota),
         cpu_rt_period: unless(resources.cpu_rt_period, 1_000_000),
         cpu_rt_runtime: positive(resources.cpu_rt_runtime),
@@ -166,7 +173,7 @@ fn every_cpu(engine: &EngineInfo) -> String {
 }
 
 /// Billionths of a processor as people write processors: `0.5`, `2`.
-fn cpus(nano: i64) -> String {
+pub fn cpus(nano: i64) -> String {
     let (whole, fraction) = (nano / 1_000_000_000, nano % 1_000_000_000);
     let digits = format!("{fraction:09}");
     let digits = digits.trim_end_matches('0');

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{FieldChange, networks, words};
 use crate::core::desired::{Desired, Service};
 use crate::core::devices::is_cdi;
+use crate::core::live::Software;
 use crate::core::observed::{Container, EngineInfo, Image, Observed};
 use crate::core::shared::shared;
 use crate::core::spec::{ContainerSpec, Healthcheck, Logging, Mount, MountKind};
@@ -77,7 +78,7 @@ fn effective(spec: &ContainerSpec, defaults: &ContainerSpec, image_known: bool) 
     whole.user = whole.user.or_else(|| defaults.user.clone());
     whole.working_dir = whole.working_dir.or_else(|| defaults.working_dir.clone());
     whole.stop_signal = whole.stop_signal.or_else(|| defaults.stop_signal.clone());
-    whole.healthcheck = healthcheck(whole.healthcheck.as_ref(), defaults.healthcheck.as_ref());
+    whole.healthcheck = Healthcheck::merged(whole.healthcheck.as_ref(), defaults.healthcheck.as_ref());
     for (key, value) in defaults.environment.iter().filter(|(key, _)| !spec.unset.contains(*key)) {
         whole.environment.entry(key.clone()).or_insert_with(|| value.clone());
     }
@@ -158,27 +159,11 @@ fn full_device(device: &str) -> String {
     format!("{host}:{container}:{permissions}")
 }
 
-fn healthcheck(own: Option<&Healthcheck>, image: Option<&Healthcheck>) -> Option<Healthcheck> {
-    let (Some(own), Some(image)) = (own, image) else { return own.or(image).cloned() };
-    if !own.test.is_empty() && !own.is_enabled() {
-        return Some(own.clone());
-    }
-    let or = |own: i64, image: i64| if own == 0 { image } else { own };
-    Some(Healthcheck {
-        test: if own.test.is_empty() { image.test.clone() } else { own.test.clone() },
-        interval: or(own.interval, image.interval),
-        timeout: or(own.timeout, image.timeout),
-        start_period: or(own.start_period, image.start_period),
-        start_interval: or(own.start_interval, image.start_interval),
-        retries: or(own.retries, image.retries),
-    })
-}
-
 /// What a container was made from, in the words of the files: live settings out of its command, references
 /// to other containers and the engine's own choices left out.
 fn as_found(service: &Service, container: &Container, wanted: &ContainerSpec) -> ContainerSpec {
     let mut spec = container.spec.clone();
-    if service.live.is_some() {
+    if service.live.as_ref().is_some_and(|live| live.software == Software::Redis) {
         spec.command = spec.command.map(|command| redis::split_command(&command).0);
     }
     let by_reference =
@@ -341,7 +326,7 @@ mod tests {
         let service = Service { spec: wanted, ..Service::default() };
         let image = Image { defaults, ..Image::default() };
         let changes = spec_changes(&service, &container(found), Some(&image), &engine());
-        changes.into_iter().map(|change| change.field).collect()
+        FieldChange::fields(&changes)
     }
 
     #[test]

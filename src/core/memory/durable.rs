@@ -8,15 +8,18 @@ use sha2::{Digest, Sha256};
 use super::super::action::Cause;
 use super::super::config_hash::ConfigHash;
 use super::super::desired::{Desired, ImageSource, Service};
-use super::super::ids::{ContainerId, Replica, ServiceName};
+use super::super::ids::{ContainerId, Replica, Revision, ServiceName};
 use super::super::observed::EngineInfo;
 use super::super::revision;
 use super::super::time::Timestamp;
+use super::super::timing::AllTimings;
 use super::Memory;
 use super::by_hand::ByHand;
+use super::content::Contents;
 use super::crash::Crashes;
 use super::disruption::Disruptions;
 use super::rollout::Rollout;
+use super::timing::Stopwatch;
 
 /// The part of one stack's memory that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,13 +29,17 @@ pub struct Durable {
     desired: Option<String>,
     crashes: Vec<(Replica, Crashes)>,
     rollouts: BTreeMap<ServiceName, Rollout>,
+    good: BTreeMap<ServiceName, Revision>,
     stopped: BTreeMap<ContainerId, Cause>,
+    restarted: BTreeMap<ContainerId, Timestamp>,
     by_hand: BTreeMap<ContainerId, Timestamp>,
     removed: Vec<(Replica, Timestamp)>,
     disruptions: VecDeque<Timestamp>,
     stalled_since: Option<Timestamp>,
     boot: Option<String>,
     running: BTreeSet<ContainerId>,
+    pub(super) content: Contents,
+    timings: AllTimings,
     /// The engine that it is of; empty where that has no name.
     pub engine: String,
     /// What people were told by who looks after the stack.
@@ -58,6 +65,11 @@ impl Durable {
         Self { boot: None, running: BTreeSet::new(), told, ..self }
     }
 
+    /// What the last starts and stops of each service took.
+    pub fn timings(&self) -> &AllTimings {
+        &self.timings
+    }
+
     /// What ran when it was last looked at, where the engine's machine has been started anew since.
     pub fn ran_before(&self, engine: &EngineInfo) -> impl Iterator<Item = &ContainerId> {
         let is_another = self.boot.is_some() && engine.boot.is_some() && self.boot != engine.boot;
@@ -78,13 +90,17 @@ impl Memory {
                 .map(|(replica, crashes)| (replica.clone(), crashes.clone()))
                 .collect(),
             rollouts: self.rollouts.clone(),
+            good: self.good.clone(),
             stopped: self.stopped.clone(),
+            restarted: self.restarted.clone(),
             by_hand: self.by_hand.changed.clone(),
             removed: self.by_hand.removed.iter().map(|(replica, at)| (replica.clone(), *at)).collect(),
             disruptions: self.disruptions.at.clone(),
             stalled_since: self.disruptions.stalled_since,
             boot: self.boot.clone(),
             running: self.running.clone(),
+            content: self.content.clone(),
+            timings: self.stopwatch.measured.clone(),
         }
     }
 
@@ -126,11 +142,15 @@ impl Memory {
         Self {
             crashes: kept.crashes.into_iter().collect(),
             rollouts: kept.rollouts,
+            good: kept.good,
             stopped: kept.stopped,
+            restarted: kept.restarted,
             by_hand: ByHand::restored(kept.by_hand, kept.removed.into_iter().collect()),
             disruptions: Disruptions { at: kept.disruptions, stalled_since: kept.stalled_since },
             boot: kept.boot,
             running: kept.running,
+            content: kept.content,
+            stopwatch: Stopwatch::of(kept.timings),
             ..Self::default()
         }
     }
@@ -145,7 +165,8 @@ fn fingerprint(desired: &Desired) -> String {
     let mut hash = Sha256::new();
     for (name, service) in &desired.services {
         let (image, config_hash) = (ImageSource::default(), ConfigHash::default());
-        let plain = Service { image, config_hash, ..service.clone() };
+        let replicas = service.declared_replicas();
+        let plain = Service { replicas, scaled: None, image, config_hash, ..service.clone() };
         hash.update(format!("{name} {} {plain:?}\n", revision::of(service)));
     }
     let Desired { breaker, prune, teardown, .. } = desired;

@@ -127,4 +127,5 @@ fn why_service(service: &ServiceStatus) -> Why<'_> {
 
 fn is_trouble(waiting: &Waiting) -> bool {
     !matches!(waiting.reason, Reason::Orphaned | Reason::Paused)
+        && (waiting.reason != Reason::RolledBack || waiting.stuck)
 }

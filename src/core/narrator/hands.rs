@@ -1,7 +1,10 @@
-//! What people did by hand.
+//! What people did by hand, and what they laid over the files.
+
+use std::collections::BTreeMap;
 
 use super::super::action::Cause;
 use super::super::decide::Decision;
+use super::super::desired::Desired;
 use super::super::event::EventKind;
 use super::super::memory::Memory;
 use super::super::observed::{Container, State};
@@ -9,7 +12,7 @@ use super::super::reason::Reason;
 use super::super::time::Timestamp;
 use super::super::view::View;
 use super::crashes::subject;
-use super::{Narrator, Told, tell};
+use super::{Narrator, Told, of_service, tell};
 
 impl Narrator {
     /// Tells of each change by hand once.
@@ -45,6 +48,25 @@ impl Narrator {
             told.push(by_hand);
         }
         self.removed.retain(|replica, _| memory.removed_by_hand(replica).is_some());
+    }
+
+    /// Tells where somebody wants another number of replicas, and where that is over.
+    pub(super) fn scales(&mut self, desired: &Desired, now: Timestamp, told: &mut Vec<Told>) {
+        let scaled = desired.services.iter().filter_map(|(name, it)| Some((name, it.scaled.as_ref()?)));
+        let present = scaled.map(|(name, scale)| (name.clone(), scale.replicas)).collect::<BTreeMap<_, _>>();
+        let Some(before) = self.scaled.replace(present.clone()) else { return };
+        for (name, service) in &desired.services {
+            if before.get(name) == present.get(name) {
+                continue;
+            }
+            // What comes now is somebody's word, and puts nothing right.
+            self.settled = false;
+            let message = match &service.scaled {
+                Some(scale) => format!("{} replicas, {scale}", scale.replicas),
+                None => format!("{} replicas again, as the files say", service.replicas),
+            };
+            told.push(of_service(desired, Some(name), EventKind::Scaled, message, now));
+        }
     }
 }
 

@@ -13,6 +13,10 @@ use crate::core::failure::{Failure, FailureKind};
 /// The failure of `call`, made from the client's error.
 pub(super) fn failure(address: &Address, call: &str, error: &Error) -> Failure {
     let (kind, message) = match error {
+        // Docker says why it refuses, always.
+        Error::DockerResponseServerError { status_code, message } if message.trim().is_empty() => {
+            (by_code(*status_code), address.hint_not_docker(*status_code))
+        }
         Error::DockerResponseServerError { status_code, message } => {
             (by_words(message).unwrap_or_else(|| by_code(*status_code)), message.trim().to_owned())
         }
@@ -363,6 +367,19 @@ mod tests {
         assert!(refused.message.contains("systemctl start docker"), "{}", refused.message);
         let broken = failure(&address, "call", &error(io::ErrorKind::ConnectionReset));
         assert_eq!(broken.kind, FailureKind::Unavailable);
+    }
+
+    #[test]
+    fn an_answer_without_a_word_is_told_with_its_code() {
+        let address = Address::find(Some("tcp://far:80"), &std::collections::BTreeMap::new()).unwrap();
+        let error = Error::DockerResponseServerError { status_code: 404, message: "\n".to_owned() };
+        let told = failure(&address, "read the engine's version", &error);
+        assert_eq!(told.kind, FailureKind::NotFound);
+        assert_eq!(
+            told.to_string(),
+            "read the engine's version: tcp://far:80 (the option -H) answers with HTTP status 404 and nothing else, which \
+             does not look like a Docker engine: is the address right, and what is in between?"
+        );
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) api: ApiVersion,
     /// Its machine's name: the host name of containers on the host's network.
     pub(super) machine: String,
+    /// Where it keeps its data.
+    pub(super) root: String,
     /// The runtime of containers that ask for none.
     pub(super) runtime: String,
     /// The cgroup name space of containers that ask for none: `host` on cgroup v1, `private` on v2.
@@ -47,6 +49,7 @@ impl Facts {
         Self {
             api: ApiVersion::parse(&api_version).unwrap_or(ApiVersion(1, 0)),
             machine: info.name.unwrap_or_default(),
+            root: info.docker_root_dir.unwrap_or_default(),
             runtime: info.default_runtime.unwrap_or_default(),
             cgroup: if v2 { "private" } else { "host" },
             cgroup_v2: v2,
@@ -167,6 +170,17 @@ pub(super) fn with_query(client: &bollard::Docker, pairs: &[(&str, String)]) -> 
     client.clone().with_request_modifier(move |mut request| {
         // Both halves are valid by construction; a URI that is none after all goes out without the pairs.
         if let Ok(uri) = format!("{}{extra}", request.uri()).parse() {
+            *request.uri_mut() = uri;
+        }
+        request
+    })
+}
+
+/// A client that asks for another path than it is told to: for answers that bollard does not give out as they are.
+pub(super) fn instead(client: &bollard::Docker, path: &'static str, asked: &'static str) -> bollard::Docker {
+    client.clone().with_request_modifier(move |mut request| {
+        // Both are valid; a URI that is none after all goes out as it was, and is answered that nothing is there.
+        if let Ok(uri) = request.uri().to_string().replacen(path, asked, 1).parse() {
             *request.uri_mut() = uri;
         }
         request

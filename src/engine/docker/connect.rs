@@ -142,7 +142,7 @@ impl Address {
                 let (key, cert, ca) = (file("key.pem"), file("cert.pem"), file("ca.pem"));
                 bollard::Docker::connect_with_ssl(authority, &key, &cert, &ca, NO_LIMIT, version)
             }
-            Host::Ssh(destination) => bollard::Docker::connect_with_ssh(destination, NO_LIMIT, version, None),
+            Host::Ssh(destination) => wire::ssh(destination, said.clone(), NO_LIMIT, version),
         }
     }
 
@@ -179,6 +179,15 @@ impl Address {
         format!(
             "TLS with {self} ({}) needs ca.pem, cert.pem and key.pem{place}; name their directory with \
              DOCKER_CERT_PATH, or unset DOCKER_TLS_VERIFY and DOCKER_TLS to go without",
+            self.source
+        )
+    }
+
+    /// What to do when somebody else seems to answer.
+    pub(super) fn hint_not_docker(&self, status: u16) -> String {
+        format!(
+            "{self} ({}) answers with HTTP status {status} and nothing else, which does not look like a Docker engine: is \
+             the address right, and what is in between?",
             self.source
         )
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
-    StopContainerOptionsBuilder,
+    KillContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 
 use super::client::{AFTER_GRACE, READ, WRITE};
@@ -98,6 +98,14 @@ pub(super) async fn stop(docker: &Docker, id: &ContainerId, grace: Option<Durati
     let options = options.build();
     let limit = grace_limit.saturating_add(AFTER_GRACE);
     docker.call(&call, limit, async |client| client.stop_container(id.as_str(), Some(options)).await).await
+}
+
+pub(super) async fn signal(docker: &Docker, id: &ContainerId, signal: &str) -> Result<(), Failure> {
+    let call = format!("signal container {} {signal}", id.short());
+    let options = KillContainerOptionsBuilder::new().signal(signal).build();
+    docker
+        .call(&call, WRITE, async |client| client.kill_container(id.as_str(), Some(options.clone())).await)
+        .await
 }
 
 /// The engine counts whole seconds; a part of one is rounded up, so that nobody is killed early.

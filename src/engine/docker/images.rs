@@ -38,7 +38,8 @@ fn no_reference(call: &str, reference: &str) -> Failure {
 fn image(found: ImageInspect) -> Image {
     let defaults = found.config.map(|config| defaults(&config)).unwrap_or_default();
     let tagged_at = found.metadata.and_then(|metadata| tagged(&metadata.last_tag_time?));
-    Image { id: found.id.map(ImageId::new), defaults, tagged_at }
+    let digests = found.repo_digests.unwrap_or_default();
+    Image { id: found.id.map(ImageId::new), digests, defaults, tagged_at }
 }
 
 /// When it was last tagged here. An engine writes the year 1 for "never", and so it does for what was pulled.

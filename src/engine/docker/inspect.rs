@@ -45,6 +45,7 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         state: word(&state),
         health: state.health.as_ref().and_then(|health| read_health(health, word(&state))),
+        healthy_at: first_pass(&state),
         created_at: found.created.as_deref().and_then(moment).unwrap_or_default(),
         started_at: state.started_at.as_deref().and_then(moment),
         finished_at: state.finished_at.as_deref().and_then(moment),
@@ -98,8 +99,25 @@ fn read_health(health: &bollard::models::Health, state: State) -> Option<Health>
     }
 }
 
+/// How many results of checks the engine keeps.
+const RESULTS: usize = 5;
+
+/// When a check first passed in the present run. The results go on from one run to the next, and only the last few are
+/// there: it is known as long as one from before the run is among them, or none is missing.
+fn first_pass(state: &ContainerState) -> Option<Timestamp> {
+    let began = state.started_at.as_deref().and_then(moment)?;
+    let results = state.health.as_ref()?.log.as_deref()?;
+    let ends: Vec<_> = results
+        .iter()
+        .map(|result| (result.end.as_deref().and_then(moment), result.exit_code == Some(0)))
+        .collect();
+    let first = ends.iter().position(|(end, passed)| *passed && end.is_some_and(|end| end >= began))?;
+    let is_older = |(end, _): &(Option<Timestamp>, bool)| end.is_some_and(|end| end < began);
+    ends.get(first).filter(|_| ends.len() < RESULTS || ends.first().is_some_and(is_older))?.0
+}
+
 /// A moment; `None` for year one, which is the engine's "never".
-fn moment(text: &str) -> Option<Timestamp> {
+pub(super) fn moment(text: &str) -> Option<Timestamp> {
     if text.starts_with("0001-") {
         return None;
     }
@@ -132,6 +150,35 @@ fn attachments(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_check_that_passed_is_known_as_long_as_none_of_the_run_is_missing() {
+        let result = |second: i64, code: i64| bollard::models::HealthcheckResult {
+            end: Some(format!("2026-01-01T00:00:{second:02}Z")),
+            exit_code: Some(code),
+            ..Default::default()
+        };
+        let began = moment("2026-01-01T00:00:10Z").unwrap();
+        for (results, expected) in [
+            (&[][..], None),
+            (&[(12, 1)], None),
+            (&[(12, 0), (14, 0)], Some(2)),
+            (&[(12, 1), (14, 0), (16, 0), (18, 0)], Some(4)),
+            // It may have been well for days before it failed.
+            (&[(12, 1), (14, 0), (16, 0), (18, 0), (20, 0)], None),
+            (&[(5, 0), (7, 0), (12, 0), (14, 0), (16, 0)], Some(2)),
+            (&[(12, 0), (14, 0), (16, 0), (18, 0), (20, 0)], None),
+        ] {
+            let log = results.iter().map(|(second, code)| result(*second, *code)).collect();
+            let state = ContainerState {
+                started_at: Some("2026-01-01T00:00:10Z".to_owned()),
+                health: Some(bollard::models::Health { log: Some(log), ..Default::default() }),
+                ..Default::default()
+            };
+            let found = first_pass(&state).map(|at| at.since(began).as_secs());
+            assert_eq!(found, expected, "{results:?}");
+        }
+    }
 
     #[test]
     fn year_one_is_never() {

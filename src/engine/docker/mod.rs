@@ -12,14 +12,15 @@ use crate::core::action::NewContainer;
 use crate::core::desired;
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::files::Files;
+use crate::core::fit::Host;
 use crate::core::hooks::Hook;
 use crate::core::ids::{ContainerId, StackName};
-use crate::core::live::LiveSettings;
+use crate::core::live::{LiveSettings, Software};
 use crate::core::observed::{Container, EngineInfo, Image, Network, Volume};
 use crate::core::probe::{Probe, Target};
 use crate::core::spec::{Endpoint, Resources};
 use crate::core::time::Timestamp;
-use crate::live::{probe, redis};
+use crate::live::{caddy, probe, redis};
 
 mod build;
 mod classify;
@@ -35,6 +36,7 @@ mod events;
 mod exec;
 mod files;
 mod hooks;
+mod host;
 mod images;
 mod inspect;
 mod itself;
@@ -118,6 +120,10 @@ impl ReadEngine for Docker {
         Box::pin(volumes::list(self))
     }
 
+    fn volume_sizes(&self) -> Answer<'_, BTreeMap<String, i64>> {
+        Box::pin(volumes::sizes(self))
+    }
+
     fn inspect_image<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<Image>> {
         Box::pin(images::inspect(self, reference))
     }
@@ -127,7 +133,12 @@ impl ReadEngine for Docker {
         container: &'a Container,
         live: &'a LiveSettings,
     ) -> Answer<'a, BTreeMap<String, String>> {
-        Box::pin(redis::read(self, container, live))
+        Box::pin(async move {
+            match live.software {
+                Software::Redis => redis::read(self, container, live).await,
+                Software::Caddy => caddy::read(self, container, live).await,
+            }
+        })
     }
 
     fn memory_usage<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, i64> {
@@ -140,6 +151,10 @@ impl ReadEngine for Docker {
 
     fn log_tail<'a>(&'a self, id: &'a ContainerId, lines: usize) -> Answer<'a, Vec<String>> {
         Box::pin(logs::tail(self, id, lines))
+    }
+
+    fn host(&self) -> Answer<'_, Host> {
+        Box::pin(host::read(self))
     }
 
     fn signals<'a>(&'a self, stack: &'a StackName) -> Answer<'a, BTreeMap<ContainerId, Timestamp>> {
@@ -210,6 +225,10 @@ impl WriteEngine for Docker {
         Box::pin(hooks::run(self, id, hook))
     }
 
+    fn signal_container<'a>(&'a self, id: &'a ContainerId, signal: &'a str) -> Answer<'a, ()> {
+        Box::pin(containers::signal(self, id, signal))
+    }
+
     fn stop_container<'a>(&'a self, id: &'a ContainerId, grace: Option<Duration>) -> Answer<'a, ()> {
         Box::pin(containers::stop(self, id, grace))
     }
@@ -254,7 +273,10 @@ impl WriteEngine for Docker {
             let call = format!("set {key} in container {}", id.short());
             let gone = || Failure::new(FailureKind::NotFound, call, "the container is gone");
             let container = self.inspect_container(id).await?.ok_or_else(gone)?;
-            redis::set(self, &container, live, key, value).await
+            match live.software {
+                Software::Redis => redis::set(self, &container, live, key, value).await,
+                Software::Caddy => caddy::set(self, &container, live, key, value).await,
+            }
         })
     }
 }

@@ -9,10 +9,11 @@ use bollard::models::{
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 
 use super::client::{READ, WRITE, in_path, with_body};
+use super::inspect::moment;
 use super::{Docker, classify};
 use crate::core::desired;
 use crate::core::failure::{Failure, FailureKind};
-use crate::core::ids::ContainerId;
+use crate::core::ids::{ContainerId, short};
 use crate::core::observed::Network;
 use crate::core::spec::Endpoint;
 
@@ -25,6 +26,13 @@ pub(super) async fn list(docker: &Docker) -> Result<Vec<Network>, Failure> {
             id: network.id?,
             name: network.name?,
             driver: network.driver.unwrap_or_default(),
+            options: network.options.unwrap_or_default().into_iter().collect(),
+            internal: network.internal.unwrap_or_default(),
+            attachable: network.attachable.unwrap_or_default(),
+            enable_ipv4: network.enable_ipv4,
+            enable_ipv6: network.enable_ipv6.unwrap_or_default(),
+            ipam: network.ipam.map(addresses).unwrap_or_default(),
+            created_at: network.created.as_deref().and_then(moment).unwrap_or_default(),
             labels: network.labels.unwrap_or_default().into_iter().collect(),
         })
     };
@@ -102,8 +110,24 @@ fn ipam(ipam: &desired::Ipam) -> Option<Ipam> {
     })
 }
 
+/// As it is shown again, with what the engine chose.
+fn addresses(ipam: Ipam) -> desired::Ipam {
+    let text = |value: Option<String>| value.filter(|text| !text.is_empty());
+    let pool = |pool: IpamConfig| desired::IpamPool {
+        subnet: text(pool.subnet),
+        ip_range: text(pool.ip_range),
+        gateway: text(pool.gateway),
+        aux_addresses: pool.auxiliary_addresses.unwrap_or_default().into_iter().collect(),
+    };
+    desired::Ipam {
+        driver: ipam.driver.unwrap_or_default(),
+        config: ipam.config.unwrap_or_default().into_iter().map(pool).collect(),
+        options: ipam.options.unwrap_or_default().into_iter().collect(),
+    }
+}
+
 pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
-    let call = format!("remove network {}", id.get(..12).unwrap_or(id));
+    let call = format!("remove network {}", short(id));
     match docker.attempt(&call, WRITE, async |client| client.remove_network(&in_path(id)).await).await? {
         Err(error) if !classify::has_code(&error, 404) => {
             let mut failure = docker.failure(&call, &error);
@@ -120,7 +144,7 @@ pub(super) async fn remove(docker: &Docker, id: &str) -> Result<(), Failure> {
 
 /// The names of the containers that run on a network.
 async fn names_on(docker: &Docker, id: &str) -> Result<Vec<String>, Failure> {
-    let call = format!("inspect network {}", id.get(..12).unwrap_or(id));
+    let call = format!("inspect network {}", short(id));
     let found =
         docker.call(&call, READ, async |client| client.inspect_network(&in_path(id), None).await).await?;
     let endpoints = found.containers.unwrap_or_default().into_values();

@@ -1,5 +1,5 @@
-//! The way to an engine on this machine: connections that are kept for the next call, and answers that are read to
-//! their first lines.
+//! The way to an engine on this machine, and over ssh to that of another: connections that are kept for the next call,
+//! and answers that are read to their first lines.
 //!
 //! bollard's own way opens one for each call. A look at fifty containers is some sixty calls within a few
 //! milliseconds, and for each of them both ends would set up and tear down what the one before had.
@@ -14,9 +14,13 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::{BollardRequest, ClientVersion, Docker};
+use hyper::Response;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyperlocal::UnixConnector;
+
+use super::dial::Distant;
 
 /// As many as a look has under way at once.
 const KEPT: usize = 16;
@@ -34,7 +38,9 @@ impl Said {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn hear(&self, version: &str) {
+    fn hear(&self, answer: &Response<Incoming>) {
+        let version = answer.headers().get("api-version").and_then(|version| version.to_str().ok());
+        let Some(version) = version else { return };
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if said.as_deref() != Some(version) {
             *said = Some(version.to_owned());
@@ -56,15 +62,35 @@ pub(super) fn unix(path: &str, said: Said, limit: u64, version: &ClientVersion) 
         let said = said.clone();
         async move {
             let answer = client.request(request).await?;
-            let version = answer.headers().get("api-version").and_then(|version| version.to_str().ok());
-            if let Some(version) = version {
-                said.hear(version);
-            }
+            said.hear(&answer);
             Ok(answer)
         }
     };
     // The connector takes the socket's path as the host, in hexadecimal.
     let address = format!("unix://{}", hex::encode(path));
+    Docker::connect_with_custom_transport(transport, Some(address), limit, version)
+}
+
+/// A client of the engine of another machine. Its connections are kept, also for what changes something: each new one is a
+/// login there.
+pub(super) fn ssh(
+    destination: &str,
+    said: Said,
+    limit: u64,
+    version: &ClientVersion,
+) -> Result<Docker, Error> {
+    let mut builder = Client::builder(TokioExecutor::new());
+    let client = Arc::new(builder.pool_timer(TokioTimer::new()).build(Distant(Arc::from(destination))));
+    let transport = move |request: BollardRequest| {
+        let (client, said) = (Arc::clone(&client), said.clone());
+        async move {
+            let answer = client.request(request).await?;
+            said.hear(&answer);
+            Ok(answer)
+        }
+    };
+    // The connector knows where it goes; what users and hosts are called is not always sound in a URI.
+    let address = format!("ssh://{}", hex::encode(destination));
     Docker::connect_with_custom_transport(transport, Some(address), limit, version)
 }
 

@@ -17,6 +17,8 @@ const DEFAULT_WIND_DOWN: Duration = Duration::from_millis(200);
 pub struct Behaviour {
     /// Whether it starts at all.
     pub start: Start,
+    /// How long the call that starts it takes; `None` for what such calls take.
+    pub starts_in: Option<Duration>,
     /// How it ends by itself.
     pub end: End,
     /// What its health check finds.
@@ -74,6 +76,13 @@ pub enum End {
 pub enum Checks {
     /// Fails until this long after the start, then passes.
     PassAfter(Duration),
+    /// Passes from this long after the start on. What is found before says nothing: it does not become unhealthy.
+    FoundAfter {
+        /// How long.
+        after: Duration,
+        /// A check is made at that very moment, beside the others.
+        at_once: bool,
+    },
     /// Always fails.
     Fail,
     /// Passes, fails, passes…
@@ -95,7 +104,7 @@ impl Checks {
     /// Whether a check passes, this long after the start.
     pub fn pass_at(self, elapsed: Duration) -> bool {
         match self {
-            Self::PassAfter(after) => elapsed >= after,
+            Self::PassAfter(after) | Self::FoundAfter { after, .. } => elapsed >= after,
             Self::Fail => false,
             Self::Flap { pass, fail } => match pass.saturating_add(fail).as_millis() {
                 0 => true,
@@ -107,7 +116,7 @@ impl Checks {
     /// Whether all checks from now on find what this one found: nobody need look again.
     pub(super) fn is_settled(self, elapsed: Duration) -> bool {
         match self {
-            Self::PassAfter(after) => elapsed >= after,
+            Self::PassAfter(after) | Self::FoundAfter { after, .. } => elapsed >= after,
             Self::Fail => true,
             Self::Flap { .. } => false,
         }
@@ -172,6 +181,11 @@ impl Behaviour {
     /// Its file is missing.
     pub fn refuses_to_start() -> Self {
         Self { start: Start::Refused, ..Self::default() }
+    }
+
+    /// Is found healthy this long after its start, whenever checks are made else.
+    pub fn found_healthy_after(after: Duration) -> Self {
+        Self { checks: Checks::FoundAfter { after, at_once: true }, ..Self::default() }
     }
 
     /// Becomes healthy only after a while.
@@ -299,29 +313,48 @@ impl Behaviours {
         self.scripts.insert(subject.key(), Script { counting, runs, started: 0 });
     }
 
+    /// How long the call takes that makes a container's next start, its `nth` from 0, where its behaviour says so.
+    pub(super) fn starts_in(
+        &self,
+        name: &str,
+        service: Option<&str>,
+        image: &str,
+        nth: u32,
+    ) -> Option<Duration> {
+        let script = self.scripts.get(&self.key(name, service, image)?)?;
+        script.run(nth)?.starts_in
+    }
+
     /// The behaviour of a container's next start, its `nth` from 0; it counts.
     pub(super) fn next(&mut self, name: &str, service: Option<&str>, image: &str, nth: u32) -> Behaviour {
+        let Some(key) = self.key(name, service, image) else { return Behaviour::default() };
+        let Some(script) = self.scripts.get_mut(&key) else { return Behaviour::default() };
+        let behaviour = script.run(nth).cloned().unwrap_or_default();
+        script.started = script.started.saturating_add(1);
+        behaviour
+    }
+
+    /// Whose script a container follows.
+    fn key(&self, name: &str, service: Option<&str>, image: &str) -> Option<String> {
         let subjects = [
             Some(Subject::Container(name.to_owned())),
             service.map(|service| Subject::Service(service.to_owned())),
             Some(Subject::Image(image.to_owned())),
         ];
-        let Some(key) = subjects
-            .iter()
-            .flatten()
-            .map(Subject::key)
-            .find(|key| self.scripts.get(key).is_some_and(|script| !script.runs.is_empty()))
-        else {
-            return Behaviour::default();
-        };
-        let Some(script) = self.scripts.get_mut(&key) else { return Behaviour::default() };
-        let turn = match script.counting {
+        let is_scripted = |key: &String| self.scripts.get(key).is_some_and(|script| !script.runs.is_empty());
+        subjects.iter().flatten().map(Subject::key).find(is_scripted)
+    }
+}
+
+impl Script {
+    /// The run that is a container's `nth`.
+    fn run(&self, nth: u32) -> Option<&Behaviour> {
+        let turn = match self.counting {
             Counting::PerContainer => u64::from(nth),
-            Counting::Together => script.started,
+            Counting::Together => self.started,
         };
-        script.started = script.started.saturating_add(1);
         let turn = usize::try_from(turn).unwrap_or(usize::MAX);
-        script.runs.get(turn).or_else(|| script.runs.last()).cloned().unwrap_or_default()
+        self.runs.get(turn).or_else(|| self.runs.last())
     }
 }
 

@@ -39,6 +39,7 @@ pub enum CallKind {
     CopyFiles,
     StartContainer,
     RunHook,
+    SignalContainer,
     StopContainer,
     UnpauseContainer,
     RemoveContainer,
@@ -51,7 +52,7 @@ pub enum CallKind {
 
 impl CallKind {
     /// All kinds.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Info,
         Self::ListContainers,
         Self::InspectContainer,
@@ -73,6 +74,7 @@ impl CallKind {
         Self::CopyFiles,
         Self::StartContainer,
         Self::RunHook,
+        Self::SignalContainer,
         Self::StopContainer,
         Self::UnpauseContainer,
         Self::RemoveContainer,
@@ -112,6 +114,7 @@ impl CallKind {
             Self::CopyFiles => "copy files",
             Self::StartContainer => "start container",
             Self::RunHook => "run hook",
+            Self::SignalContainer => "signal container",
             Self::StopContainer => "stop container",
             Self::UnpauseContainer => "unpause container",
             Self::RemoveContainer => "remove container",
@@ -224,7 +227,7 @@ mod tests {
     #[test]
     fn reading_comes_before_writing_in_the_list_of_kinds() {
         let mutating: Vec<_> = CallKind::ALL.iter().filter(|kind| kind.is_mutating()).collect();
-        assert_eq!(mutating.len(), 18);
+        assert_eq!(mutating.len(), 19);
         assert_eq!(mutating.first().map(|kind| kind.verb()), Some("pull image"));
     }
 }

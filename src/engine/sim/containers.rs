@@ -61,6 +61,9 @@ pub struct SimContainer {
     /// The hooks that ran in it, each with the number of the run: `1 post_start[0]`.
     #[serde(default)]
     pub hooks: Vec<String>,
+    /// The signals that it was sent while it ran, each with the number of the run: `1 SIGHUP`.
+    #[serde(default)]
+    pub signals: Vec<String>,
     pub(super) software: Software,
     pub(super) timers: BTreeMap<Timer, Timestamp>,
 }
@@ -84,6 +87,7 @@ impl SimContainer {
             held_ports: Held::new(),
             anonymous: BTreeMap::new(),
             files: BTreeMap::new(),
+            signals: Vec::new(),
             hooks: Vec::new(),
             software: Software::default(),
             timers: BTreeMap::new(),

@@ -3,20 +3,14 @@
 use std::time::Duration;
 
 use crate::core::ids::ContainerId;
-use crate::core::needs::ApiVersion;
 use crate::core::observed::{Health, State};
 use crate::core::spec::Healthcheck;
 
 use super::agenda::Timer;
+use super::behaviour::Checks;
 use super::containers::SimContainer;
 use super::world::World;
 
-/// Docker's time between checks.
-const INTERVAL: Duration = Duration::from_secs(30);
-/// Docker's time between checks in the start period.
-const START_INTERVAL: Duration = Duration::from_secs(5);
-/// The first API version of engines that check more often in the start period.
-const START_INTERVAL_SINCE: ApiVersion = ApiVersion(1, 44);
 /// Docker's number of failures in a row that make a container unhealthy.
 const RETRIES: i64 = 3;
 
@@ -48,10 +42,12 @@ impl World {
         }
         let starting =
             health == Health::Starting && elapsed < nanoseconds(check.start_period, Duration::ZERO);
-        let pause = if starting && self.api() >= START_INTERVAL_SINCE {
-            nanoseconds(check.start_interval, START_INTERVAL)
-        } else {
-            nanoseconds(check.interval, INTERVAL)
+        let pause = check.pause(starting, Some(self.api()));
+        let pause = match sim.behaviour.checks {
+            Checks::FoundAfter { after, at_once: true } if elapsed < after => {
+                pause.min(after.saturating_sub(elapsed))
+            }
+            _ => pause,
         };
         self.schedule(id, Timer::Check, now.after(pause.max(Duration::from_millis(1))));
     }
@@ -65,6 +61,9 @@ impl World {
         };
         let before = sim.container.health;
         sim.container.health = before.map(|health| judge(sim, health, now));
+        if sim.container.health == Some(Health::Healthy) && sim.container.healthy_at.is_none() {
+            sim.container.healthy_at = Some(now);
+        }
         if let Some(health) = sim.container.health.filter(|health| Some(*health) != before) {
             let word = if health == Health::Healthy { "healthy" } else { "unhealthy" };
             self.tell(id, &format!("health_status: {word}"), &[]);
@@ -81,7 +80,8 @@ fn judge(sim: &mut SimContainer, health: Health, now: crate::core::time::Timesta
         return Health::Healthy;
     }
     let check = sim.container.spec.healthcheck.clone().unwrap_or_default();
-    if health == Health::Starting && elapsed < nanoseconds(check.start_period, Duration::ZERO) {
+    let is_patient = matches!(sim.behaviour.checks, Checks::FoundAfter { .. });
+    if is_patient || health == Health::Starting && elapsed < nanoseconds(check.start_period, Duration::ZERO) {
         return health;
     }
     sim.failing = sim.failing.saturating_add(1);
@@ -139,6 +139,7 @@ mod tests {
             (&checked("web", 10, 2), Behaviour::healthy_after(seconds(15)), &["+20"]),
             (&checked("web", 10, 2), Behaviour::healthy_after(seconds(35)), &["-20", "+40"]),
             (&checked("web", 10, 2), Behaviour::never_healthy(), &["-20"]),
+            (&checked("web", 10, 2), Behaviour::found_healthy_after(seconds(33)), &["+33"]),
             (&patient, Behaviour::runs(), &["+2"]),
             (&patient, Behaviour::healthy_after(seconds(25)), &["+26"]),
             (&patient, Behaviour::never_healthy(), &["-40"]),

@@ -79,6 +79,7 @@ fn usual(kind: CallKind) -> Duration {
         | CallKind::StopContainer
         | CallKind::CreateVolume
         | CallKind::RemoveVolume
+        | CallKind::SignalContainer
         | CallKind::RenameContainer => 5,
         CallKind::MemoryUsage => 10,
         CallKind::UnpauseContainer | CallKind::UpdateContainer | CallKind::CopyFiles => 20,

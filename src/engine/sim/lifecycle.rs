@@ -51,6 +51,12 @@ impl World {
         self.run(id)
     }
 
+    /// How long the call takes that starts this container next, where its behaviour says so.
+    pub(super) fn starts_in(&self, id: &ContainerId) -> Option<Duration> {
+        let SimContainer { container, starts, .. } = self.containers.get(id)?;
+        self.behaviours.starts_in(&container.name, container.service(), &container.spec.image, *starts)
+    }
+
     /// One run: what a start by a call and one by the engine have in common.
     fn run(&mut self, id: &ContainerId) -> Result<(), Refusal> {
         match self.prepare(id) {
@@ -156,6 +162,7 @@ impl World {
         let container = &mut sim.container;
         container.state = State::Running;
         container.started_at = Some(now);
+        container.healthy_at = None;
         container.exit_code = 0;
         container.oom_killed = false;
         container.error.clear();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::failure::FailureKind;
 use crate::core::ids::ContainerId;
-use crate::core::live::LiveSettings;
+use crate::core::live::{LiveSettings, Software as Kind};
 use crate::core::observed::State;
 use crate::core::redis;
 use crate::core::spec::ContainerSpec;
@@ -53,6 +53,13 @@ impl World {
         live: &LiveSettings,
     ) -> Result<BTreeMap<String, String>, Refusal> {
         let software = self.reach(id, live)?;
+        if live.software == Kind::Caddy {
+            // As its own file has it, until somebody says otherwise.
+            let now = |(key, by_name): (&String, &String)| {
+                (key.clone(), software.settings.get(key).unwrap_or(by_name).clone())
+            };
+            return Ok(live.settings.iter().map(now).collect());
+        }
         Ok(live
             .settings
             .keys()
@@ -72,6 +79,10 @@ impl World {
         value: &str,
     ) -> Result<(), Refusal> {
         self.reach(id, live)?;
+        if live.software == Kind::Caddy {
+            self.container_mut(id)?.software.settings.insert(key.to_owned(), value.to_owned());
+            return Ok(());
+        }
         self.config_set(id, key, value)
     }
 
@@ -139,7 +150,6 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::live::Software as Kind;
     use crate::engine::sim::behaviour::{Behaviour, Counting, Subject};
     use crate::engine::sim::specimen::{new, world};
     use crate::secret::Secret;

@@ -11,6 +11,7 @@ use std::task::{Poll, Waker};
 
 use crate::clock::Clock;
 use crate::core::failure::{Failure, FailureKind};
+use crate::core::ids::ContainerId;
 
 mod agenda;
 mod behaviour;
@@ -213,7 +214,9 @@ impl SimEngine {
     /// Numbers a call and waits until it takes effect.
     async fn enter(&self, kind: CallKind, target: &str, text: String) -> Ticket {
         let (index, fault) = self.shared.faults.borrow_mut().next(kind);
-        let latency = self.shared.latencies.borrow().of(kind, index);
+        let starts_in = || self.shared.world.borrow().starts_in(&ContainerId::from(target));
+        let own = (kind == CallKind::StartContainer).then(starts_in).flatten();
+        let latency = own.unwrap_or_else(|| self.shared.latencies.borrow().of(kind, index));
         if !latency.is_zero() {
             self.shared.clock.sleep(latency).await;
         }

@@ -9,6 +9,7 @@ use crate::core::failure::FailureKind;
 use crate::core::ids::ContainerId;
 use crate::core::observed::{Attachment, Network, State};
 use crate::core::spec::Endpoint;
+use crate::core::time::Timestamp;
 
 use super::refusal::Refusal;
 use super::world::World;
@@ -35,12 +36,7 @@ impl World {
         for name in PREDEFINED {
             if self.find_network(name).is_none() {
                 let driver = if name == "none" { "null" } else { name };
-                self.add_network(Network {
-                    id: String::new(),
-                    name: name.into(),
-                    driver: driver.into(),
-                    labels: BTreeMap::new(),
-                });
+                self.add_network(Network { name: name.into(), driver: driver.into(), ..Network::default() });
             }
         }
     }
@@ -49,6 +45,9 @@ impl World {
     pub(super) fn add_network(&mut self, mut network: Network) -> String {
         if network.id.is_empty() {
             network.id = self.ids.next();
+        }
+        if network.created_at == Timestamp::default() {
+            network.created_at = self.now;
         }
         let id = network.id.clone();
         self.networks.insert(id.clone(), SimNetwork { network, addresses: 0 });
@@ -86,15 +85,35 @@ impl World {
                 ))
             };
         }
-        let driver = if wanted.driver.is_empty() { "bridge" } else { &wanted.driver };
+        if let Some(taken) = self.overlaps(wanted) {
+            return Err(Refusal::new(
+                FailureKind::Denied,
+                format_args!("Pool overlaps with other one on this address space: that of network {taken}"),
+            ));
+        }
+        let or = |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
+        let mut ipam = wanted.ipam.clone();
+        ipam.driver = or(&ipam.driver, "default");
         let id = self.add_network(Network {
-            id: String::new(),
             name: wanted.name.clone(),
-            driver: driver.into(),
+            driver: or(&wanted.driver, "bridge"),
+            options: wanted.driver_opts.clone(),
+            internal: wanted.internal,
+            attachable: wanted.attachable,
+            enable_ipv4: Some(wanted.enable_ipv4.unwrap_or(true)),
+            enable_ipv6: wanted.enable_ipv6.unwrap_or(false),
+            ipam,
             labels: labels.clone(),
+            ..Network::default()
         });
         self.tell_network(&id, "create", None);
         Ok(id)
+    }
+
+    /// A network that has some of the addresses that another asks for.
+    fn overlaps(&self, wanted: &desired::Network) -> Option<&str> {
+        let overlaps = |sim: &&SimNetwork| wanted.ipam.overlaps(&sim.network.ipam);
+        self.networks.values().find(overlaps).map(|sim| sim.network.name.as_str())
     }
 
     /// Removes a network that no running container is on. One that is gone already is a success.
@@ -218,6 +237,10 @@ impl World {
         // Past the gateway (.1); the world never needs an address twice, so none comes back.
         let number = 2 + sim.addresses % 65_000;
         sim.addresses = sim.addresses.wrapping_add(1);
+        let pool = sim.network.ipam.config.first().and_then(desired::IpamPool::subnet);
+        if let Some(address) = pool.and_then(|subnet| subnet.nth(number)) {
+            return Ok(address.to_string());
+        }
         Ok(format!("172.{}.{}.{}", 17 + place, number / 256, number % 256))
     }
 

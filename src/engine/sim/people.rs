@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::action::NewContainer;
+use crate::core::desired::{Ipam, IpamPool};
 use crate::core::ids::{ContainerId, Replica, ServiceName};
 use crate::core::labels;
 use crate::core::observed::{Image, Network, State};
-use crate::core::spec::{ContainerSpec, Port};
+use crate::core::spec::{ContainerSpec, Mount, MountKind, Port};
 
 use super::lifecycle::KILLED;
 use super::refusal::Refusal;
@@ -69,12 +70,20 @@ impl World {
     /// `docker network create` by somebody else.
     pub fn add_foreign_network(&mut self, name: &str, labels: &[(&str, &str)]) {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        self.add_network(Network {
-            id: String::new(),
-            name: name.to_owned(),
-            driver: "bridge".into(),
-            labels,
-        });
+        self.add_network(Network { labels, ..bridge(name) });
+    }
+
+    /// The same with a subnet.
+    pub fn add_foreign_network_at(&mut self, name: &str, subnet: &str) {
+        let pool = IpamPool { subnet: Some(subnet.to_owned()), ..IpamPool::default() };
+        let ipam = Ipam { config: vec![pool], ..Ipam::default() };
+        self.add_network(Network { ipam, ..bridge(name) });
+    }
+
+    /// Has a container have a volume, which no engine does to one that is there.
+    pub fn mount_by_hand(&mut self, id: &ContainerId, path: &str, volume: &str) -> Result<(), Refusal> {
+        self.container_mut(id)?.container.spec.mounts.insert(path.to_owned(), mount(volume));
+        Ok(())
     }
 
     fn tag_if_missing(&mut self, reference: &str) {
@@ -92,6 +101,16 @@ impl World {
         self.container_mut(id)?.container.labels = labels;
         Ok(())
     }
+}
+
+/// A network as `docker network create` makes it without another word.
+fn bridge(name: &str) -> Network {
+    Network { name: name.to_owned(), driver: "bridge".into(), ..Network::default() }
+}
+
+/// A volume in a container.
+pub(super) fn mount(volume: &str) -> Mount {
+    Mount { kind: MountKind::Volume, source: volume.to_owned(), read_only: false, options: BTreeMap::new() }
 }
 
 /// The published port behind `8080/tcp`.

@@ -8,6 +8,7 @@ use futures_util::future::FutureExt;
 use futures_util::stream::{LocalBoxStream, StreamExt};
 
 use crate::core::failure::{Failure, FailureKind};
+use crate::core::fit::Host;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
 use crate::core::observed::{Container, EngineInfo, Health, Image, LiveState, Network, State, Volume};
@@ -125,10 +126,22 @@ impl ReadEngine for SimEngine {
     fn list_volumes(&self) -> Answer<'_, Vec<Volume>> {
         self.list(
             CallKind::ListVolumes,
-            |world| world.volumes.values().map(|sim| sim.volume.clone()).collect(),
+            |world| {
+                let listed = |volume: &Volume| Volume { size: None, ..volume.clone() };
+                world.volumes.values().map(|sim| listed(&sim.volume)).collect()
+            },
             |lists| lists.volumes.clone(),
         )
         .boxed_local()
+    }
+
+    fn volume_sizes(&self) -> Answer<'_, BTreeMap<String, i64>> {
+        let sizes = |world: &World| {
+            let sizes = world.volumes.iter();
+            sizes.map(|(name, sim)| (name.clone(), sim.volume.size.unwrap_or(0))).collect()
+        };
+        let text = "read the sizes of volumes".to_owned();
+        self.call(CallKind::ListVolumes, "", text, move |world| Ok(sizes(world))).boxed_local()
     }
 
     fn inspect_image<'a>(&'a self, reference: &'a str) -> Answer<'a, Option<Image>> {
@@ -193,6 +206,11 @@ impl ReadEngine for SimEngine {
             Ok(log.iter().skip(log.len().saturating_sub(lines)).cloned().collect())
         })
         .boxed_local()
+    }
+
+    fn host(&self) -> Answer<'_, Host> {
+        // There is no such machine.
+        std::future::ready(Ok(Host::default())).boxed_local()
     }
 
     fn signals<'a>(&'a self, stack: &'a StackName) -> Answer<'a, BTreeMap<ContainerId, Timestamp>> {

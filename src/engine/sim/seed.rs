@@ -1,12 +1,11 @@
 //! A world that starts as an engine was observed: where a rehearsal begins.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::core::ids::ContainerId;
 use crate::core::labels;
 use crate::core::observed::{
-    Container, Foreign, Health, LiveState, Network, Observed, State, StoppedBy, Volume,
+    Attachment, Container, Foreign, Health, LiveState, Network, Observed, State, StoppedBy, Volume,
 };
 use crate::core::spec::{ContainerSpec, MountKind};
 use crate::engine::EngineEvent;
@@ -122,7 +121,7 @@ impl World {
                 && !self.volumes.contains_key(&mount.source)
             {
                 let name = mount.source.clone();
-                self.add_volume(Volume { name, driver: "local".into(), labels: BTreeMap::new() }, false);
+                self.add_volume(Volume { name, driver: "local".into(), ..Volume::default() }, false);
             }
         }
         for name in container.anonymous.values() {
@@ -130,7 +129,7 @@ impl World {
                 continue;
             }
             let name = name.clone();
-            self.add_volume(Volume { name, driver: "local".into(), labels: BTreeMap::new() }, true);
+            self.add_volume(Volume { name, driver: "local".into(), ..Volume::default() }, true);
         }
         let running = matches!(container.state, State::Running | State::Paused);
         for (name, attachment) in &container.networks {
@@ -141,7 +140,7 @@ impl World {
                     id: id.clone(),
                     name: name.clone(),
                     driver: "bridge".into(),
-                    labels: BTreeMap::new(),
+                    ..Network::default()
                 });
             }
         }
@@ -162,6 +161,17 @@ impl World {
         });
         sim.starts = 1;
         sim.behaviour = Behaviour::runs();
+        // Networks that no list named are not the stack's.
+        let networks = foreign.networks.iter().filter(|(_, id)| self.networks.contains_key(*id));
+        sim.container.networks = networks
+            .map(|(name, id)| {
+                let attachment = Attachment { network_id: id.clone(), ..Attachment::default() };
+                (name.clone(), attachment)
+            })
+            .collect();
+        let volumes = foreign.volumes.iter().filter(|name| self.volumes.contains_key(*name));
+        sim.container.spec.mounts =
+            volumes.map(|name| (format!("/{name}"), super::people::mount(name))).collect();
         if foreign.running {
             sim.held_ports =
                 foreign.ports.iter().map(|port| (port.clone(), [String::new()].into())).collect();
@@ -186,6 +196,8 @@ fn software(container: &Container) -> Software {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::core::observed::{EngineInfo, Image};
     use crate::core::time::Timestamp;
@@ -215,10 +227,11 @@ mod tests {
                     project: Some("other".into()),
                     running: true,
                     ports: ["9090/tcp".to_owned()].into(),
-                    volumes: [].into(),
+                    ..Foreign::default()
                 },
             )]),
             networks: Vec::new(),
+            subnets_of_others: BTreeMap::new(),
             volumes: BTreeMap::from([("data".into(), Volume { name: "data".into(), ..Volume::default() })]),
             images: BTreeMap::from([("app".into(), Image::default())]),
         }

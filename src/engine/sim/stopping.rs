@@ -115,6 +115,7 @@ impl World {
         let rests = is_stop || number == 9 || stop_signal.is_none();
         let on_stop = sim.behaviour.on_stop;
         sim.stopped_by_call |= rests;
+        sim.signals.push(format!("{} {signal}", sim.starts));
         self.tell(id, "kill", &[("signal", number.to_string())]);
         if is_stop || number == 9 {
             self.unpause_if_paused(id);

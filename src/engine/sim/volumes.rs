@@ -57,6 +57,13 @@ impl World {
         self.volumes.insert(volume.name.clone(), SimVolume { volume, mark, anonymous });
     }
 
+    /// Puts so many bytes into a volume.
+    pub fn fill_volume(&mut self, name: &str, bytes: i64) {
+        if let Some(sim) = self.volumes.get_mut(name) {
+            sim.volume.size = Some(bytes);
+        }
+    }
+
     /// Makes a volume; one of the same name and driver stays as it is.
     pub(super) fn create_volume(
         &mut self,
@@ -74,7 +81,13 @@ impl World {
             ));
         }
         self.check_disk()?;
-        let volume = Volume { name: wanted.name.clone(), driver: driver.into(), labels: labels.clone() };
+        let volume = Volume {
+            name: wanted.name.clone(),
+            driver: driver.into(),
+            options: wanted.driver_opts.clone(),
+            labels: labels.clone(),
+            ..Volume::default()
+        };
         self.add_volume(volume, false);
         self.tell_volume(&wanted.name, "create");
         Ok(())
@@ -96,7 +109,7 @@ impl World {
             }
             if !self.volumes.contains_key(&name) {
                 self.check_disk()?;
-                let volume = Volume { name: name.clone(), driver: "local".into(), labels: BTreeMap::new() };
+                let volume = Volume { name: name.clone(), driver: "local".into(), ..Volume::default() };
                 self.add_volume(volume, made_up);
                 self.tell_volume(&name, "create");
             }

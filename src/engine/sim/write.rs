@@ -11,7 +11,7 @@ use crate::core::failure::Failure;
 use crate::core::files::Files;
 use crate::core::hooks::Hook;
 use crate::core::ids::ContainerId;
-use crate::core::live::LiveSettings;
+use crate::core::live::{LiveSettings, Software};
 use crate::core::spec::{Endpoint, Resources};
 use crate::engine::{Answer, Progress, WriteEngine};
 
@@ -134,6 +134,12 @@ impl WriteEngine for SimEngine {
         self.call(kind, id.as_str(), text, |world| world.run_hook(id, hook)).boxed_local()
     }
 
+    fn signal_container<'a>(&'a self, id: &'a ContainerId, signal: &'a str) -> Answer<'a, ()> {
+        let kind = CallKind::SignalContainer;
+        let text = format!("{} {signal}", self.text(kind, id));
+        self.call(kind, id.as_str(), text, |world| world.kill(id, signal)).boxed_local()
+    }
+
     fn stop_container<'a>(&'a self, id: &'a ContainerId, grace: Option<Duration>) -> Answer<'a, ()> {
         self.stop(id, grace).boxed_local()
     }
@@ -185,7 +191,10 @@ impl WriteEngine for SimEngine {
         value: &'a str,
     ) -> Answer<'a, ()> {
         let kind = CallKind::SetLive;
-        let text = format!("{} {key}={value}", self.text(kind, id));
+        let text = match live.software {
+            Software::Redis => format!("{} {key}={value}", self.text(kind, id)),
+            Software::Caddy => format!("{} upstreams of {key}", self.text(kind, id)),
+        };
         self.call(kind, id.as_str(), text, |world| world.set_live(id, live, key, value)).boxed_local()
     }
 }

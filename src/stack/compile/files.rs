@@ -8,7 +8,7 @@ use super::Source;
 use super::mounts::{SECRETS, below};
 use crate::compose::model::{FileObject, FileReference};
 use crate::compose::{INCLUDED_VALUE, clean};
-use crate::core::files::{File, Files, Owner};
+use crate::core::files::{File, Files, Owner, salt};
 use crate::secret::Secret;
 use crate::stack::faults::Findings;
 
@@ -36,8 +36,7 @@ pub(super) fn files(source: Source<'_>, findings: &mut Findings) -> Files {
             files.insert(target.to_string_lossy().into_owned(), file);
         }
     }
-    let salt = format!("{}/{}", source.places.project.name, source.name);
-    Files::new(&salt, files)
+    Files::new(&salt(&source.places.project.name, source.name), files)
 }
 
 /// One entry of a service's `configs` or `secrets`.

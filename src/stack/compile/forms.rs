@@ -5,7 +5,7 @@
 
 use super::Source;
 use super::reference::{self, is_reference};
-use crate::stack::addresses::{ip, is_mac_address};
+use crate::core::addresses::{ip, is_mac_address};
 use crate::stack::faults::{Findings, nearest};
 
 /// What a value has to be.

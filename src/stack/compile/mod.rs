@@ -7,6 +7,7 @@ mod backoff;
 mod build;
 mod config_hash;
 mod container;
+mod content;
 mod devices;
 mod files;
 mod forms;
@@ -20,7 +21,9 @@ mod redis;
 mod reference;
 mod refused;
 mod resources;
+mod rollout;
 mod security;
+mod traffic;
 
 pub(super) use notifications::notifications;
 
@@ -63,6 +66,7 @@ pub(super) fn compile(
         let source = Source { places, files, name, service, spec, overlay };
         services.insert(ServiceName::from(name.as_str()), compile_service(source, findings));
     }
+    traffic::tell_proxies(places, &mut services, findings);
     Desired {
         stack: StackName::new(project.name.as_str()),
         origin: origin(places),
@@ -73,8 +77,11 @@ pub(super) fn compile(
         prune: spec.prune,
         backoff: backoff::of_stack(places, spec, findings),
         breaker: heal::breaker(spec),
+        atomic: spec.atomic,
         overrides: Overrides::default(),
         images_first: false,
+        recreate: [].into(),
+        only: None,
         teardown: None,
     }
 }
@@ -95,10 +102,14 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
     let mut spec = container::container(source, findings);
     let (command, live) = redis::live(source, &mut spec, findings);
     let resources = resources::resources(source, findings);
+    let replicas = replicas(source, findings);
     Service {
-        replicas: replicas(source, findings),
+        replicas,
+        rollout: rollout::rollout(source, replicas, findings),
+        scaled: None,
         container_name: container::said(&service.container_name),
         image: ImageSource {
+            pinned: None,
             pull_policy: pull_policy(source, findings),
             nameless: service.image.is_empty(),
             build: service.build.as_ref().map(|build| build::build(source, build, findings)),
@@ -106,6 +117,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         spec,
         command,
         files: files::files(source, findings),
+        content: content::content(source, findings),
         hooks: hooks::hooks(source, findings),
         probes: probes::probes(source, live.as_ref(), findings),
         heal: heal::heal(source, &resources, findings),
@@ -113,6 +125,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         resources,
         networks: networks::endpoints(source, findings),
         live,
+        traffic: traffic::traffic(source, findings),
         depends_on: depends_on(source, findings),
         backoff: backoff::of_service(source, findings),
         config_hash: config_hash::config_hash(source),

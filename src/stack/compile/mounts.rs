@@ -215,7 +215,7 @@ pub(super) fn below(base: &str, reference: &model::FileReference) -> String {
 }
 
 /// A path in a container, as the engine writes it: without a slash at its end.
-fn target(path: &str) -> String {
+pub(super) fn target(path: &str) -> String {
     match path.trim_end_matches('/') {
         "" => "/".to_owned(),
         trimmed => trimmed.to_owned(),

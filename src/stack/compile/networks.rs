@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Source;
 use super::container::said;
 use crate::compose::model;
+use crate::core::addresses::{Subnet, ip};
 use crate::core::desired::{Ipam, IpamPool, Network};
 use crate::core::needs::INTERFACE_NAME;
 use crate::core::spec::Endpoint;
-use crate::stack::addresses::{Subnet, ip};
 use crate::stack::faults::{Findings, Places};
 
 /// The project's networks by key.

@@ -4,7 +4,7 @@
 //! [HOST[:PORT]/]PATH[:TAG][@ALGORITHM:HEX]      PATH = COMPONENT[/COMPONENT]…
 //! ```
 
-use crate::stack::addresses::ip;
+use crate::core::addresses::ip;
 
 /// The longest path of a repository.
 const LONGEST_PATH: usize = 255;

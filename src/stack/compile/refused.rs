@@ -72,12 +72,10 @@ fn warn(source: Source<'_>, findings: &mut Findings) {
     let nothing = model::Deploy::default();
     let deploy = service.deploy.as_ref().unwrap_or(&nothing);
     let reserved = deploy.resources.reservations.as_ref();
-    let no_effect: [(&[&str], bool, &str); 9] = [
+    let no_effect: [(&[&str], bool, &str); 7] = [
         (&["deploy", "mode"], !matches!(deploy.mode.as_str(), "" | "replicated"), ""),
         (&["deploy", "endpoint_mode"], !deploy.endpoint_mode.is_empty(), ""),
         (&["deploy", "placement"], deploy.placement != model::Placement::default(), ""),
-        (&["deploy", "update_config"], deploy.update_config.is_some(), ""),
-        (&["deploy", "rollback_config"], deploy.rollback_config.is_some(), ""),
         (&["deploy", "labels"], !deploy.labels.is_empty(), ""),
         (
             &["deploy", "resources", "reservations", "generic_resources"],

@@ -17,8 +17,8 @@ pub struct Notification {
     pub slack: Option<Slack>,
     /// E-mail, over a server that takes it.
     pub email: Option<Email>,
-    /// What it is told of. Without it: `CrashLoop`, `Degraded`, `Recovered`, `Stalled`, `FilesRefused`, `FilesAccepted`,
-    /// `EngineLost`, `EngineBack`.
+    /// What it is told of. Without it: `CrashLoop`, `RolloutFailed`, `Degraded`, `Recovered`, `Stalled`,
+    /// `FilesRefused`, `FilesAccepted`, `EngineLost`, `EngineBack`.
     #[schemars(length(min = 1), extend("examples" = [["Degraded", "Recovered"]]))]
     pub on: Option<Vec<On>>,
 }
@@ -104,11 +104,13 @@ pub enum On {
     Crashed,
     ByHand,
     CrashLoop,
+    RolloutFailed,
     Degraded,
     Recovered,
     Stalled,
     Paused,
     Resumed,
+    Scaled,
     EngineLost,
     EngineBack,
 }
@@ -128,11 +130,13 @@ impl From<On> for EventKind {
             On::Crashed => Self::Crashed,
             On::ByHand => Self::ByHand,
             On::CrashLoop => Self::CrashLoop,
+            On::RolloutFailed => Self::RolloutFailed,
             On::Degraded => Self::Degraded,
             On::Recovered => Self::Recovered,
             On::Stalled => Self::Stalled,
             On::Paused => Self::Paused,
             On::Resumed => Self::Resumed,
+            On::Scaled => Self::Scaled,
             On::EngineLost => Self::EngineLost,
             On::EngineBack => Self::EngineBack,
         }

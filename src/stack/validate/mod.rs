@@ -33,6 +33,7 @@ pub(super) fn validate(
         if is_whole {
             judge.references(desired, findings);
         }
+        judge.proxy(desired, findings);
         judge.redis_memory(findings);
     }
     duplicate_names(places, desired, findings);
@@ -40,6 +41,14 @@ pub(super) fn validate(
     if is_whole {
         cycles(places, desired, findings);
     }
+}
+
+/// What cannot work of numbers of replicas that are laid over the files.
+pub(super) fn replicas(places: Places<'_>, scaled: &Desired, findings: &mut Findings) {
+    for (name, service) in &scaled.services {
+        Judge { places, name: name.as_str(), service }.one_of_a_kind(scaled, findings);
+    }
+    shared_ports(places, scaled, findings);
 }
 
 /// An empty stack is a slip, as a file half written is: what runs now would be left over, and would go.

@@ -40,30 +40,45 @@ impl Judge<'_> {
             let name = from.split_once(':').map_or(from.as_str(), |(name, _)| name);
             ("volumes_from", name)
         });
+        let mut judge = |field: &str, name: &str| {
+            let place = |message| self.places.in_service(self.name, &[field], message);
+            findings.faults.extend(self.nowhere(desired, field, name, place));
+        };
         for (field, name) in named.chain(mounted) {
-            self.reference(desired, field, name, findings);
+            judge(field, name);
         }
         for (name, dependency) in &self.service.depends_on {
             if dependency.required {
-                self.reference(desired, "depends_on", name.as_str(), findings);
+                judge("depends_on", name.as_str());
             }
         }
     }
 
-    fn reference(&self, desired: &Desired, field: &str, name: &str, findings: &mut Findings) {
+    /// Whoever sends it its requests is a service that runs.
+    pub(super) fn proxy(&self, desired: &Desired, findings: &mut Findings) {
+        let Some(traffic) = &self.service.traffic else { return };
+        let place = |message| self.places.in_overlay(self.name, &["traffic", "caddy", "service"], message);
+        findings.faults.extend(self.nowhere(desired, "traffic", traffic.proxy.as_str(), place));
+    }
+
+    /// What is wrong with a name that leads nowhere, with the way out.
+    fn nowhere(
+        &self,
+        desired: &Desired,
+        field: &str,
+        name: &str,
+        place: impl FnOnce(String) -> Diagnostic,
+    ) -> Option<Diagnostic> {
         if desired.services.contains_key(name) {
-            return;
+            return None;
         }
-        let at = |message: String| self.places.in_service(self.name, &[field], message);
-        if desired.inactive.contains(name) {
-            let message =
-                format!("`{field}` of service `{}` names `{name}`, which no profile turns on", self.name);
-            findings.faults.push(at(message).help(format!("turn on a profile of `{name}`")));
+        let (why, help) = if desired.inactive.contains(name) {
+            ("no profile turns on", format!("turn on a profile of `{name}`"))
         } else {
-            let message = format!("`{field}` of service `{}` names `{name}`, which is no service", self.name);
-            let known = desired.services.keys().map(ServiceName::as_str);
-            findings.faults.push(at(message).help(did_you_mean(name, known)));
-        }
+            ("is no service", did_you_mean(name, desired.services.keys().map(ServiceName::as_str)))
+        };
+        let message = format!("`{field}` of service `{}` names `{name}`, which {why}", self.name);
+        Some(place(message).help(help))
     }
 }
 

@@ -1,0 +1,272 @@
+//! `operator rollback`: an earlier revision again, held against the files until they change.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::apply::{Allow, DEFAULT_TIMEOUT, allowed};
+use super::args::{Cli, EngineKind, duration};
+use super::converge::{Effort, converge};
+use super::exit::Exit;
+use super::overrides::who;
+use super::screen::Screen;
+use super::{engine, files, history, standing};
+use crate::controller::observe::look_once;
+use crate::core::desired::{Desired, Origin, Teardown};
+use crate::core::event::{Event, EventKind};
+use crate::core::history::{Entry, History, Kept, Key, Outcome, Rollback, Stand, fingerprint, held};
+use crate::core::ids::StackName;
+use crate::core::limits::DEFAULT_PARALLEL;
+use crate::store::history::Histories;
+use crate::store::journal::Journals;
+use crate::store::overrides::Overlays;
+use crate::store::standing::Standings;
+
+/// What `operator rollback --help` says.
+pub const LONG: &str = "Go back to an earlier revision of the stack, and stay there until the files change.\n\n\
+Everything is as it was then: every field of every service, and the very images that ran, whatever their tags say by now. \
+The files are not touched and not followed meanwhile: `status`, `diff` and `explain` say so, over restarts of the operator, \
+until the files change (the fix is deployed) or `operator resume` follows them as they are.\n\n\
+It works though the files of then are gone, and with -p though those of now are, too. Values of variables and other secrets \
+are not kept: they are taken from the files of now and from the stack's containers. Where one is nowhere any more, nothing is \
+changed, and it is named.\n\n\
+A running `operator run` does it, and this waits until it is so; without one, it is done here. Exit codes are those of apply.";
+
+/// How long a daemon may take to say that it holds the revision.
+const HEEDED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a daemon's work is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Arguments of `rollback`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  operator history                              what there is to go back to
+  operator rollback --reason 'checkout fails'   the last revision that converged before this one
+  operator rollback --to 7                      that one
+  operator rollback -p shop --to 7              though the files do not load, or are gone
+  operator resume                               follow the files again")]
+pub struct RollbackArgs {
+    /// To this revision [default: the last one before this that converged]
+    #[arg(long, value_name = "N")]
+    pub to: Option<u64>,
+    /// Why, for whoever looks
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Give up waiting when it has not converged by then; 0 waits for ever
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = DEFAULT_TIMEOUT)]
+    pub timeout: Duration,
+    /// Agree to something that is refused otherwise (repeatable)
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<Allow>,
+}
+
+/// Goes back.
+pub fn run(args: &RollbackArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
+    if cli.engine.engine == EngineKind::Sim {
+        anyhow::bail!(
+            "what happens on a simulated engine is no revision of any stack: there is nothing to go back to"
+        );
+    }
+    let stack = meant(cli, screen)?;
+    let state = standing::directory();
+    let overlays = Overlays::new(&state);
+    let histories = overlays.histories();
+    let known = history::read(histories, &stack)?.history;
+    let target = target(&known, args.to, &stack)?;
+    let Some(key) = histories.known_key()? else {
+        anyhow::bail!(
+            "the key of the history in {} is gone: no value can be told from its hash",
+            state.display()
+        );
+    };
+    let declared = declared(cli, &stack);
+    let mut overrides = overlays.read(&stack).unwrap_or_default();
+    overrides.forget_ended(standing::now());
+    let rollback = Rollback {
+        to: target.number,
+        by: who(),
+        reason: args.reason.clone(),
+        since: standing::now(),
+        files: files_now(&known, declared.as_ref(), &stack, &key),
+        kept: Some(Box::new(Kept::of(target, &key))),
+        stand: Stand::Untried,
+    };
+    overrides.rollback = Some(rollback.clone());
+    let declared = Desired { overrides, ..declared.unwrap_or_else(|| bare(&stack)) };
+    possible(&declared, &rollback, cli)?;
+    let said = |error| anyhow::anyhow!("{}: {error}", overlays.path(&stack).display());
+    overlays.write(&stack, &declared.overrides).map_err(said)?;
+    let exit = if Standings::new(&state).read(&stack).is_some() {
+        follow_daemon(&stack, &rollback, args, screen)?
+    } else {
+        converge_here(&declared, &rollback, args, cli, screen)?
+    };
+    if exit == Exit::Ok {
+        screen.line(format_args!("{stack}: {rollback}, until the files change or `operator resume`"))?;
+    }
+    Ok(exit)
+}
+
+/// The one stack that is meant.
+fn meant(cli: &Cli, screen: &mut Screen) -> anyhow::Result<StackName> {
+    let found = files::meant(&cli.files, &[]).inspect_err(|_| {
+        if cli.files.project_name.is_none() {
+            screen.note(
+                "the files do not say which stack is meant: `operator rollback -p NAME` goes without them",
+            );
+        }
+    })?;
+    match found.as_slice() {
+        [one] => Ok(one.stack.clone()),
+        several => {
+            let names: Vec<&str> = several.iter().map(|meant| meant.stack.as_str()).collect();
+            anyhow::bail!("one stack at a time; choose it with -p: {}", names.join(", "))
+        }
+    }
+}
+
+/// What to go back to.
+fn target<'h>(known: &'h History, to: Option<u64>, stack: &StackName) -> anyhow::Result<&'h Entry> {
+    let Some(newest) = known.newest() else {
+        anyhow::bail!("there is no history of {stack} here: `apply` and `run` note each revision");
+    };
+    let target = match to {
+        Some(number) => known.get(number).ok_or_else(|| {
+            let numbers: Vec<String> = known.entries.iter().map(|entry| entry.number.to_string()).collect();
+            anyhow::anyhow!("{stack} has no revision {number}; there are {}", numbers.join(", "))
+        })?,
+        None => known.before().ok_or_else(|| {
+            anyhow::anyhow!(
+                "no other revision of {stack} before {} has converged; choose one with --to (`operator history`)",
+                newest.number
+            )
+        })?,
+    };
+    if !target.is_other_than(newest) {
+        anyhow::bail!("revision {} of {stack} is what is in force already", target.number);
+    }
+    Ok(target)
+}
+
+/// What the files say, where they load.
+fn declared(cli: &Cli, stack: &StackName) -> Option<Desired> {
+    let loaded = files::load(&cli.files).ok()?.even_idle();
+    loaded.stacks.into_iter().map(|found| found.desired).find(|desired| desired.stack == *stack)
+}
+
+/// A stack of which no file says anything.
+fn bare(stack: &StackName) -> Desired {
+    let nothing = Desired::teardown(stack.clone(), Origin::default(), Teardown::default());
+    Desired { teardown: None, prune: false, ..nothing }
+}
+
+/// Stands for what the files say now: as the daemon reads them, where one does, since its environment may be another.
+fn files_now(known: &History, declared: Option<&Desired>, stack: &StackName, key: &Key) -> String {
+    let followed = || known.of_files().map(|entry| entry.fingerprint.clone());
+    let here = || declared.map(|desired| fingerprint(desired, key));
+    let is_followed = Standings::new(standing::directory()).read(stack).is_some();
+    let found = if is_followed { followed().or_else(here) } else { here().or_else(followed) };
+    found.unwrap_or_default()
+}
+
+/// Whether all of it is still there; says what is not.
+fn possible(declared: &Desired, rollback: &Rollback, cli: &Cli) -> anyhow::Result<()> {
+    let Some(kept) = &rollback.kept else { return Ok(()) };
+    let engine = engine::reader(&cli.engine)?;
+    let observed = engine.drive.block_on(look_once(&*engine.engine, declared, &*engine.clock))??;
+    let Err(lost) = held(kept, declared, None, &observed) else { return Ok(()) };
+    let all: Vec<String> = lost.iter().map(|lost| format!("\n  {lost}")).collect();
+    anyhow::bail!("revision {} cannot be brought back, and nothing was changed:{}", rollback.to, all.concat())
+}
+
+/// Without a daemon: makes it so.
+fn converge_here(
+    declared: &Desired,
+    rollback: &Rollback,
+    args: &RollbackArgs,
+    cli: &Cli,
+    screen: &mut Screen,
+) -> anyhow::Result<Exit> {
+    let stack = &declared.stack;
+    let event = Event::new(
+        stack.clone(),
+        EventKind::RolledBack,
+        stack.to_string(),
+        rollback.to_string(),
+        rollback.since,
+    );
+    // What cannot be written is told by whoever writes next.
+    let _ = Journals::new(&standing::directory()).writer(stack).append(&event);
+    let engine = engine::writer(&cli.engine)?;
+    let effort = Effort {
+        timeout: args.timeout,
+        parallel: DEFAULT_PARALLEL,
+        allowed: allowed(args.allow.iter().copied()),
+        command: "rollback",
+        goal: "converged",
+    };
+    converge(&Desired { images_first: true, ..declared.clone() }, effort, &engine, screen)
+}
+
+/// With a daemon: waits until it has made it so, and tells what it does meanwhile.
+fn follow_daemon(
+    stack: &StackName,
+    rollback: &Rollback,
+    args: &RollbackArgs,
+    screen: &mut Screen,
+) -> anyhow::Result<Exit> {
+    let state = standing::directory();
+    let (standings, histories, journals) =
+        (Standings::new(&state), Histories::new(&state), Journals::new(&state));
+    let last = |events: &[crate::store::journal::Record]| events.last().map_or(0, |record| record.sequence);
+    let mut seen = journals.read(stack).map_or(0, |reading| last(&reading.records));
+    let start = Instant::now();
+    loop {
+        let Some(standing) = standings.read(stack) else {
+            anyhow::bail!(
+                "{stack}: `operator run` has ended; the next one, and `apply`, will hold revision {}",
+                rollback.to
+            );
+        };
+        let paused = standing.overrides.pause(standing::now());
+        if let Some(pause) = paused {
+            screen.error(format_args!(
+                "{stack} is {pause}: revision {} is held, and nothing is done before `operator resume`",
+                rollback.to
+            ));
+            return Ok(Exit::Error);
+        }
+        let records = journals.read(stack).map(|reading| reading.records).unwrap_or_default();
+        for record in records.iter().filter(|record| record.sequence > seen) {
+            let event = &record.event;
+            screen.note(format_args!("  {} {}: {}", event.kind, event.subject, event.message));
+        }
+        seen = seen.max(last(&records));
+        let known = histories.read(stack).map(|reading| reading.history).unwrap_or_default();
+        let newest =
+            known.newest().filter(|it| it.rollback_to == Some(rollback.to) && it.at >= rollback.since);
+        match newest.map(|entry| (entry.outcome, &entry.why)) {
+            Some((Outcome::Converged, _)) => return Ok(Exit::Ok),
+            Some((Outcome::Failed, why)) if start.elapsed() > HEEDED_WITHIN => {
+                let why = why.clone().unwrap_or_default();
+                screen.error(format_args!("{stack} is not converged: somebody must change something: {why}"));
+                return Ok(Exit::Error);
+            }
+            None if start.elapsed() > HEEDED_WITHIN => {
+                screen.error(format_args!(
+                    "{stack}: `operator run` does not hold revision {}: see `operator status`",
+                    rollback.to
+                ));
+                return Ok(Exit::Error);
+            }
+            _ => {}
+        }
+        if !args.timeout.is_zero() && start.elapsed() > args.timeout {
+            screen.error(format_args!("{stack} is not converged after {} s", args.timeout.as_secs()));
+            return Ok(Exit::Differs);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
