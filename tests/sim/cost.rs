@@ -337,6 +337,17 @@ fn more_than_the_machine_has_is_told_with_both_figures() {
     );
 }
 
+/// A container of another project that has port 8080.
+fn stranger() -> Foreign {
+    Foreign {
+        name: "stranger".into(),
+        project: Some("other".into()),
+        running: true,
+        ports: ["8080/tcp".to_owned()].into(),
+        ..Foreign::default()
+    }
+}
+
 #[test]
 fn a_port_that_somebody_else_has_is_told_with_who_has_it() {
     let stage = Stage::new();
@@ -352,14 +363,7 @@ fn a_port_that_somebody_else_has_is_told_with_who_has_it() {
         told(&observed, &busy),
         ["host port 8080/tcp is taken by a program outside of containers, which listens on 127.0.0.1:8080"]
     );
-    let stranger = Foreign {
-        name: "stranger".into(),
-        project: Some("other".into()),
-        running: true,
-        ports: ["8080/tcp".to_owned()].into(),
-        ..Foreign::default()
-    };
-    observed.foreign.insert("f0".into(), stranger);
+    observed.foreign.insert("f0".into(), stranger());
     assert_eq!(
         told(&observed, &busy),
         ["host port 8080/tcp is taken by the container stranger of project other"]
@@ -377,14 +381,7 @@ fn a_port_on_one_address_that_a_container_has_is_told_with_that_container() {
     web.spec.ports.insert(port);
     let desired = with(stack(), "web", web);
     let mut observed = stage.observe(&desired);
-    let stranger = Foreign {
-        name: "stranger".into(),
-        project: Some("other".into()),
-        running: true,
-        ports: ["8080/tcp".to_owned()].into(),
-        ..Foreign::default()
-    };
-    observed.foreign.insert("f0".into(), stranger);
+    observed.foreign.insert("f0".into(), stranger());
     let told = |ip: &str| {
         let listener = Listener { protocol: "tcp".into(), ip: ip.into(), port: 8080 };
         let host = Host { listening: [listener].into(), ..Host::default() };

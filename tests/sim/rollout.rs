@@ -215,18 +215,18 @@ fn without_auto_rollback_it_stays_where_it_is() {
     assert_eq!(log.reason("web"), Some(Reason::RolloutFailed));
 }
 
+/// Three replicas, of which one is watched for two minutes.
+fn with_canary(image: &str) -> Desired {
+    let canary = Canary { replicas: 1, lasting: Duration::from_mins(2) };
+    web(rolling(3, |rollout| rollout.canary = Some(canary)).image(image))
+}
+
 #[test]
 fn a_canary_is_watched_before_any_other_follows() {
-    let of = |image: &str| {
-        web(rolling(3, |rollout| {
-            rollout.canary = Some(Canary { replicas: 1, lasting: Duration::from_mins(2) });
-        })
-        .image(image))
-    };
     let stage = Stage::new();
-    stage.converge(&of("app:1"));
+    stage.converge(&with_canary("app:1"));
     let log = Log::new(&stage);
-    log.run(&of("app:2"), Duration::from_mins(10));
+    log.run(&with_canary("app:2"), Duration::from_mins(10));
     let (creates, stops) = (log.calls("create"), log.calls("stop"));
     assert_eq!((creates.len(), stops.len()), (3, 3), "{:#?}", log.actions);
     assert!(creates[1].0 >= creates[0].0 + 120 && stops[0].0 >= creates[0].0 + 120, "{creates:?} {stops:?}");
@@ -235,17 +235,11 @@ fn a_canary_is_watched_before_any_other_follows() {
 
 #[test]
 fn a_canary_that_fails_ends_it() {
-    let of = |image: &str| {
-        web(rolling(3, |rollout| {
-            rollout.canary = Some(Canary { replicas: 1, lasting: Duration::from_mins(2) });
-        })
-        .image(image))
-    };
     let stage = Stage::new();
-    stage.converge(&of("app:1"));
+    stage.converge(&with_canary("app:1"));
     breaks(&stage, "app:2", Behaviour::exits(1, Duration::from_secs(50)));
     let log = Log::new(&stage);
-    log.run(&of("app:2"), Duration::from_mins(10));
+    log.run(&with_canary("app:2"), Duration::from_mins(10));
     assert_eq!((log.calls("create").len(), log.calls("stop").len()), (1, 1), "{:#?}", log.actions);
     assert_eq!(running(&stage), only("app:1", 3));
     assert_eq!(log.reason("web"), Some(Reason::RolloutFailed));

@@ -52,6 +52,24 @@ impl Preview<'_> {
     }
 }
 
+#[cfg(test)]
+impl<'a> Preview<'a> {
+    /// Of a stack with nothing to tell of.
+    pub(super) fn nothing(stack: &'a StackName) -> Self {
+        Self {
+            stack,
+            changes: &[],
+            steps: &[],
+            waiting: &[],
+            orphans: &[],
+            notes: &[],
+            scaled: &[],
+            costs: Costs::default(),
+            now: Timestamp::default(),
+        }
+    }
+}
+
 /// A preview for people.
 pub fn text(preview: &Preview<'_>) -> String {
     let heading = paint(HEADING, preview.stack);
@@ -361,17 +379,7 @@ mod tests {
     #[test]
     fn a_preview_reads_by_service_with_the_steps_and_one_line_that_sums_it_up() {
         let stack = StackName::from("shop");
-        let preview = Preview {
-            stack: &stack,
-            changes: &changes(),
-            steps: &steps(),
-            waiting: &[],
-            orphans: &[],
-            notes: &[],
-            scaled: &[],
-            costs: Costs::default(),
-            now: Timestamp::default(),
-        };
+        let preview = Preview { changes: &changes(), steps: &steps(), ..Preview::nothing(&stack) };
         assert_eq!(
             plain(&preview),
             "\
@@ -392,17 +400,7 @@ shop
     #[test]
     fn nothing_to_do_is_one_line_and_what_would_not_converge_is_said() {
         let stack = StackName::from("shop");
-        let nothing = Preview {
-            stack: &stack,
-            changes: &[],
-            steps: &[],
-            waiting: &[],
-            orphans: &[],
-            notes: &[],
-            scaled: &[],
-            costs: Costs::default(),
-            now: Timestamp::default(),
-        };
+        let nothing = Preview::nothing(&stack);
         assert_eq!(plain(&nothing), "shop: nothing to do");
         let waiting = Waiting {
             service: None,
@@ -441,17 +439,7 @@ shop
     #[test]
     fn programs_get_every_change_and_step_with_its_stack() {
         let stack = StackName::from("shop");
-        let json = json(&[Preview {
-            stack: &stack,
-            changes: &changes(),
-            steps: &steps(),
-            waiting: &[],
-            orphans: &[],
-            notes: &[],
-            scaled: &[],
-            costs: Costs::default(),
-            now: Timestamp::default(),
-        }]);
+        let json = json(&[Preview { changes: &changes(), steps: &steps(), ..Preview::nothing(&stack) }]);
         assert_eq!(
             json["changes"][1],
             serde_json::json!({

@@ -169,7 +169,6 @@ mod tests {
     use crate::core::fit::{Misfit, Resource};
     use crate::core::ids::StackName;
     use crate::core::reason::Reason;
-    use crate::core::time::Timestamp;
 
     fn change(service: Option<&str>, field: &str, values: [Option<&str>; 2], impact: Impact) -> Change {
         let [from, to] = values.map(|value| value.map(str::to_owned));
@@ -208,17 +207,8 @@ mod tests {
             until: None,
             stuck: true,
         }];
-        let preview = Preview {
-            stack: &stack,
-            changes: &changes,
-            steps: &steps,
-            waiting: &waiting,
-            orphans: &[],
-            notes: &[],
-            scaled: &[],
-            costs: Costs::default(),
-            now: Timestamp::default(),
-        };
+        let preview =
+            Preview { changes: &changes, steps: &steps, waiting: &waiting, ..Preview::nothing(&stack) };
         assert_eq!(
             markdown(&[preview]),
             "\
@@ -246,18 +236,7 @@ mod tests {
     #[test]
     fn nothing_to_do_is_said_and_stacks_are_apart() {
         let names = ["blog", "shop"].map(StackName::from);
-        let nothing = |stack| Preview {
-            stack,
-            changes: &[],
-            steps: &[],
-            waiting: &[],
-            orphans: &[],
-            notes: &[],
-            scaled: &[],
-            costs: Costs::default(),
-            now: Timestamp::default(),
-        };
-        let previews = [nothing(&names[0]), nothing(&names[1])];
+        let previews = [Preview::nothing(&names[0]), Preview::nothing(&names[1])];
         assert_eq!(markdown(&previews), "### blog\n\nNothing to do.\n\n### shop\n\nNothing to do.");
     }
 
@@ -265,17 +244,8 @@ mod tests {
     fn a_warning_has_a_heading_and_what_there_is_none_of_has_none() {
         let stack = StackName::from("shop");
         let misfits = [Misfit { service: None, of: Resource::Memory, message: "18G, and 16G".to_owned() }];
-        let preview = Preview {
-            stack: &stack,
-            changes: &[],
-            steps: &[],
-            waiting: &[],
-            orphans: &[],
-            notes: &[],
-            scaled: &[],
-            costs: Costs { misfits: &misfits, ..Costs::default() },
-            now: Timestamp::default(),
-        };
+        let costs = Costs { misfits: &misfits, ..Costs::default() };
+        let preview = Preview { costs, ..Preview::nothing(&stack) };
         let told = markdown(&[preview]);
         assert!(told.ends_with("\n\n**Does not fit the machine**\n\n- `(stack)`: 18G, and 16G"), "{told}");
     }

@@ -234,14 +234,7 @@ impl Planner<'_> {
         let missing = progress.most.saturating_sub(replicas.current.len());
         let (room, about_to_run) = (progress.room(replicas), self.about_to_run(service, replicas));
         let free = room.saturating_sub(about_to_run + self.brought_back(replicas));
-        if let Some(old) = next_to_go(service, replicas) {
-            for _ in 0..missing.min(free) {
-                let heritage = self.heritage(service, replicas);
-                if !self.create(name, service, replicas, old.cause(), heritage) {
-                    break;
-                }
-            }
-        }
+        self.make(name, service, replicas, missing.min(free));
         let aside = replicas.current.iter().filter(|new| self.is_set_aside(new)).count();
         // While none can be made, nobody makes room for it.
         let has_new = !replicas.current.is_empty() || self.made(name) > 0;
@@ -288,16 +281,7 @@ impl Planner<'_> {
         };
         let under_way = progress.doubted.iter().filter(|(new, _)| !is_kept_waiting(new)).count();
         let away = progress.bounds.unavailable.saturating_sub(under_way);
-        if let Some(old) = next_to_go(service, replicas) {
-            for _ in 0..missing.min(away) {
-                let heritage = self.heritage(service, replicas);
-                let is_handed_on = !heritage.is_empty();
-                // Each takes over the volumes of another: the next one is seen to when this one is there.
-                if !self.create(name, service, replicas, old.cause(), heritage) || is_handed_on {
-                    break;
-                }
-            }
-        }
+        self.make(name, service, replicas, missing.min(away));
         self.swap_in(name, service, replicas, progress, |_| true);
     }
 
@@ -352,6 +336,19 @@ impl Planner<'_> {
             .filter(|(other, _, replicas)| *other != name && !replicas.outdated.is_empty());
         let other = others.find(|(_, service, replicas)| !self.progress(service, replicas).is_through());
         other.map(|(name, _, _)| name.clone())
+    }
+
+    /// Makes so many new containers.
+    fn make(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>, count: usize) {
+        let Some(old) = next_to_go(service, replicas) else { return };
+        for _ in 0..count {
+            let heritage = self.heritage(service, replicas);
+            let is_handed_on = !heritage.is_empty();
+            // Each takes over the volumes of another: the next one is seen to when this one is there.
+            if !self.create(name, service, replicas, old.cause(), heritage) || is_handed_on {
+                break;
+            }
+        }
     }
 
     /// The volumes that the next container takes over: those of the next old one whose successor is not there yet. One that
