@@ -14,7 +14,7 @@ use super::hooks::Hook;
 use super::ids::{ContainerId, Replica, ServiceName};
 use super::live::{LiveSettings, Software};
 use super::needs;
-use super::observed::State;
+use super::observed::{Container, State};
 use super::spec::{ContainerSpec, Endpoint, Resources};
 
 /// One step: the call, why it is made, and what must still hold right before it.
@@ -292,9 +292,15 @@ impl Cause {
         matches!(self, Self::Restart(why) if why.is_failure())
     }
 
-    /// Whether what is stopped for it is given up: it has failed, or its revision has.
-    pub fn gives_up(&self) -> bool {
-        self.is_failure() || matches!(self, Self::RolledBack { .. })
+    /// Whether this container, which is stopped for it, is given up: it has failed, or its revision has and it does not
+    /// serve itself.
+    pub fn gives_up(&self, container: &Container) -> bool {
+        self.is_failure() || matches!(self, Self::RolledBack { .. }) && !container.is_ready()
+    }
+
+    /// Whether it takes a service from one revision to another.
+    pub fn is_of_rollout(&self) -> bool {
+        matches!(self, Self::Outdated { .. } | Self::RolledBack { .. })
     }
 
     /// Whether what goes for it goes for good.

@@ -223,7 +223,7 @@ fn stops_too_many(
 fn stops_unheard(container: &Container, cause: &Cause, desired: &Desired) -> bool {
     let serves = container.state == State::Running && !container.starting;
     let hooks = container.service().map_or(0, |name| desired.pre_stop(&ServiceName::from(name)).len());
-    serves && container.passed.pre_stop < hooks && !cause.gives_up()
+    serves && container.passed.pre_stop < hooks && !cause.gives_up(container)
 }
 
 /// Whether this tells a program of another content in a way that its files do not ask for, or when it cannot hear.
@@ -274,7 +274,7 @@ fn removes_too_early(container: &Container, view: &View<'_>) -> Option<Promise> 
     let is_double =
         replicas.all().any(|other| other.id != container.id && other.number() == container.number());
     // What is left serves already, or is as old as this one.
-    let serving = replicas.current.iter().filter(|current| view::serves(current, service)).count();
+    let serving = replicas.serving(service);
     let as_old = replicas.outdated.iter().filter(|old| old.container.id != container.id).count();
     let enough = serving + as_old >= service.wanted();
     (is_outdated && !is_double && !enough).then_some(Promise::ReplacementFirst)

@@ -130,6 +130,11 @@ impl<'a> Replicas<'a> {
         self.current.iter().any(|current| current.id == container.id)
     }
 
+    /// How many of the current revision serve.
+    pub fn serving(&self, service: &Service) -> usize {
+        self.current.iter().filter(|container| serves(container, service)).count()
+    }
+
     /// What a replacement may do at any moment on its way to the current revision.
     pub fn bounds(&self, service: &Service) -> Bounds {
         self.strategy.bounds(service.rollout.bounds(service.replicas))

@@ -66,6 +66,26 @@ fn hooks_run_before_a_replacement_scaling_down_and_a_teardown_stop_a_container()
 }
 
 #[test]
+fn what_works_and_goes_back_with_another_says_good_bye_and_what_fails_does_not() {
+    let of = |version: &str| {
+        let worse = service(1).checked().hooked("hello", "bye").image(&format!("app:{version}"));
+        Desired { atomic: true, ..with(web(1, version), "worse", worse) }
+    };
+    let stage = Stage::new();
+    stage.engine.act(|world| {
+        let fails = Behaviour { checks: Checks::Fail, ..Behaviour::runs() };
+        world.behaviours().set(&Subject::Image("app:2".into()), Counting::PerContainer, vec![fails]);
+    });
+    stage.converge(&of("1"));
+    let calls = stage.run_for(&of("2"), Duration::from_mins(30));
+    let at = |call: &str| calls.iter().position(|made| made == call);
+    let said = at("run hook shop-web-2 pre_stop[0]");
+    assert!(said.is_some() && said < at("stop container shop-web-2"), "{calls:#?}");
+    assert!(at("stop container shop-worse-2").is_some(), "{calls:#?}");
+    assert_eq!(at("run hook shop-worse-2 pre_stop[0]"), None, "{calls:#?}");
+}
+
+#[test]
 fn wherever_the_operator_dies_each_run_that_it_started_gets_its_hooks() {
     for applied in [false, true] {
         for nth in 0..16 {

@@ -16,7 +16,7 @@ use compose_operator::core::overrides::Restart;
 use compose_operator::core::status::StackStatus;
 use compose_operator::core::traffic::{self, Traffic};
 use compose_operator::engine::WriteEngine;
-use compose_operator::engine::sim::{Behaviour, CallKind, Counting, Live, Subject};
+use compose_operator::engine::sim::{Behaviour, CallKind, Checks, Counting, Live, Subject};
 
 use crate::stage::{Stage, Words, service, stack, with};
 
@@ -112,6 +112,39 @@ fn one_too_many_is_drained_and_so_is_one_that_somebody_has_restarted() {
     stage.run_for(&desired, Duration::from_mins(5));
     assert_eq!(stops_after_draining(&stage, from), 2);
     assert_eq!(list(&stage), all(&stage, &desired));
+}
+
+#[test]
+fn where_all_go_at_once_for_a_replacement_only_one_that_goes_alone_is_drained() {
+    let of = |replicas| {
+        let mut desired = shop(replicas, "1");
+        desired.services.get_mut("web").expect("it is there").rollout.recreate = true;
+        desired
+    };
+    let stage = Stage::new();
+    stage.converge(&of(3));
+    let from = stage.engine.trace().len();
+    stage.converge(&of(2));
+    assert_eq!(stops_after_draining(&stage, from), 1);
+}
+
+#[test]
+fn what_works_and_goes_back_with_another_is_drained() {
+    let of = |version: &str| {
+        let worse = service(1).checked().image(&format!("app:{version}"));
+        Desired { atomic: true, ..with(shop(2, version), "worse", worse) }
+    };
+    let stage = Stage::new();
+    stage.engine.act(|world| {
+        let fails = Behaviour { checks: Checks::Fail, ..Behaviour::runs() };
+        world.behaviours().set(&Subject::Image("app:2".into()), Counting::PerContainer, vec![fails]);
+    });
+    stage.converge(&of("1"));
+    let from = stage.engine.trace().len();
+    stage.run_for(&of("2"), Duration::from_mins(30));
+    // Two old ones, and the two new ones that go back.
+    assert_eq!(stops_after_draining(&stage, from), 4);
+    assert_eq!(list(&stage), all(&stage, &of("2")));
 }
 
 /// What is said of containers, each thing once.

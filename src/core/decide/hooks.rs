@@ -35,15 +35,15 @@ impl Planner<'_> {
 
     /// Runs the next of the hooks that are to pass before its stop; whether it cannot be stopped yet.
     ///
-    /// Only what serves says good-bye: not what never came up, not what is given up, and not what has failed, with which its
-    /// hooks may hang.
+    /// Only what serves says good-bye: not what never came up, not what is given up with its revision, and not what has
+    /// failed, with which its hooks may hang.
     pub(super) fn pre_stop(
         &mut self,
         service: Option<&ServiceName>,
         container: &Container,
         cause: &Cause,
     ) -> bool {
-        if container.state != State::Running || container.starting || cause.gives_up() {
+        if container.state != State::Running || container.starting || cause.gives_up(container) {
             return false;
         }
         let hooks = service.map_or(&[][..], |name| self.desired.pre_stop(name));

@@ -38,8 +38,8 @@ impl Planner<'_> {
         }
         self.decision.leaving.insert(container.id.clone());
         // Where all go nobody is left to send requests to.
-        let all_go = service.replicas == 0 || service.rollout.recreate;
-        if !container.is_ready() || all_go || cause.gives_up() {
+        let all_go = service.replicas == 0 || service.rollout.recreate && cause.is_of_rollout();
+        if !container.is_ready() || all_go || cause.gives_up(container) {
             return false;
         }
         let proxy = &traffic.proxy;
