@@ -130,9 +130,7 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
                 })
                 .collect();
             // What is kept of a revision that was given up is there to be looked at.
-            let is_given_up = memory.rollout_failed(name).is_some()
-                || view.desired.atomic && memory.failed_rollouts().next().is_some();
-            if is_given_up && !replicas.outdated.is_empty() {
+            if memory.given_up(name, view.desired).is_some() && !replicas.outdated.is_empty() {
                 for kept in &mut containers {
                     kept.up_to_date &= kept.state.is_alive();
                 }

@@ -90,6 +90,13 @@ impl<'s> Log<'s> {
         containers.find(|it| it.name == container).map_or(waiting.map(|it| it.reason), |it| it.reason)
     }
 
+    /// What is said of a service that waits.
+    pub(crate) fn message(&self, service: &str) -> Option<String> {
+        let status = self.status.borrow();
+        let mut waiting = status.iter().flat_map(|status| &status.services).flat_map(|it| &it.waiting);
+        waiting.find(|waiting| waiting.subject == service).map(|waiting| waiting.message.clone())
+    }
+
     pub(crate) fn restarts(&self, container: &str) -> u32 {
         let status = self.status.borrow();
         let mut containers = status.iter().flat_map(|status| &status.services).flat_map(|it| &it.containers);

@@ -262,6 +262,10 @@ pub(crate) fn an_atomic_change_becomes_ready_whole_or_goes_back_whole() {
     log.run(&of("app:2"), Duration::from_mins(30));
     assert_eq!(log.reason("web"), Some(Reason::RolloutFailed));
     assert_eq!(log.reason("api"), Some(Reason::RolloutFailed), "{:#?}", log.actions);
+    // It is the one that failed that can be tried again.
+    let way_out =
+        |service| log.message(service).is_some_and(|said| said.ends_with("or `operator resume web`"));
+    assert!(way_out("web") && way_out("api"), "{:?}", log.message("api"));
     let up = stage.containers(&of("app:2")).into_iter().filter(|container| container.state.is_alive());
     assert_eq!(up.map(|container| container.name).collect::<Vec<_>>(), before);
     // Where all work, all are replaced.

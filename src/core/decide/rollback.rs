@@ -14,16 +14,16 @@ use super::rollout::is_up;
 use super::room::running;
 
 impl Planner<'_> {
-    /// Why the replacement of a service was given up, where it was: it failed, or another one that the change is to be
-    /// made with.
-    pub(super) fn given_up(&self, name: &ServiceName) -> Option<String> {
-        if planted::has(Bug::NeverGoesBack) {
+    /// Whose replacement was given up, where that of a service was: it failed itself, or another one that the change is to
+    /// be made with. And why.
+    pub(super) fn given_up(&self, name: &ServiceName) -> Option<(ServiceName, String)> {
+        let (failed, why) = self.memory.given_up(name, self.desired)?;
+        let is_own = failed == name;
+        if planted::has(Bug::NeverGoesBack) || !is_own && planted::has(Bug::ChangesInPart) {
             return None;
         }
-        let own = self.memory.rollout_failed(name).map(str::to_owned);
-        let together = self.desired.atomic && !planted::has(Bug::ChangesInPart);
-        let mut others = self.memory.failed_rollouts().filter(|_| together);
-        own.or_else(|| others.next().map(|(other, why)| format!("{other}, which it changes with: {why}")))
+        let why = if is_own { why.to_owned() } else { format!("{failed}, which it changes with: {why}") };
+        Some((failed.clone(), why))
     }
 
     /// The old containers serve again; a new one that failed is kept, stopped, for inspection.
@@ -32,14 +32,14 @@ impl Planner<'_> {
         name: &ServiceName,
         service: &Service,
         replicas: &Replicas<'_>,
-        why: &str,
+        (failed, why): (&ServiceName, &str),
     ) {
         if service.rollout.on_failure == OnFailure::Pause {
-            self.stay(name, service, replicas, why);
+            self.stay(name, service, replicas, (failed, why));
             return;
         }
         let message = format!(
-            "the new revision was given up ({why}); the old one serves until the files change, or `operator resume {name}`"
+            "the new revision was given up ({why}); the old one serves until the files change, or `operator resume {failed}`"
         );
         self.wait(Some(name), name.as_str(), Reason::RolloutFailed, message, None);
         let cause = || Cause::RolledBack { why: why.to_owned() };
@@ -149,9 +149,15 @@ impl Planner<'_> {
     }
 
     /// The replacement goes neither on nor back.
-    fn stay(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>, why: &str) {
+    fn stay(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        replicas: &Replicas<'_>,
+        (failed, why): (&ServiceName, &str),
+    ) {
         let message = format!(
-            "the rollout was stopped ({why}) and stays as it is until the files change, or `operator resume {name}`"
+            "the rollout was stopped ({why}) and stays as it is until the files change, or `operator resume {failed}`"
         );
         self.wait(Some(name), name.as_str(), Reason::RolloutFailed, message, None);
         let (working, broken) = self.sorted(service, replicas);

@@ -52,8 +52,8 @@ impl Planner<'_> {
             for container in replicas.all() {
                 self.retire(Some(name), container, Cause::ScaleDown { from: count(&replicas), to: 0 });
             }
-        } else if let Some(why) = self.given_up(name) {
-            self.go_back(name, service, &replicas, &why);
+        } else if let Some((failed, why)) = self.given_up(name) {
+            self.go_back(name, service, &replicas, (&failed, &why));
         } else {
             self.replace(name, service, &replicas);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::action::{Action, Call, Cause};
-use super::super::desired::Service;
+use super::super::desired::{Desired, Service};
 use super::super::ids::{ImageId, Revision, ServiceName};
 use super::super::limits;
 use super::super::observed::{Container, Health, State};
@@ -13,7 +13,7 @@ use super::super::order;
 use super::super::replace::Strategy;
 use super::super::rollout::OnFailure;
 use super::super::time::Timestamp;
-use super::super::view::{Replicas, View, serves};
+use super::super::view::{Replicas, View};
 use super::Memory;
 
 /// Attempts at a start, or crashes in a row, after which a replacement is given up while nothing else serves.
@@ -62,6 +62,13 @@ impl Memory {
         self.rollouts.iter().filter_map(|(name, rollout)| Some((name, rollout.failed.as_deref()?)))
     }
 
+    /// The rollout with which that of this service is given up, and why that was: its own, or one of those that the change
+    /// is to be made with.
+    pub fn given_up(&self, service: &ServiceName, desired: &Desired) -> Option<(&ServiceName, &str)> {
+        let own = self.failed_rollouts().find(|(failed, _)| *failed == service);
+        own.or_else(|| self.failed_rollouts().next().filter(|_| desired.atomic))
+    }
+
     /// When the rollout of this service is given up, unless it makes progress before.
     pub fn rollout_deadline(&self, name: &ServiceName, service: &Service) -> Option<Timestamp> {
         let rollout = self.rollouts.get(name).filter(|rollout| !rollout.is_given_up())?;
@@ -104,17 +111,16 @@ impl Memory {
         view: &View<'_>,
         now: Timestamp,
     ) {
+        let ready = replicas.serving(service);
         if replicas.outdated.is_empty() {
             self.rollouts.remove(name);
-            let serving = replicas.current.iter().filter(|container| serves(container, service)).count();
-            if serving > 0 && u32::try_from(serving).is_ok_and(|serving| serving >= service.replicas) {
+            if ready > 0 && ready >= service.wanted() {
                 self.good.insert(name.clone(), replicas.revision.clone());
             }
             return;
         }
         self.note_ready(service, replicas, now);
         let revision = replicas.revision.clone();
-        let ready = replicas.current.iter().filter(|container| serves(container, service)).count();
         let image = view.observed.image_of(service).and_then(|image| image.id.clone());
         let is_same = |rollout: &Rollout| {
             let both = rollout.image.as_ref().zip(image.as_ref());
@@ -124,7 +130,8 @@ impl Memory {
         let mut rollout = known.unwrap_or_else(|| Rollout::begun(revision, ready, now));
         rollout.image = image.or(rollout.image);
         // While nothing is done to the service, or only time is waited for, nothing is to progress.
-        let is_given_up_with = self.is_given_up_with_another(name, view);
+        // One that is given up with another says nothing of itself.
+        let is_given_up_with = self.given_up(name, view.desired).is_some();
         let drains = service.traffic.as_ref().is_some_and(|traffic| {
             replicas.all().any(|replica| self.traffic.is_draining(&replica.id, traffic, now))
         });
@@ -150,11 +157,6 @@ impl Memory {
         self.rollouts.insert(name.clone(), rollout);
     }
 
-    /// Whether another rollout that this one goes with has failed: this one says nothing of itself then.
-    fn is_given_up_with_another(&self, name: &ServiceName, view: &View<'_>) -> bool {
-        view.desired.atomic && self.failed_rollouts().any(|(other, _)| other != name)
-    }
-
     fn note_ready(&mut self, service: &Service, replicas: &Replicas<'_>, now: Timestamp) {
         if watch(service).is_zero() {
             return;
@@ -176,7 +178,8 @@ impl Memory {
 
     /// Why a replacement must be given up now: more new containers fail than may. Where the old ones do not serve
     /// meanwhile that is soon; else what crashes has as long as a loop takes to be one, and what is not ready until the
-    /// deadline. What fails beside a dependency that is down says nothing of the revision.
+    /// deadline. What fails beside a dependency that is down says nothing of the revision; where the old ones do not serve
+    /// meanwhile they come back all the same, for they may do without it.
     fn rollout_failure(
         &self,
         name: &ServiceName,
