@@ -65,7 +65,7 @@ pub struct Scale {
 impl Scale {
     /// Whether it holds for a service as its files declare it.
     pub fn holds(&self, service: &Service, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| until > now)
+        lasts(self.until, now)
             && self.files == service.declared_replicas()
             && (self.replicas <= 1 || only_one(service).is_none())
     }
@@ -139,8 +139,13 @@ pub struct Pause {
 
 impl Pause {
     fn holds(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| until > now)
+        lasts(self.until, now)
     }
+}
+
+/// Whether what holds until then, if until ever, still does.
+fn lasts(until: Option<Timestamp>, now: Timestamp) -> bool {
+    until.is_none_or(|until| until > now)
 }
 
 impl fmt::Display for Pause {
@@ -166,7 +171,7 @@ impl Overrides {
 
     /// Forgets the pauses that have ended, and the numbers of replicas.
     pub fn forget_ended(&mut self, now: Timestamp) {
-        self.scaled.retain(|_, scale| scale.until.is_none_or(|until| until > now));
+        self.scaled.retain(|_, scale| lasts(scale.until, now));
         self.paused = self.paused.take().filter(|pause| pause.holds(now));
         self.paused_services.retain(|_, pause| pause.holds(now));
     }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use super::follow::declared;
 use super::{Goal, Loop};
 use crate::core::decide::Decision;
 use crate::core::desired::Desired;
@@ -55,13 +54,10 @@ impl Loop<'_> {
             stuck.chain(containers.filter_map(|container| container.message.as_deref())).next()
         };
         let degraded = status.condition == Condition::Degraded;
-        // How many somebody wants for a while is no revision.
-        let is_scaled = self.desired.services.values().any(|service| service.scaled.is_some());
-        let desired = if is_scaled { Rc::new(declared(&self.desired)) } else { Rc::clone(&self.desired) };
         self.with.report.stands(
-            &desired,
+            &self.desired,
             &Moment {
-                desired: &desired,
+                desired: &self.desired,
                 observed: self.observer.observed(),
                 converged: !acts
                     && is_fresh

@@ -64,7 +64,7 @@ impl Loop<'_> {
 }
 
 /// What the files alone declare. A mounted file that was written anew with the same text is no other one.
-pub(super) fn declared(desired: &Desired) -> Desired {
+fn declared(desired: &Desired) -> Desired {
     let mut bare = desired.clone();
     take_off(&mut bare);
     let contents = bare.services.values_mut().flat_map(|service| service.content.files.values_mut());

@@ -43,6 +43,11 @@ impl Progress<'_> {
         self.believed.len() >= self.wanted && !self.on_trial
     }
 
+    /// How many new ones are still to be made, for now.
+    fn missing(&self, replicas: &Replicas<'_>) -> usize {
+        self.most.saturating_sub(replicas.current.len())
+    }
+
     /// How many containers may start beyond those that run.
     fn room(&self, replicas: &Replicas<'_>) -> usize {
         let surge = if planted::has(Bug::SurgesTooFar) { usize::MAX / 2 } else { self.bounds.surge };
@@ -68,7 +73,7 @@ impl Planner<'_> {
         let is_failing = |new: &Container| self.is_in_trouble(new) && !kept_out.contains(&new.id);
         let failing = progress.doubted.iter().filter(|(new, _)| is_failing(new)).count();
         let is_held_up = failing > service.rollout.tolerated(service.replicas);
-        let missing = if is_held_up { 0 } else { progress.most.saturating_sub(replicas.current.len()) };
+        let missing = if is_held_up { 0 } else { progress.missing(replicas) };
         let is_under_way = !replicas.current.is_empty() || self.coming(name) > 0;
         if is_under_way {
             self.heal_old(name, service, replicas, &progress, missing);
@@ -112,11 +117,10 @@ impl Planner<'_> {
         replicas: &Replicas<'_>,
         progress: &Progress<'_>,
     ) {
-        let first = by_departure(service, replicas).take(1);
         let going: Vec<&Outdated<'_>> = if planted::has(Bug::ReplacesAllAtOnce) {
             replicas.outdated.iter().collect()
         } else if planted::has(Bug::RemovesFirst) && progress.doubted.is_empty() {
-            first.collect()
+            by_departure(service, replicas).take(1).collect()
         } else if planted::has(Bug::RemovesOldSoon) {
             replicas.outdated.iter().filter(|old| !old.container.state.is_alive()).collect()
         } else {
@@ -231,7 +235,7 @@ impl Planner<'_> {
         replicas: &Replicas<'_>,
         progress: &Progress<'_>,
     ) {
-        let missing = progress.most.saturating_sub(replicas.current.len());
+        let missing = progress.missing(replicas);
         let (room, about_to_run) = (progress.room(replicas), self.about_to_run(service, replicas));
         let free = room.saturating_sub(about_to_run + self.brought_back(replicas));
         self.make(name, service, replicas, missing.min(free));
@@ -273,7 +277,7 @@ impl Planner<'_> {
         replicas: &Replicas<'_>,
         progress: &Progress<'_>,
     ) {
-        let missing = progress.most.saturating_sub(replicas.current.len());
+        let missing = progress.missing(replicas);
         // One that waits for the place of another that is needed keeps none from taking the place of what is down.
         let is_kept_waiting = |new: &Container| {
             let old = self.in_the_way(service, new, replicas).filter(|_| new.state == State::Created);
@@ -340,7 +344,7 @@ impl Planner<'_> {
 
     /// Makes so many new containers.
     fn make(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>, count: usize) {
-        let Some(old) = next_to_go(service, replicas) else { return };
+        let Some(old) = by_departure(service, replicas).next() else { return };
         for _ in 0..count {
             let heritage = self.heritage(service, replicas);
             let is_handed_on = !heritage.is_empty();
@@ -427,11 +431,6 @@ pub(super) fn serving<'a, 'b>(
     service: &'b Service,
 ) -> impl Iterator<Item = &'b Outdated<'a>> {
     outdated.iter().filter(|old| old.container.state.is_alive() && serves(old.container, service))
-}
-
-/// The outdated container that goes next.
-fn next_to_go<'a, 'b>(service: &Service, replicas: &'b Replicas<'a>) -> Option<&'b Outdated<'a>> {
-    replicas.outdated.iter().min_by_key(|old| goes_after(service, old.container))
 }
 
 /// The outdated containers in the order in which they go.

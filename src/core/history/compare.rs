@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
-use super::super::fields::{image, size};
+use super::super::fields::{cpus, image, size};
 use super::super::ids::ServiceName;
 use super::super::redact;
 use super::seal::{Sealed, is_sealed};
@@ -166,7 +166,7 @@ fn resources(value: &Json, flat: &mut Flat) {
             ("memory_reservation", Some(bytes)) => ("resources.reservations.memory", size(bytes)),
             ("memory_swap", Some(bytes)) => ("memswap_limit", size(bytes)),
             ("pids_limit", Some(pids)) => ("resources.limits.pids", pids.to_string()),
-            ("nano_cpus", Some(billion)) => ("resources.limits.cpus", billionths(billion)),
+            ("nano_cpus", Some(billion)) => ("resources.limits.cpus", cpus(billion)),
             (other, _) => {
                 flatten(other, value, flat);
                 continue;
@@ -174,12 +174,6 @@ fn resources(value: &Json, flat: &mut Flat) {
         };
         flat.insert(field.to_owned(), Leaf::new(&text));
     }
-}
-
-/// Billionths as a decimal number without more zeros than it needs.
-fn billionths(number: i64) -> String {
-    let text = format!("{}.{:09}", number / 1_000_000_000, (number % 1_000_000_000).abs());
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// What services share.

@@ -12,7 +12,7 @@ use super::super::ids::ServiceName;
 use super::super::observed::Observed;
 use super::super::planted::{self, Bug};
 use super::rollback::{Kept, Stand};
-use super::seal::{BUILD_SECRETS, Key, build_of, is_sealed, secrets};
+use super::seal::{BUILD_SECRETS, Key, build_of, is_sealed, secrets, within};
 use crate::secret::Secret;
 
 /// Something of a revision that is not there any more.
@@ -210,8 +210,7 @@ impl Values<'_> {
     /// Compose's hash of a service that shares name spaces is made of text that only the very same files give. It decides
     /// nothing about what the operator made.
     fn forget_hash(&self, tree: &mut Json, service: &str) {
-        let pointer = build_of(service).replace("/image/build", "/config_hash");
-        let Some(hash) = tree.pointer_mut(&pointer) else { return };
+        let Some(hash) = tree.pointer_mut(&within(service, "config_hash")) else { return };
         let mut probe = hash.clone();
         let mut lost = Vec::new();
         self.put_back(&mut probe, &mut Vec::new(), &mut lost);

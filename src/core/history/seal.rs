@@ -3,8 +3,6 @@
 //! Every value of an environment is taken for one, since an env file has secrets under innocent names; so is whatever
 //! is read into a `Secret`, each build argument, and each word that people would not be shown.
 
-use std::fmt::Write as _;
-
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -37,12 +35,7 @@ impl Key {
             return SEAL.to_owned();
         };
         mac.update(value.as_bytes());
-        let mut sealed = SEAL.to_owned();
-        for byte in mac.finalize().into_bytes() {
-            // Writing into a string never fails.
-            let _ = write!(sealed, "{byte:02x}");
-        }
-        sealed
+        format!("{SEAL}{}", hex::encode(mac.finalize().into_bytes()))
     }
 }
 
@@ -94,7 +87,12 @@ pub fn fingerprint(desired: &Desired, key: &Key) -> String {
 
 /// Where the build of a service stands in the tree.
 pub(super) fn build_of(service: &str) -> String {
-    format!("/services/{}/image/build", service.replace('~', "~0").replace('/', "~1"))
+    within(service, "image/build")
+}
+
+/// Where a field of a service stands in the tree.
+pub(super) fn within(service: &str, field: &str) -> String {
+    format!("/services/{}/{field}", service.replace('~', "~0").replace('/', "~1"))
 }
 
 fn sealed_build_secret(secret: &BuildSecret, key: &Key) -> Json {
