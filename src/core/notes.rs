@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::content::Content;
+use super::desired::Service;
 use super::ids::{ServiceName, StackName, normalised_name};
 use super::labels;
 use super::observed::Container;
@@ -57,8 +59,11 @@ fn renamed_services(view: &View<'_>) -> Vec<String> {
         if replicas.count() > 0 || service.replicas == 0 {
             continue;
         }
+        // What is in its files goes under the service's name: that of another cannot be told from it.
+        let service = Service { content: Content::default(), ..service.clone() };
+        let revision = revision::of(&service);
         let is_of_it = |container: &&Container| {
-            revision::judge(service, &replicas.revision, container, view.desired, view.observed).is_current()
+            revision::judge(&service, &revision, container, view.desired, view.observed).is_current()
         };
         let Some(old) =
             gone.iter().find_map(|(old, containers)| containers.iter().all(is_of_it).then_some(*old))

@@ -1,5 +1,6 @@
 //! What a preview tells as one thing, though it looks like several: renamed services, moved files, a renamed project.
 
+use compose_operator::core::content::FileContent;
 use compose_operator::core::desired::Desired;
 use compose_operator::core::diff::diff;
 use compose_operator::core::ids::{ServiceName, StackName};
@@ -52,6 +53,21 @@ fn a_service_under_another_name_is_told_as_that_with_what_it_costs() {
     assert_eq!(told(&stage, &other), [], "it is another service");
     stage.converge(&renamed);
     assert_eq!(told(&stage, &renamed), []);
+}
+
+#[test]
+fn a_service_whose_files_go_under_its_name_is_known_under_another() {
+    let of = |name: &str| {
+        let text = FileContent { fingerprint: format!("text-of-{name}"), identity: String::new() };
+        let web = service(1).but(|web| web.content.files = [("configs.a".to_owned(), text)].into());
+        with(stack(), name, web)
+    };
+    let stage = Stage::new();
+    stage.converge(&of("web"));
+    assert_eq!(
+        told(&stage, &of("front")).iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
+        [Kind::ServiceRenamed]
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::Desired;
 use compose_operator::core::event::EventKind;
 use compose_operator::core::history::{Actor, Ended, History, Kept, Key, Moment, Rollback, Stand, Through};
@@ -9,6 +10,7 @@ use compose_operator::core::ids::ImageId;
 use compose_operator::core::observed::{Image, State};
 use compose_operator::core::reason::Reason;
 use compose_operator::core::status::Condition;
+use compose_operator::engine::sim::{Behaviour, Counting, Subject};
 
 use crate::log::Log;
 use crate::stage::{START, Stage, Words, id_of, service, stack, with};
@@ -45,6 +47,26 @@ fn held(files: &Desired, history: &History, to: u64) -> Desired {
 
 fn image(id: &str) -> Image {
     Image { id: Some(ImageId::new(id)), ..Image::default() }
+}
+
+#[test]
+fn what_failed_is_not_started_again_when_the_files_say_again_what_serves() {
+    let of = |image: &str| {
+        let web = service(3).checked().but(|web| web.rollout.min_ready = Duration::from_secs(5)).image(image);
+        with(stack(), "web", web)
+    };
+    let stage = Stage::new();
+    stage.engine.act(|world| {
+        let fails = Behaviour::exits(7, Duration::from_secs(1));
+        world.behaviours().set(&Subject::Image("app:2".into()), Counting::PerContainer, vec![fails]);
+    });
+    stage.converge(&of("app:1"));
+    stage.run_for(&of("app:1"), HOUR);
+    let (outcome, _) = stage.apply(&of("app:2"));
+    assert!(matches!(outcome, Outcome::Stuck(_)), "{outcome:?}");
+    let calls = stage.converge(&of("app:1"));
+    assert!(!calls.iter().any(|call| call.starts_with("start")), "{calls:?}");
+    assert_eq!(stage.containers(&of("app:1")).len(), 3);
 }
 
 #[test]

@@ -211,6 +211,10 @@ impl Planner<'_> {
         // In stop-first, another has the place of one that we stopped.
         let start_first = replicas.strategy == Strategy::StartFirst;
         old.retain(|old| start_first || !has_new || !self.is_set_aside(old));
+        // While new ones serve and only have to do so for a while yet, none is brought back for them: it may be what failed,
+        // and they what is gone back to.
+        let suffices = replicas.serving(service) >= progress.wanted;
+        old.retain(|old| !suffices || old.state.is_alive());
         let taken = coming + self.about_to_run(service, replicas);
         let mut room = progress.room(replicas).saturating_sub(taken);
         for old in old.into_iter().take(needed) {
