@@ -67,9 +67,53 @@ impl Historian {
         is_news |= book.history.stands(moment, &self.actor);
         let written = if is_news { self.histories.write(&self.stack, &book.history) } else { Ok(()) };
         if written.is_err() {
-            // It is written with the next word.
-            book.known = None;
+            // What is on the disk counts: the next word is held against that, and so is news again.
+            *opened = None;
         }
         written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::desired::{Origin, Teardown};
+    use crate::core::history::Outcome;
+    use crate::core::observed::Observed;
+    use crate::core::time::Timestamp;
+
+    #[test]
+    fn a_revision_that_could_not_be_written_is_written_with_the_next_word() {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = StackName::from("shop");
+        let historian = Historian::daemon(directory.path(), &shop);
+        let histories = Histories::new(directory.path());
+        let nothing = Desired::teardown(shop.clone(), Origin::default(), Teardown::default());
+        let desired = |prune| Rc::new(Desired { teardown: None, prune, ..nothing.clone() });
+        let observed = Observed::default();
+        let note = |desired: &Rc<Desired>, converged| {
+            let at = Timestamp::from_millis(1);
+            let moment = Moment { desired, observed: &observed, converged, failed: None, at };
+            historian.note(desired, &moment)
+        };
+        let outcomes = || {
+            let history = histories.read(&shop).unwrap().history;
+            history.entries.iter().map(|entry| entry.outcome).collect::<Vec<_>>()
+        };
+        let (first, second) = (desired(false), desired(true));
+        note(&first, true).unwrap();
+        assert_eq!(outcomes(), [Outcome::Converged]);
+
+        let (there, away) = (directory.path().join("history"), directory.path().join("away"));
+        std::fs::rename(&there, &away).unwrap();
+        std::fs::write(&there, "no directory").unwrap();
+        note(&second, false).unwrap_err();
+        note(&second, false).unwrap_err();
+        std::fs::remove_file(&there).unwrap();
+        std::fs::rename(&away, &there).unwrap();
+        note(&second, false).unwrap();
+        assert_eq!(outcomes(), [Outcome::Converged, Outcome::Progressing]);
+        note(&second, true).unwrap();
+        assert_eq!(outcomes(), [Outcome::Converged, Outcome::Converged]);
     }
 }
