@@ -60,7 +60,7 @@ impl Histories {
         for entry in &history.entries {
             text.push_str(&line(entry)?);
         }
-        self.replace(&self.path(stack), text.as_bytes())
+        super::replace_synced(&self.directory, &self.path(stack), text.as_bytes())
     }
 
     /// The key; makes one where there is none.
@@ -106,16 +106,6 @@ impl Histories {
     /// The file of a stack.
     pub fn path(&self, stack: &StackName) -> PathBuf {
         self.directory.join(format!("{stack}.jsonl"))
-    }
-
-    /// Files of `tempfile` are their owner's alone.
-    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        File::open(&self.directory)?.sync_all()
     }
 }
 

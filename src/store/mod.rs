@@ -9,7 +9,7 @@ pub mod owner;
 pub mod process;
 pub mod standing;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -22,4 +22,14 @@ fn replace(directory: &Path, file: &Path, value: &impl Serialize) -> io::Result<
     new.write_all(&serde_json::to_vec(value)?)?;
     new.persist(file).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// The same with these bytes, which are on the disk when this returns. Files of `tempfile` are their owner's alone.
+fn replace_synced(directory: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let mut new = tempfile::NamedTempFile::new_in(directory)?;
+    new.write_all(bytes)?;
+    new.as_file().sync_all()?;
+    new.persist(file).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
 }

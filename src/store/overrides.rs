@@ -1,8 +1,8 @@
 //! What people laid over stacks for a while, one file each. Unlike the rest of the store these are people's words: they
 //! reach the disk before they are taken for said.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::history::Histories;
@@ -48,13 +48,8 @@ impl Overlays {
 
     /// Lays these over a stack, whole or not at all.
     pub fn write(&self, stack: &StackName, overrides: &Overrides) -> io::Result<()> {
-        self.prepare()?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        serde_json::to_writer_pretty(&file, overrides)?;
-        file.flush()?;
-        file.as_file().sync_all()?;
-        file.persist(self.path(stack)).map_err(|error| error.error)?;
-        File::open(&self.directory)?.sync_all()
+        let text = serde_json::to_vec_pretty(overrides)?;
+        super::replace_synced(&self.directory, &self.path(stack), &text)
     }
 
     /// The file of a stack.
