@@ -69,7 +69,8 @@ pub fn run(args: &ExplainArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
     });
     let explained = Explained {
         declared: stack.declared_at(service.as_str()),
-        pause: pause.map(ToString::to_string).or(rollback),
+        rollback,
+        pause: pause.map(ToString::to_string),
         scaled,
         last: last_action(stack, &service)?,
         content: stack.desired.services.get(&service).and_then(content::content),

@@ -27,6 +27,8 @@ pub struct Explained {
     pub service: ServiceName,
     /// Where it is declared.
     pub declared: Vec<(Layer, Span)>,
+    /// Which revision is held against the files, and who said so.
+    pub rollback: Option<String>,
     /// Who paused it.
     pub pause: Option<String>,
     /// Who scaled it, and where the files say how many replicas it has.
@@ -157,6 +159,7 @@ pub fn json(explained: &Explained) -> Json {
     json!({
         "service": explained.service,
         "declared": declared.collect::<Vec<_>>(),
+        "rolled_back": explained.rollback,
         "paused": explained.pause,
         "scaled": explained.scaled.as_ref().map(|(scale, _)| scale_json(scale)),
         "status": explained.status.as_ref().map(stands::service_json),
@@ -195,8 +198,8 @@ fn head(explained: &Explained, now: Timestamp) -> Vec<String> {
         let over = if *layer == Layer::Manifest { ", lies over the Compose files" } else { "" };
         say("declared", format!("{place}{over}"));
     }
-    if let Some(pause) = &explained.pause {
-        say("override", pause.clone());
+    for said in explained.rollback.iter().chain(&explained.pause) {
+        say("override", said.clone());
     }
     if let Some((scale, place)) = &explained.scaled {
         let at = place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
@@ -243,4 +246,35 @@ fn row(field: &Field) -> Vec<Cell> {
         Cell::styled(FAINT, &field.place),
         Cell::plain(variables.join(", ")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_that_is_held_and_a_pause_are_two_overrides() {
+        let explained = Explained {
+            service: ServiceName::from("web"),
+            declared: Vec::new(),
+            rollback: Some("rolled back to revision 2 by ann".to_owned()),
+            pause: Some("paused by bob".to_owned()),
+            scaled: None,
+            status: None,
+            unreachable: None,
+            last: None,
+            content: None,
+            fields: Vec::new(),
+        };
+        let told = anstream::adapter::strip_str(&text(&explained, true, Timestamp::default())).to_string();
+        let overrides: Vec<&str> = told.lines().filter(|line| line.contains("override")).collect();
+        assert_eq!(overrides.len(), 2, "{told}");
+        assert!(overrides[0].ends_with("rolled back to revision 2 by ann"), "{told}");
+        assert!(overrides[1].ends_with("paused by bob"), "{told}");
+        let told = json(&explained);
+        assert_eq!(told["rolled_back"], "rolled back to revision 2 by ann");
+        assert_eq!(told["paused"], "paused by bob");
+        let only = Explained { pause: None, ..explained };
+        assert_eq!(json(&only)["paused"], Json::Null);
+    }
 }
