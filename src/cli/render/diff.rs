@@ -202,26 +202,20 @@ fn impact_style(impact: Impact) -> Style {
     }
 }
 
-pub(super) const IMPACTS: [Impact; 5] =
+const IMPACTS: [Impact; 5] =
     [Impact::InPlace, Impact::Rolling, Impact::Restart, Impact::Removed, Impact::Destructive];
 
 /// `4 changes (2 in-place, 2 restart), 9 steps; interrupted: caddy`.
 fn summary(preview: &Preview<'_>) -> String {
-    let counts: Vec<String> = IMPACTS
-        .into_iter()
-        .filter_map(|impact| {
-            let count = of_impact(preview.changes, impact).count();
-            (count > 0).then(|| paint(impact_style(impact), format!("{count} {}", impact.as_str())))
-        })
+    let counts: Vec<String> = counts(preview.changes)
+        .map(|(impact, count)| paint(impact_style(impact), format!("{count} {}", impact.as_str())))
         .collect();
     let mut text = plural(preview.changes.len(), "change");
     if !counts.is_empty() {
         text = format!("{text} ({})", counts.join(", "));
     }
     text = format!("{text}, {}", plural(preview.steps.len(), "step"));
-    let down: BTreeSet<&str> = of_impact(preview.changes, Impact::Restart)
-        .filter_map(|change| change.service.as_ref().map(ServiceName::as_str))
-        .collect();
+    let down = interrupted(preview.changes);
     if !down.is_empty() {
         let names: Vec<&str> = down.into_iter().collect();
         text = format!("{text}; interrupted: {}", names.join(", "));
@@ -232,12 +226,26 @@ fn summary(preview: &Preview<'_>) -> String {
     text
 }
 
-pub(super) fn of_impact(changes: &[Change], impact: Impact) -> impl Iterator<Item = &Change> {
+/// How many changes there are of each impact, where there are any.
+pub(super) fn counts(changes: &[Change]) -> impl Iterator<Item = (Impact, usize)> {
+    let count = |impact| (impact, of_impact(changes, impact).count());
+    IMPACTS.into_iter().map(count).filter(|(_, count)| *count > 0)
+}
+
+/// The services that do not serve meanwhile.
+pub(super) fn interrupted(changes: &[Change]) -> BTreeSet<&str> {
+    let services = of_impact(changes, Impact::Restart).filter_map(|change| change.service.as_ref());
+    services.map(ServiceName::as_str).collect()
+}
+
+fn of_impact(changes: &[Change], impact: Impact) -> impl Iterator<Item = &Change> {
     changes.iter().filter(move |change| change.impact == impact)
 }
 
-pub(super) fn plural(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+/// `1 step`, `2 steps`.
+pub(super) fn plural<N: Copy + From<u8> + PartialEq + std::fmt::Display>(count: N, what: &str) -> String {
+    let s = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{s}")
 }
 
 /// Previews for programs: one shape for one stack and for many.

@@ -4,14 +4,14 @@
 //! may end a cell, begin a heading or a link, mention a person or become HTML. It may also be read by more people than
 //! the engine's machine has: no hash is in it.
 
-use std::collections::BTreeSet;
-
 use super::cost::{Costs, warnings};
-use super::diff::{IMPACTS, Preview, of_impact, plural, shared, some_of};
+use super::diff::{Preview, counts, interrupted, plural, shared, some_of};
+use super::overrides::scale_line;
 use super::shown::shown;
 use crate::core::decide::Waiting;
 use crate::core::diff::{Change, Impact};
 use crate::core::ids::ServiceName;
+use crate::core::overrides::Scale;
 use crate::rehearse::Step;
 
 /// All stacks, one heading each.
@@ -48,21 +48,16 @@ fn stack(preview: &Preview<'_>) -> String {
     }
     put(&waits("Would still wait", preview.waiting));
     put(&waits("Left alone", preview.orphans));
+    put(&overrides(preview));
     out
 }
 
 /// `**4 changes** (3 in-place, 1 rolling), 9 steps. **Interrupted:** caddy.`
 fn summary(preview: &Preview<'_>) -> String {
-    let counts = IMPACTS.into_iter().filter_map(|impact| {
-        let count = of_impact(preview.changes, impact).count();
-        (count > 0).then(|| format!("{count} {}", emphasised(impact)))
-    });
+    let counts = counts(preview.changes).map(|(impact, count)| format!("{count} {}", emphasised(impact)));
     let counts: Vec<String> = counts.collect();
     let of_these = if counts.is_empty() { String::new() } else { format!(" ({})", counts.join(", ")) };
-    let down: BTreeSet<&str> = of_impact(preview.changes, Impact::Restart)
-        .filter_map(|change| change.service.as_ref().map(ServiceName::as_str))
-        .collect();
-    let names: Vec<String> = down.into_iter().map(code).collect();
+    let names: Vec<String> = interrupted(preview.changes).into_iter().map(code).collect();
     let interrupted =
         if names.is_empty() { String::new() } else { format!(" **Interrupted:** {}.", names.join(", ")) };
     let stuck = if preview.waiting.is_empty() { "" } else { " **It would not converge.**" };
@@ -121,6 +116,17 @@ fn waits(what: &str, waiting: &[Waiting]) -> String {
     }
     let line = |it: &Waiting| format!("- **{}** {}: {}", it.reason, code(&it.subject), words(&it.message));
     format!("\n\n**{what}**\n\n{}", waiting.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// Numbers of replicas that somebody laid over the files: the preview goes by them.
+fn overrides(preview: &Preview<'_>) -> String {
+    if preview.scaled.is_empty() {
+        return String::new();
+    }
+    let line = |(service, scale): &(ServiceName, Scale)| {
+        format!("- {}: {}", code(service), words(scale_line(scale, preview.now)))
+    };
+    format!("\n\n**Overrides**\n\n{}", preview.scaled.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 /// As code: nothing in it means anything but what ends it, or the cell that it is in. What has one of these is code as
@@ -248,6 +254,20 @@ mod tests {
         let preview = Preview { costs, ..Preview::nothing(&stack) };
         let told = markdown(&[preview]);
         assert!(told.ends_with("\n\n**Does not fit the machine**\n\n- `(stack)`: 18G, and 16G"), "{told}");
+    }
+
+    #[test]
+    fn a_number_of_replicas_that_is_laid_over_the_files_is_told() {
+        let stack = StackName::from("shop");
+        let nothing = Preview::nothing(&stack);
+        let by = "ann <ann@example>".to_owned();
+        let scale = Scale { replicas: 3, files: 2, by, since: nothing.now, until: None };
+        let scaled = [(ServiceName::from("web"), scale)];
+        assert_eq!(
+            markdown(&[Preview { scaled: &scaled, ..nothing }]),
+            "### shop\n\nNothing to do.\n\n**Overrides**\n\n\
+             - `web`: 3 replicas by ann &#60;ann&#64;example&#62;, until &#96;operator scale SERVICE=files&#96;; the files say 2"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::diff::plural;
 use super::time::{rfc3339, span};
 use crate::core::overrides::Scale;
 use crate::core::time::Timestamp;
@@ -16,8 +17,7 @@ pub fn scale_line(scale: &Scale, now: Timestamp) -> String {
         // A part of a second is one: it has only just been said.
         |until| format!("for another {}", span(until.since(now) + Duration::from_millis(999))),
     );
-    let s = if *replicas == 1 { "" } else { "s" };
-    format!("{replicas} replica{s} by {by}, {until}; the files say {files}")
+    format!("{} by {by}, {until}; the files say {files}", plural(*replicas, "replica"))
 }
 
 /// The same for programs.
