@@ -886,6 +886,8 @@ mod history {
         assert_snapshot!("history-json", timeless(&run(&place, "history --revision 3 -o json").seen()));
         assert_snapshot!("history-unknown", run(&place, "history blog").seen());
         assert_snapshot!("history-no-such-revision", run(&place, "history --revision 7").seen());
+        assert_snapshot!("history-two-revisions", run(&place, "history 1 2").seen());
+        assert_eq!(run(&place, "history shop 1 --revision 2").code, Some(2));
     }
 
     #[test]

@@ -224,10 +224,16 @@ impl Command {
 }
 
 impl Cli {
-    /// What the definition alone cannot say: which command has which format.
+    /// What the definition alone cannot say: which command has which format, and which words are numbers.
     pub fn check(&self) -> Result<(), clap::Error> {
         if self.output.format == Format::Markdown && !matches!(self.command, Command::Diff(_)) {
             let message = "`-o markdown` is of `diff` only: text and json are there for the other commands";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        if let Command::History(history) = &self.command
+            && history.names_several()
+        {
+            let message = "`history` shows one revision in full: give one number";
             return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// It did what was asked; for `diff`, nothing is to do.
     Ok,
-    /// `diff`: there are changes. `apply`, `down`, `restart`, `wait`: not there yet when the time was up.
+    /// `diff`: there are changes. `apply`, `down`, `restart`, `rollback`, `wait`: not there yet when the time was up.
     Differs,
     /// It could not do what was asked, and cannot until somebody changes something.
     Error,
@@ -40,7 +40,7 @@ impl From<Exit> for ExitCode {
 pub const HELP: &str = "\
 Exit codes:
   0    done; for diff: nothing to do
-  1    diff: there are changes; apply, down, restart and wait: not there in time
-  2    error; apply, down, restart and wait: stuck until somebody changes something
+  1    diff: there are changes; apply, down, restart, rollback and wait: not there in time
+  2    error; apply, down, restart, rollback and wait: stuck until somebody changes something
   3    apply --plan: the plan is stale; nothing more was done
   130  interrupted";

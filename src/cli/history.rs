@@ -38,10 +38,22 @@ pub struct HistoryArgs {
     pub revision: Option<u64>,
 }
 
+impl HistoryArgs {
+    /// Whether more than one revision is named: one is shown in full.
+    pub(super) fn names_several(&self) -> bool {
+        let numbers = self.which.iter().filter(|word| is_number(word)).count();
+        numbers + usize::from(self.revision.is_some()) > 1
+    }
+}
+
+/// Whether a word is a revision, and no stack.
+fn is_number(word: &str) -> bool {
+    word.parse::<u64>().is_ok()
+}
+
 /// Shows.
 pub fn run(args: &HistoryArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
-    let (numbers, names): (Vec<&String>, Vec<&String>) =
-        args.which.iter().partition(|word| word.parse::<u64>().is_ok());
+    let (numbers, names): (Vec<&String>, Vec<&String>) = args.which.iter().partition(|word| is_number(word));
     let number = args.revision.or_else(|| numbers.first().and_then(|word| word.parse().ok()));
     let histories = Histories::new(&standing::directory());
     let stacks = stacks(&names, cli, &histories)?;
