@@ -118,7 +118,7 @@ pub fn run(args: &EventsArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<
 /// The stacks of the files; of files that do not load, those whose daemons hold to the last good ones.
 fn stacks(args: &EventsArgs, cli: &Cli) -> anyhow::Result<Vec<StackName>> {
     let meant = files::meant(&cli.files, &args.services);
-    meant.map(|meant| meant.into_iter().map(|meant| meant.stack).collect()).or_else(|error| {
+    meant.map(|(meant, _)| meant.into_iter().map(|meant| meant.stack).collect()).or_else(|error| {
         let refusing = Standings::new(standing::directory()).refusing();
         let refusing: Vec<StackName> = refusing.map(|standing| standing.status.stack).collect();
         if refusing.is_empty() { Err(error) } else { Ok(refusing) }

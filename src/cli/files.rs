@@ -122,8 +122,9 @@ pub struct Meant {
 }
 
 /// The stacks of the files, those that have any of the services where some are named; the one that `-p` names, where the
-/// files do not load, or where it was looked after once.
-pub fn meant(args: &FileArgs, services: &[String]) -> anyhow::Result<Vec<Meant>> {
+/// files do not load, or where it was looked after once. With all that was loaded for it, sound or not.
+pub fn meant(args: &FileArgs, services: &[String]) -> anyhow::Result<(Vec<Meant>, Loaded)> {
+    let loaded = load(args)?.even_idle();
     let by_name = |stack: StackName| -> anyhow::Result<Vec<Meant>> {
         let services = standing::own_services(&stack, services)?;
         Ok(vec![Meant { stack, services }])
@@ -131,27 +132,26 @@ pub fn meant(args: &FileArgs, services: &[String]) -> anyhow::Result<Vec<Meant>>
     if let Some(Named { stack, unknown }) = name_alone(args)? {
         return match unknown {
             Some(unknown) if !standing::knows(&stack) => Err(unknown.into()),
-            _ => by_name(stack),
+            _ => Ok((by_name(stack)?, loaded)),
         };
     }
-    let loaded = load(args)?.even_idle();
-    match &args.project_name {
-        Some(name) if !loaded.faults.is_empty() && standing::knows(&StackName::from(name.as_str())) => {
-            by_name(StackName::from(name.as_str()))
-        }
-        _ => {
-            let stacks = loaded.all()?;
-            known_services(&stacks, services)?;
-            let of_stack = |stack: Stack| {
-                let own = services.iter().map(|name| ServiceName::from(name.as_str()));
-                let own: Vec<ServiceName> =
-                    own.filter(|name| stack.desired.services.contains_key(name)).collect();
-                (services.is_empty() || !own.is_empty())
-                    .then_some(Meant { stack: stack.desired.stack, services: own })
-            };
-            Ok(stacks.into_iter().filter_map(of_stack).collect())
-        }
+    if let Some(name) = args.project_name.as_deref().map(StackName::from)
+        && !loaded.faults.is_empty()
+        && standing::knows(&name)
+    {
+        return Ok((by_name(name)?, loaded));
     }
+    if !loaded.faults.is_empty() {
+        return Err(Diagnostics { faults: loaded.faults }.into());
+    }
+    known_services(&loaded.stacks, services)?;
+    let of_stack = |stack: &Stack| {
+        let own = services.iter().map(|name| ServiceName::from(name.as_str()));
+        let own: Vec<ServiceName> = own.filter(|name| stack.desired.services.contains_key(name)).collect();
+        (services.is_empty() || !own.is_empty())
+            .then(|| Meant { stack: stack.desired.stack.clone(), services: own })
+    };
+    Ok((loaded.stacks.iter().filter_map(of_stack).collect(), loaded))
 }
 
 /// Loads everything that the options name, sound or not, with what people laid over it.

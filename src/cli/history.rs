@@ -117,7 +117,7 @@ fn stacks(names: &[&String], cli: &Cli, histories: &Histories) -> anyhow::Result
         return Ok(known);
     }
     match files::meant(&cli.files, &[]) {
-        Ok(meant) => Ok(meant.into_iter().map(|meant| meant.stack).collect()),
+        Ok((meant, _)) => Ok(meant.into_iter().map(|meant| meant.stack).collect()),
         Err(error) => {
             let all: BTreeSet<StackName> = histories.stacks();
             if all.is_empty() { Err(error) } else { Ok(all.into_iter().collect()) }

@@ -123,7 +123,7 @@ fn change(
     screen: &mut Screen,
     change: impl Fn(&mut Overrides, &[ServiceName]),
 ) -> anyhow::Result<Vec<Meant>> {
-    let meant = files::meant(&cli.files, services)?;
+    let (meant, _) = files::meant(&cli.files, services)?;
     for Meant { stack, services } in &meant {
         let laid = lay(stack, |overrides| change(overrides, services))?;
         laid.tell(stack, screen);

@@ -69,7 +69,7 @@ pub fn run(args: &RollbackArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resul
             "what happens on a simulated engine is no revision of any stack: there is nothing to go back to"
         );
     }
-    let stack = meant(cli, screen)?;
+    let (stack, declared) = meant(cli, screen)?;
     let state = standing::directory();
     let overlays = Overlays::new(&state);
     let histories = overlays.histories();
@@ -81,7 +81,6 @@ pub fn run(args: &RollbackArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resul
             state.display()
         );
     };
-    let declared = declared(cli, &stack);
     let mut overrides = overlays.read(&stack).unwrap_or_default();
     overrides.forget_ended(standing::now());
     let rollback = Rollback {
@@ -109,9 +108,9 @@ pub fn run(args: &RollbackArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resul
     Ok(exit)
 }
 
-/// The one stack that is meant.
-fn meant(cli: &Cli, screen: &mut Screen) -> anyhow::Result<StackName> {
-    let found = files::meant(&cli.files, &[]).inspect_err(|_| {
+/// The one stack that is meant, and what the files say of it, where they load.
+fn meant(cli: &Cli, screen: &mut Screen) -> anyhow::Result<(StackName, Option<Desired>)> {
+    let (found, loaded) = files::meant(&cli.files, &[]).inspect_err(|_| {
         if cli.files.project_name.is_none() {
             screen.note(
                 "the files do not say which stack is meant: `operator rollback -p NAME` goes without them",
@@ -119,7 +118,10 @@ fn meant(cli: &Cli, screen: &mut Screen) -> anyhow::Result<StackName> {
         }
     })?;
     match found.as_slice() {
-        [one] => Ok(one.stack.clone()),
+        [one] => {
+            let mut declared = loaded.stacks.into_iter().map(|stack| stack.desired);
+            Ok((one.stack.clone(), declared.find(|desired| desired.stack == one.stack)))
+        }
         several => {
             let names: Vec<&str> = several.iter().map(|meant| meant.stack.as_str()).collect();
             anyhow::bail!("one stack at a time; choose it with -p: {}", names.join(", "))
@@ -148,12 +150,6 @@ fn target<'h>(known: &'h History, to: Option<u64>, stack: &StackName) -> anyhow:
         anyhow::bail!("revision {} of {stack} is what is in force already", target.number);
     }
     Ok(target)
-}
-
-/// What the files say, where they load.
-fn declared(cli: &Cli, stack: &StackName) -> Option<Desired> {
-    let loaded = files::load(&cli.files).ok()?.even_idle();
-    loaded.stacks.into_iter().map(|found| found.desired).find(|desired| desired.stack == *stack)
 }
 
 /// A stack of which no file says anything.

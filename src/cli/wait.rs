@@ -23,7 +23,7 @@ use crate::core::status::{Condition, ServiceStatus, StackStatus};
 use crate::core::time::Timestamp;
 use crate::source::checkout;
 use crate::source::files::last_written;
-use crate::stack::{Loaded, Stack};
+use crate::stack::Stack;
 use crate::store::journal::Journals;
 use crate::store::overrides::Overlays;
 use crate::store::standing::{Standing, Standings};
@@ -217,14 +217,9 @@ enum Sight {
 impl Waited {
     /// The stacks and services that are named.
     pub(super) fn of(cli: &Cli, services: &[String]) -> anyhow::Result<Self> {
-        let meant = files::meant(&cli.files, services)?;
-        // Where they do not load, a daemon may know the stack all the same.
-        let loaded = files::load(&cli.files).map(Loaded::even_idle);
-        let (written, stacks) = match loaded {
-            Ok(loaded) => (last_written(&loaded.dependencies), loaded.stacks),
-            Err(_) => (Timestamp::default(), Vec::new()),
-        };
-        Ok(Self { meant, stacks, written: written.min(standing::now()), by_last_good: false })
+        let (meant, loaded) = files::meant(&cli.files, services)?;
+        let written = last_written(&loaded.dependencies).min(standing::now());
+        Ok(Self { meant, stacks: loaded.stacks, written, by_last_good: false })
     }
 
     /// For what has nothing to do with what the files say now.
