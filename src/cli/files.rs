@@ -250,7 +250,8 @@ impl NearFiles {
         Ok(Self::given(&LoadOptions { working_dir: current_dir()?, ..LoadOptions::default() }))
     }
 
-    fn is_stream(&self, path: &Path) -> bool {
+    /// Whether it can be read once only.
+    pub(super) fn is_stream(&self, path: &Path) -> bool {
         path == Path::new(STDIN)
             || self.given.iter().any(|given| given == path)
                 && std::fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo())

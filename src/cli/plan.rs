@@ -1,13 +1,13 @@
 //! Between the command line and a plan: which files it is of, and what was found out about them.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 
 use super::args::FileArgs;
 use super::diff::Found;
+use super::files::NearFiles;
 use super::{files, standing};
 use crate::compose::{LoadOptions, clean};
 use crate::core::diff::Change;
@@ -60,10 +60,10 @@ fn salt() -> anyhow::Result<[u8; 32]> {
 /// What the command line says of files, for whoever reads it in another place.
 pub(super) fn described(args: &FileArgs) -> anyhow::Result<Files> {
     let options = files::options(args)?;
+    let near = NearFiles::given(&options);
     let absolute = |path: &PathBuf| clean(&options.working_dir.join(path));
     for path in options.files.iter().chain(&options.env_files) {
-        let is_pipe = std::fs::metadata(absolute(path)).is_ok_and(|data| data.file_type().is_fifo());
-        if path == Path::new("-") || is_pipe {
+        if near.is_stream(path) || near.is_stream(&absolute(path)) {
             bail!(
                 "--plan-out needs files that can be read again, and {} cannot: write it to a file first",
                 path.display()
