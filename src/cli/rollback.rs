@@ -1,15 +1,18 @@
 //! `operator rollback`: an earlier revision again, held against the files until they change.
 
-use std::time::{Duration, Instant};
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 
-use super::apply::{Allow, DEFAULT_TIMEOUT, allowed};
+use super::apply::{Allow, DEFAULT_TIMEOUT, allowed, as_applied};
 use super::args::{Cli, EngineKind, duration};
 use super::converge::{Effort, converge};
 use super::exit::Exit;
-use super::overrides::who;
+use super::overrides::{lay, who};
+use super::render::progress::Progress;
 use super::screen::Screen;
+use super::wait::Steps;
 use super::{engine, files, history, standing};
 use crate::controller::observe::look_once;
 use crate::core::desired::{Desired, Origin, Teardown};
@@ -19,7 +22,6 @@ use crate::core::ids::StackName;
 use crate::core::limits::DEFAULT_PARALLEL;
 use crate::store::history::Histories;
 use crate::store::journal::Journals;
-use crate::store::overrides::Overlays;
 use crate::store::standing::Standings;
 
 /// What `operator rollback --help` says.
@@ -71,9 +73,9 @@ pub fn run(args: &RollbackArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resul
     }
     let (stack, declared) = meant(cli, screen)?;
     let state = standing::directory();
-    let overlays = Overlays::new(&state);
-    let histories = overlays.histories();
-    let known = history::read(histories, &stack)?.history;
+    let is_followed = Standings::new(&state).read(&stack).is_some();
+    let histories = Histories::new(&state);
+    let known = history::read(&histories, &stack)?.history;
     let target = target(&known, args.to, &stack)?;
     let Some(key) = histories.known_key()? else {
         anyhow::bail!(
@@ -81,26 +83,26 @@ pub fn run(args: &RollbackArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resul
             state.display()
         );
     };
-    let mut overrides = overlays.read(&stack).unwrap_or_default();
-    overrides.forget_ended(standing::now());
     let rollback = Rollback {
         to: target.number,
         by: who(),
         reason: args.reason.clone(),
         since: standing::now(),
-        files: files_now(&known, declared.as_ref(), &stack, &key),
+        files: files_now(&known, declared.as_ref(), is_followed, &key),
         kept: Some(Box::new(Kept::of(target, &key))),
         stand: Stand::Untried,
     };
-    overrides.rollback = Some(rollback.clone());
-    let declared = Desired { overrides, ..declared.unwrap_or_else(|| bare(&stack)) };
-    possible(&declared, &rollback, cli)?;
-    let said = |error| anyhow::anyhow!("{}: {error}", overlays.path(&stack).display());
-    overlays.write(&stack, &declared.overrides).map_err(said)?;
-    let exit = if Standings::new(&state).read(&stack).is_some() {
-        follow_daemon(&stack, &rollback, args, screen)?
+    let mut desired = declared.unwrap_or_else(|| bare(&stack));
+    desired.overrides.rollback = Some(rollback.clone());
+    possible(&desired, &rollback, cli)?;
+    let steps = Steps::new([&stack]);
+    // The engine was asked meanwhile: what others have said since is laid over the files, too.
+    let laid = lay(&stack, |overrides| overrides.rollback = Some(rollback.clone()))?;
+    let exit = if laid.heeded.is_some() {
+        follow_daemon(&stack, &rollback, args, steps, screen)?
     } else {
-        converge_here(&declared, &rollback, args, cli, screen)?
+        desired.overrides = laid.overrides;
+        converge_here(&desired, &rollback, args, cli, screen)?
     };
     if exit == Exit::Ok {
         screen.line(format_args!("{stack}: {rollback}, until the files change or `operator resume`"))?;
@@ -159,10 +161,9 @@ fn bare(stack: &StackName) -> Desired {
 }
 
 /// Stands for what the files say now: as the daemon reads them, where one does, since its environment may be another.
-fn files_now(known: &History, declared: Option<&Desired>, stack: &StackName, key: &Key) -> String {
+fn files_now(known: &History, declared: Option<&Desired>, is_followed: bool, key: &Key) -> String {
     let followed = || known.of_files().map(|entry| entry.fingerprint.clone());
     let here = || declared.map(|desired| fingerprint(desired, key));
-    let is_followed = Standings::new(standing::directory()).read(stack).is_some();
     let found = if is_followed { followed().or_else(here) } else { here().or_else(followed) };
     found.unwrap_or_default()
 }
@@ -203,7 +204,7 @@ fn converge_here(
         command: "rollback",
         goal: "converged",
     };
-    converge(&Desired { images_first: true, ..declared.clone() }, effort, &engine, screen)
+    converge(&as_applied(declared), effort, &engine, screen)
 }
 
 /// With a daemon: waits until it has made it so, and tells what it does meanwhile.
@@ -211,13 +212,12 @@ fn follow_daemon(
     stack: &StackName,
     rollback: &Rollback,
     args: &RollbackArgs,
+    mut steps: Steps,
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
-    let state = standing::directory();
-    let (standings, histories, journals) =
-        (Standings::new(&state), Histories::new(&state), Journals::new(&state));
-    let last = |events: &[crate::store::journal::Record]| events.last().map_or(0, |record| record.sequence);
-    let mut seen = journals.read(stack).map_or(0, |reading| last(&reading.records));
+    let standings = Standings::new(standing::directory());
+    let mut revisions = Revisions::new(stack);
+    let progress = Progress::plain(screen.notes());
     let start = Instant::now();
     loop {
         let Some(standing) = standings.read(stack) else {
@@ -234,13 +234,8 @@ fn follow_daemon(
             ));
             return Ok(Exit::Error);
         }
-        let records = journals.read(stack).map(|reading| reading.records).unwrap_or_default();
-        for record in records.iter().filter(|record| record.sequence > seen) {
-            let event = &record.event;
-            screen.note(format_args!("  {} {}: {}", event.kind, event.subject, event.message));
-        }
-        seen = seen.max(last(&records));
-        let known = histories.read(stack).map(|reading| reading.history).unwrap_or_default();
+        steps.tell(stack, &progress);
+        let known = revisions.read();
         let newest =
             known.newest().filter(|it| it.rollback_to == Some(rollback.to) && it.at >= rollback.since);
         match newest.map(|entry| (entry.outcome, &entry.why)) {
@@ -264,5 +259,30 @@ fn follow_daemon(
             return Ok(Exit::Differs);
         }
         std::thread::sleep(LOOK);
+    }
+}
+
+/// The revisions of a stack, which somebody else writes: read again when the file is another one.
+struct Revisions<'s> {
+    stack: &'s StackName,
+    histories: Histories,
+    known: History,
+    /// Which file was read: each is written anew.
+    seen: Option<(u64, u64, Option<SystemTime>)>,
+}
+
+impl<'s> Revisions<'s> {
+    fn new(stack: &'s StackName) -> Self {
+        let histories = Histories::new(&standing::directory());
+        Self { stack, histories, known: History::default(), seen: None }
+    }
+
+    fn read(&mut self) -> &History {
+        let data = std::fs::metadata(self.histories.path(self.stack)).ok();
+        let now = data.map(|data| (data.ino(), data.len(), data.modified().ok()));
+        if std::mem::replace(&mut self.seen, now) != now {
+            self.known = self.histories.read(self.stack).map(|it| it.history).unwrap_or_default();
+        }
+        &self.known
     }
 }

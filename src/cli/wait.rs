@@ -239,7 +239,7 @@ impl Waited {
         screen: &Screen,
     ) -> anyhow::Result<Ended> {
         let progress = if screen.is_live() { Progress::live() } else { Progress::plain(screen.notes()) };
-        let mut steps = Steps::new(&self.meant);
+        let mut steps = Steps::new(self.meant.iter().map(|meant| &meant.stack));
         let mut eyes = Eyes { cli, reader: None };
         let start = Instant::now();
         let (mut stuck_since, mut told) = (None, BTreeSet::new());
@@ -425,20 +425,22 @@ impl Eyes<'_> {
 }
 
 /// Tells what is done meanwhile, as the journal has it.
-struct Steps {
+pub(super) struct Steps {
     journals: Journals,
     /// The last record of each stack that is known, and how long its file was then.
     last: Vec<(StackName, u64, u64)>,
 }
 
 impl Steps {
-    fn new(meant: &[Meant]) -> Self {
+    /// From now on.
+    pub(super) fn new<'s>(stacks: impl IntoIterator<Item = &'s StackName>) -> Self {
         let journals = Journals::new(&standing::directory());
-        let last = meant.iter().map(|meant| (meant.stack.clone(), newest(&journals, &meant.stack), 0));
+        let last = stacks.into_iter().map(|stack| (stack.clone(), newest(&journals, stack), 0));
         Self { last: last.collect(), journals }
     }
 
-    fn tell(&mut self, stack: &StackName, progress: &Progress) {
+    /// Tells what is new.
+    pub(super) fn tell(&mut self, stack: &StackName, progress: &Progress) {
         let Some((_, last, length)) = self.last.iter_mut().find(|(name, ..)| name == stack) else { return };
         let now = std::fs::metadata(self.journals.path(stack)).map_or(0, |data| data.len());
         if std::mem::replace(length, now) == now {

@@ -1,6 +1,7 @@
 //! `history` and `rollback`: what a stack was, and that it can be that again.
 
-use crate::stage::{BUSYBOX, Container, Project, docker, remove_images, wait_until};
+use crate::proxy::Proxy;
+use crate::stage::{BUSYBOX, Background, Container, Project, docker, remove_images, wait_until};
 
 /// A value that nothing may keep.
 const CANARY: &str = "canary-5tR9";
@@ -130,6 +131,26 @@ fn an_image_that_is_built_anew_under_its_tag_is_a_revision_and_rollback_has_the_
     assert!(said.out.contains("same as 4") && said.out.ends_with("web: image\n"), "{said}");
     drop(daemon);
     remove_images(&project.named("app"));
+}
+
+#[test]
+fn what_is_said_while_the_engine_is_asked_is_not_lost() {
+    let project = Project::with("meanwhile", &web(BUSYBOX, "red", "1"));
+    project.apply();
+    project.compose(&web(BUSYBOX, "red", "2"));
+    project.apply();
+    let proxy = Proxy::new();
+    let hold = proxy.hold();
+    let mut rollback = Background::start(project.command(&["rollback"]).env("DOCKER_HOST", proxy.host()));
+    wait_until("it asks the engine", || proxy.is_called().then_some(()));
+    assert_eq!(project.operator(&["scale", "web=2"]).code, 0);
+    drop(hold);
+    let (code, _) = rollback.end();
+    assert_eq!(code, 0, "{}", rollback.text());
+    let said = project.operator(&["explain", "web"]);
+    assert!(said.out.contains("rolled back to revision 1 by"), "{said}");
+    assert!(said.out.contains("2 replicas by"), "{said}");
+    assert_eq!(project.containers().len(), 2);
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Stands between a program and the engine: writes down each request, and can be cut.
+//! Stands between a program and the engine: writes down each request, can be cut, and can keep callers waiting.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A socket that leads to the engine's.
 pub(crate) struct Proxy {
@@ -18,6 +18,10 @@ pub(crate) struct Proxy {
 struct Line {
     heard: Mutex<Vec<u8>>,
     is_cut: AtomicBool,
+    /// Somebody has called.
+    is_called: AtomicBool,
+    /// Whoever calls gets through when nobody has this.
+    hold: Mutex<()>,
     open: Mutex<Vec<UnixStream>>,
 }
 
@@ -36,6 +40,8 @@ impl Proxy {
         let own = Arc::clone(&line);
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
+                own.is_called.store(true, Ordering::Release);
+                drop(own.hold.lock().unwrap());
                 if !own.is_cut.load(Ordering::Acquire) {
                     connect(&own, &engine, client);
                 }
@@ -55,6 +61,16 @@ impl Proxy {
         let text = String::from_utf8_lossy(&heard);
         let lines = text.lines().filter_map(|line| line.strip_suffix(" HTTP/1.1"));
         lines.map(str::to_owned).collect()
+    }
+
+    /// Whoever calls waits for as long as this is kept.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
+        self.line.hold.lock().unwrap()
+    }
+
+    /// Whether anybody has called.
+    pub(crate) fn is_called(&self) -> bool {
+        self.line.is_called.load(Ordering::Acquire)
     }
 
     /// Whoever calls is hung up on, and so is who is talking.
