@@ -806,9 +806,13 @@ mod history {
     use compose_operator::core::history::{Actor, History, Moment, Through};
     use compose_operator::core::ids::ImageId;
     use compose_operator::core::observed::{Image, Observed};
+    use compose_operator::core::overrides::Overrides;
+    use compose_operator::core::status::{Condition, StackStatus};
     use compose_operator::core::time::Timestamp;
     use compose_operator::secret::Secret;
     use compose_operator::store::history::Histories;
+    use compose_operator::store::process::Process;
+    use compose_operator::store::standing::{Standing, Standings};
 
     use super::*;
 
@@ -900,5 +904,31 @@ mod history {
         fs::remove_dir_all(place.dir.path().join("state")).unwrap();
         assert_snapshot!("rollback-no-history", run(&place, "rollback").seen());
         assert_snapshot!("history-none", run(&place, "history").seen());
+    }
+
+    #[test]
+    fn what_a_daemon_cannot_be_told_is_refused_before_anything_is_said() {
+        let place = place();
+        let state = place.dir.path().join("state");
+        let status = StackStatus {
+            stack: "shop".into(),
+            condition: Condition::Ready,
+            services: Vec::new(),
+            waiting: Vec::new(),
+            stuck: false,
+        };
+        let standing = Standing {
+            process: Process::own(),
+            at: Timestamp::default(),
+            files_refused: None,
+            refused_since: None,
+            engine_lost: None,
+            overrides: Overrides::default(),
+            files_as_of: Timestamp::default(),
+            status,
+        };
+        Standings::new(&state).write(&standing).unwrap();
+        assert_snapshot!("rollback-allow", run(&place, "rollback --to 1 --allow memory-under-use").seen());
+        assert!(!state.join("overrides/shop.json").exists());
     }
 }

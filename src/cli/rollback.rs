@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant, SystemTime};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::apply::{Allow, DEFAULT_TIMEOUT, allowed, as_applied};
 use super::args::{Cli, EngineKind, duration};
@@ -59,7 +59,7 @@ pub struct RollbackArgs {
     /// Give up waiting when it has not converged by then; 0 waits for ever
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = DEFAULT_TIMEOUT)]
     pub timeout: Duration,
-    /// Agree to something that is refused otherwise (repeatable)
+    /// Agree to something that is refused otherwise (repeatable): where no `operator run` does it
     #[arg(long, value_enum, value_name = "WHAT")]
     pub allow: Vec<Allow>,
 }
@@ -74,6 +74,7 @@ pub fn run(args: &RollbackArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resul
     let (stack, declared) = meant(cli, screen)?;
     let state = standing::directory();
     let is_followed = Standings::new(&state).read(&stack).is_some();
+    agreeable(&args.allow, is_followed, &stack)?;
     let histories = Histories::new(&state);
     let known = history::read(&histories, &stack)?.history;
     let target = target(&known, args.to, &stack)?;
@@ -129,6 +130,17 @@ fn meant(cli: &Cli, screen: &mut Screen) -> anyhow::Result<(StackName, Option<De
             anyhow::bail!("one stack at a time; choose it with -p: {}", names.join(", "))
         }
     }
+}
+
+/// Who does it must be told what is agreed to: a daemon is told when it is started.
+fn agreeable(allow: &[Allow], is_followed: bool, stack: &StackName) -> anyhow::Result<()> {
+    let Some(first) = allow.first().filter(|_| is_followed).and_then(Allow::to_possible_value) else {
+        return Ok(());
+    };
+    let word = first.get_name();
+    anyhow::bail!(
+        "`operator run` looks after {stack} and would do it, and cannot be told `--allow {word}` from here; nothing was changed: start it with `operator run --allow {word}`, and say `rollback` without --allow"
+    )
 }
 
 /// What to go back to.
