@@ -175,6 +175,10 @@ fn conclude(
             let seconds = effort.timeout.as_secs();
             screen.error(format_args!("{name} is not {} after {seconds} s; it still waits", effort.goal));
             tell(&waiting, engine, screen);
+            screen.note(format_args!(
+                "what was begun stays so; the next {} goes on from there",
+                effort.command
+            ));
             Ok(Exit::Differs)
         }
         Outcome::Stopped => {

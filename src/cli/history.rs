@@ -72,10 +72,13 @@ pub fn run(args: &HistoryArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
             shown.iter().filter_map(|(stack, history)| Some((stack, history, history.get(number)?)));
         let (Some((stack, history, entry)), None) = (found.next(), found.next()) else {
             let names: Vec<&str> = shown.iter().map(|(stack, _)| stack.as_str()).collect();
-            anyhow::bail!(
-                "revision {number} is none, or several, of {}: `operator history` shows all, `operator history STACK {number}` one",
-                names.join(", ")
-            );
+            match names.as_slice() {
+                [one] => anyhow::bail!("{one} has no revision {number}: `operator history` shows all"),
+                _ => anyhow::bail!(
+                    "revision {number} is none, or several, of {}: `operator history` shows all, `operator history STACK {number}` one",
+                    names.join(", ")
+                ),
+            }
         };
         match cli.output.format {
             Format::Json => screen.line(format_args!("{:#}", render::json(history, entry)))?,

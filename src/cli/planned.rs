@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::owner::Machine;
 use super::render::{lasting, paragraph, shown};
 use super::screen::Screen;
+use super::tell;
 use super::{engine, files, overrides, plan, standing};
 use crate::controller::owner::{Owners, Taken};
 use crate::core::desired::Desired;
@@ -35,7 +36,13 @@ pub(super) fn run(path: &Path, args: &ApplyArgs, cli: &Cli, screen: &mut Screen)
     if let Some(version) = version(&plan) {
         return Ok(stale(&plan, path, &[version], screen));
     }
-    let (mut stacks, read) = files::stacks_of(&plan::options(&plan.files), screen)?;
+    let (mut stacks, read) = match files::stacks_of(&plan::options(&plan.files), screen) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            tell(&error, cli, screen)?;
+            return Ok(stale(&plan, path, &["its files do not load any more".to_owned()], screen));
+        }
+    };
     let planned = |stack: &Stack| plan.stacks.iter().find(|it| it.stack == stack.desired.stack);
     for stack in &mut stacks {
         stack.desired.recreate = planned(stack).map(|planned| planned.recreate.clone()).unwrap_or_default();

@@ -37,7 +37,7 @@ Exit code 0: all are ready again; 1: not in time; 2: error, or it stays as it is
 Examples:
   operator restart api                 every replica of one service
   operator restart api worker          two services, side by side
-  operator restart db --timeout 2m     give up waiting after two minutes; what was begun goes on")]
+  operator restart db --timeout 2m     give up waiting after two minutes; what is left comes with the next apply")]
 pub struct RestartArgs {
     /// The services
     #[arg(value_name = "SERVICE", required = true)]
@@ -74,10 +74,16 @@ pub fn run(args: &RestartArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
                 meant.stack
             );
         };
-        match converge(&desired(stack, meant, laid), effort(args), &engine::writer(&cli.engine)?, screen)? {
-            Exit::Ok => {}
-            Exit::Interrupted => return Ok(Exit::Interrupted),
-            other => exit = other,
+        let ended = engine::writer(&cli.engine)
+            .and_then(|engine| converge(&desired(stack, meant, laid), effort(args), &engine, screen));
+        match ended {
+            Ok(Exit::Ok) => {}
+            Ok(Exit::Interrupted) => return Ok(Exit::Interrupted),
+            Ok(other) => exit = other,
+            Err(error) => {
+                withdraw(&orphaned, &restart, screen);
+                return Err(error);
+            }
         }
     }
     let is_followed = |meant: &Meant| orphaned.iter().all(|(other, _)| other.stack != meant.stack);
@@ -94,6 +100,16 @@ pub fn run(args: &RestartArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
     }
     ended.tell("restarted", args.timeout, screen);
     Ok(ended.exit)
+}
+
+/// Takes back what cannot be done here: nobody expects that it happens some day. What was restarted is not again.
+fn withdraw(orphaned: &[(&Meant, Laid)], restart: &Restart, screen: &mut Screen) {
+    for (meant, _) in orphaned {
+        let withdrawn = lay(&meant.stack, |overrides| overrides.restarted.retain(|_, it| it != restart));
+        if let Err(error) = withdrawn {
+            screen.warning(format_args!("the restart is still to come: {error:#}"));
+        }
+    }
 }
 
 fn names(services: &[ServiceName]) -> String {

@@ -137,6 +137,15 @@ fn a_plan_is_refused_when_somebody_was_at_the_containers() {
 }
 
 #[test]
+fn a_plan_whose_files_are_gone_is_stale() {
+    let project = Project::with("plangone", &shop("1", 1));
+    plan(&project);
+    std::fs::rename(project.path("compose.yaml"), project.path("moved.yaml")).unwrap();
+    refused(&project, "its files do not load any more");
+    assert!(project.containers().is_empty());
+}
+
+#[test]
 fn a_plan_whose_change_does_not_work_is_taken_back() {
     let project = Project::new("planback");
     let name = project.named("the-one");

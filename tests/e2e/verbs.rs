@@ -156,6 +156,20 @@ fn without_a_daemon_restart_does_it_itself_and_says_what_is_away_meanwhile() {
 }
 
 #[test]
+fn a_restart_that_cannot_be_done_does_not_come_later() {
+    let project = Project::with("restart-error", &web(1, ""));
+    project.apply();
+    let before = project.container("web-1").life();
+    let mut command = project.command(&["restart", "web"]);
+    let said = command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").output().unwrap();
+    assert_eq!(said.status.code(), Some(2), "{said:?}");
+    let diff = project.operator(&["diff"]);
+    assert_eq!(diff.code, 0, "{diff}");
+    project.apply();
+    assert_eq!(project.container("web-1").life(), before);
+}
+
+#[test]
 fn a_restart_of_what_is_paused_says_so_and_comes_with_its_end() {
     let project = Project::with("restart-paused", &web(1, ""));
     let _daemon = project.daemon("compose.yaml");
