@@ -90,7 +90,7 @@ async fn a_value_that_cannot_be_is_invalid() {
 }
 
 #[tokio::test]
-async fn an_address_that_another_has_is_in_use_and_a_subnet_is_invalid() {
+async fn an_address_or_a_subnet_that_another_has_is_in_use() {
     let world = World::new();
     let prefix = format!("10.{}.{}", 150 + std::process::id() / 256 % 50, std::process::id() % 256);
     let network = |part: &str| Network {
@@ -103,7 +103,7 @@ async fn an_address_that_another_has_is_in_use_and_a_subnet_is_invalid() {
     };
     world.docker.create_network(&network("net"), &world.labels()).await.unwrap();
     let refused = world.docker.create_network(&network("twin"), &world.labels()).await.unwrap_err();
-    assert_eq!(refused.kind, FailureKind::Invalid, "{refused}");
+    assert_eq!(refused.kind, FailureKind::InUse, "{refused}");
 
     let at = |part: &str| {
         let mut new = world.sleeper(part);

@@ -148,6 +148,8 @@ fn by_words_on_objects(lower: &str) -> Option<FailureKind> {
         "has active endpoints",
         "volume is in use",
         "already exists in network",
+        // By a network that goes, or that is made at this moment: by an operator that was killed meanwhile, say.
+        "pool overlaps with other",
         "address already in use",
         "cannot remove a running container",
         "cannot remove container",
@@ -291,7 +293,7 @@ mod tests {
             FailureKind::InUse,
         ),
         (409, "Container 0f is paused. Unpause the container before stopping or killing", FailureKind::InUse),
-        (403, "Pool overlaps with other one on this address space", FailureKind::Invalid),
+        (403, "Pool overlaps with other one on this address space", FailureKind::InUse),
         (409, "id already in use", FailureKind::InUse),
         (500, "container \"0f\": already exists", FailureKind::InUse),
         (500, "cannot delete running task 0f: failed precondition", FailureKind::InUse),

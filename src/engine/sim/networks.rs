@@ -87,7 +87,7 @@ impl World {
         }
         if let Some(taken) = self.overlaps(wanted) {
             return Err(Refusal::new(
-                FailureKind::Denied,
+                FailureKind::InUse,
                 format_args!("Pool overlaps with other one on this address space: that of network {taken}"),
             ));
         }
