@@ -66,6 +66,17 @@ fn a_changed_subnet_is_shown_and_the_network_replaced_under_containers_that_run_
 }
 
 #[test]
+fn a_subnet_that_is_in_use_for_a_moment_is_waited_for() {
+    let project = Project::with("taken", &compose(&subnet(4)));
+    let other = project.named("other");
+    docker(&["network", "create", "--label", &project.by_hand(), "--subnet", &subnet(4), &other]);
+    let mut apply = Background::start(&mut project.command(&["apply"]));
+    wait_until("it is told", || apply.text().contains("Pool overlaps").then_some(()));
+    docker(&["network", "rm", &other]);
+    assert_eq!(apply.end().0, 0, "{}", apply.text());
+}
+
+#[test]
 fn a_network_that_compose_made_is_as_it_should_be_and_is_kept_for_a_stranger() {
     let project = Project::with("stranger", &compose(&subnet(2)));
     let up = project.docker_compose(&["up", "-d"]);
