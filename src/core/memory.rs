@@ -75,6 +75,8 @@ pub struct Memory {
 pub struct Failed {
     /// The service it was for.
     pub service: Option<ServiceName>,
+    /// The container that it was a call on, where it was on one: another one may have its name by now.
+    pub container: Option<ContainerId>,
     /// Failures in a row.
     pub attempts: u32,
     /// The last one.
@@ -195,7 +197,9 @@ impl Memory {
             FailureClass::Conflict if attempts == 1 => std::time::Duration::ZERO,
             _ => desired.backoff(action.service.as_ref()).after_failure(failure.kind, attempts, draw),
         };
-        let failed = Failed { service: action.service.clone(), attempts, failure, next_try: now.after(wait) };
+        let container = action.call.container().map(|target| target.id.clone());
+        let service = action.service.clone();
+        let failed = Failed { service, container, attempts, failure, next_try: now.after(wait) };
         self.failures.insert(key, failed);
     }
 

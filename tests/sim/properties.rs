@@ -121,7 +121,7 @@ fn apply(stage: &Stage, desired: &Desired) -> (Outcome, Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn from_any_state_to_the_desired_one_and_then_nothing_more(

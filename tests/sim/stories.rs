@@ -225,6 +225,18 @@ fn a_replacement_that_the_engine_cannot_start_again_has_a_successor_beside_what_
     }
 }
 
+/// What has a name now has none of the failures of what had it before.
+#[test]
+fn a_container_is_not_given_up_for_what_another_of_its_name_failed_at() {
+    let stage = Stage::new();
+    let before = with(stack(), "api", service(1).named("front"));
+    stage.converge(&with(before, "web", service(2).hooked("hello", "bye")));
+    let front = stage.engine.look(|world| world.named("front").map(|sim| sim.container.id.clone()));
+    stage.engine.act(|world| world.strand(&front.expect("it is there"))).expect("it is there");
+    let after = with(stack(), "api", service(1).checked().image("app:2"));
+    stage.converge(&with(after, "web", service(1).named("front").needs("api", Condition::Healthy)));
+}
+
 #[test]
 fn a_start_first_replacement_that_never_works_leaves_the_old_one_serving() {
     let stage = Stage::new();

@@ -228,13 +228,15 @@ impl Memory {
         if by_engine >= most {
             return Some(format!("{} has ended {by_engine} times in a row", container.name));
         }
-        let start = format!("start container {}", container.name);
         let hook = format!("run hook {} post_start", container.name);
-        self.failures.iter().find_map(|(key, failed)| {
+        let start = format!("start container {}", container.name);
+        let own = self.failures.iter().filter(|(_, failed)| failed.container.as_ref() == Some(&container.id));
+        let mut failed = own.filter(|(_, failed)| failed.attempts >= most);
+        let (_, failed) = failed.find(|(key, _)| {
             let key = key.to_string();
-            ((key == start || key.starts_with(&hook)) && failed.attempts >= most)
-                .then(|| failed.failure.to_string())
-        })
+            key == start || key.starts_with(&hook)
+        })?;
+        Some(failed.failure.to_string())
     }
 }
 
