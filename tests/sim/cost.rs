@@ -14,7 +14,7 @@ use compose_operator::core::rollout::Share;
 use compose_operator::core::time::Timestamp;
 use compose_operator::core::timing::{Source, What};
 use compose_operator::core::view::View;
-use compose_operator::engine::sim::{Behaviour, Counting, Start, Subject};
+use compose_operator::engine::sim::{Behaviour, Start};
 use compose_operator::rehearse::rehearse;
 
 use crate::log::Log;
@@ -30,11 +30,6 @@ fn millis(millis: u64) -> Duration {
 fn taking(start: u64, ready: u64, stop: u64) -> Behaviour {
     let does = Behaviour { starts_in: Some(millis(start)), ..Behaviour::healthy_after(millis(ready)) };
     does.ending_on_stop(0, millis(stop))
-}
-
-fn behaving(stage: &Stage, runs: Vec<Behaviour>) {
-    let web = Subject::Service("web".into());
-    stage.engine.act(|world| world.behaviours().set(&web, Counting::PerContainer, runs));
 }
 
 fn foretold(stage: &Stage, desired: &Desired, remembered: Durable) -> Cost {
@@ -76,7 +71,7 @@ fn served(
 /// stage after it, with the moment at which it began.
 fn change(does: Behaviour, one: &Desired, other: &Desired) -> (Stage, ServiceCost, Timestamp) {
     let stage = Stage::new();
-    behaving(&stage, vec![does]);
+    stage.service_behaves("web", vec![does]);
     let log = Log::new(&stage);
     for desired in [one, other, one] {
         log.apply(desired, HOUR).expect("it ends");
@@ -180,7 +175,7 @@ fn what_was_never_seen_is_reckoned_by_its_health_check_and_says_so() {
 fn what_somebody_else_started_is_known_from_its_health_check_while_the_engine_remembers() {
     let [one, other] = both(&service(1).published(80).checked());
     let stage = Stage::new();
-    behaving(&stage, vec![taking(150, 7_000, 200)]);
+    stage.service_behaves("web", vec![taking(150, 7_000, 200)]);
     stage.converge(&one);
     let cost = foretold(&stage, &other, Durable::default());
     let ready = of_web(&cost).based_on.last().copied().expect("it is checked");
@@ -234,10 +229,7 @@ fn what_starts_for_the_first_time_or_ends_by_itself_is_never_down() {
     let first = foretold(&stage, &desired("1"), Durable::default());
     assert!(first.services.iter().all(|cost| cost.served == 0 && cost.downtime.is_zero()), "{first:?}");
     assert_eq!(first.services.len(), 2);
-    let once = Subject::Service("once".into());
-    stage.engine.act(|world| {
-        world.behaviours().set(&once, Counting::PerContainer, vec![Behaviour::completes()]);
-    });
+    stage.service_behaves("once", vec![Behaviour::completes()]);
     stage.converge(&desired("1"));
     let next = foretold(&stage, &desired("2"), Durable::default());
     let once = next.services.iter().find(|cost| cost.service.as_str() == "once").expect("it is made anew");
@@ -260,16 +252,16 @@ fn what_goes_for_good_is_removed_and_not_down() {
 fn only_the_last_few_count_and_what_does_not_start_is_not_measured() {
     let [one, other] = both(&service(1).published(80));
     let stage = Stage::new();
-    behaving(&stage, vec![taking(9_000, 0, 400)]);
+    stage.service_behaves("web", vec![taking(9_000, 0, 400)]);
     let log = Log::new(&stage);
     log.apply(&one, HOUR).expect("it ends");
-    behaving(&stage, vec![taking(1_000, 0, 400)]);
+    stage.service_behaves("web", vec![taking(1_000, 0, 400)]);
     for _ in 0..3 {
         log.apply(&other, HOUR).expect("it ends");
         log.apply(&one, HOUR).expect("it ends");
     }
     let refused = Behaviour { start: Start::Refused, ..taking(60_000, 0, 400) };
-    behaving(&stage, vec![refused, taking(1_000, 0, 400)]);
+    stage.service_behaves("web", vec![refused, taking(1_000, 0, 400)]);
     log.apply(&other, HOUR).expect("it ends");
     let remembered = log.durable.borrow().clone();
     let kept = serde_json::to_value(&remembered).expect("it can be written");

@@ -7,16 +7,11 @@ use compose_operator::core::event::EventKind::{self, *};
 use compose_operator::core::overrides::{Overrides, Pause};
 use compose_operator::core::reason::Reason;
 use compose_operator::core::status::Condition;
-use compose_operator::engine::sim::{Behaviour, Counting, Fault, FaultPlan, Meanwhile, Subject, When};
+use compose_operator::engine::sim::{Behaviour, Fault, FaultPlan, Meanwhile, When};
 use futures_util::StreamExt;
 
 use crate::log::Log;
 use crate::stage::{START, Stage, Words, id_of, service, stack, with};
-
-fn behaving(stage: &Stage, runs: Vec<Behaviour>) {
-    let web = Subject::Service("web".into());
-    stage.engine.act(|world| world.behaviours().set(&web, Counting::PerContainer, runs));
-}
 
 /// Kinds and messages of what was told.
 fn lines(log: &Log<'_>) -> Vec<String> {
@@ -31,7 +26,7 @@ fn count(log: &Log<'_>, kind: EventKind) -> usize {
 fn a_crash_is_told_with_its_code_and_last_lines_and_what_was_done_about_it() {
     let stage = Stage::new();
     let crash = Behaviour::exits(3, Duration::from_secs(50)).printing(["one", "password hunter22 refused"]);
-    behaving(&stage, vec![crash, Behaviour::runs()]);
+    stage.service_behaves("web", vec![crash, Behaviour::runs()]);
     let log = Log::new(&stage);
     let desired = with(stack(), "web", service(1).once().env("DB_PASSWORD", "hunter22"));
     log.run(&desired, Duration::from_mins(5));
@@ -47,7 +42,7 @@ fn a_crash_is_told_with_its_code_and_last_lines_and_what_was_done_about_it() {
 fn a_loop_of_crashes_is_told_as_one_trouble_and_its_end_once_it_has_lasted() {
     let stage = Stage::new();
     let crash = || Behaviour::exits(1, Duration::from_secs(1)).printing(["no database"]);
-    behaving(&stage, std::iter::repeat_with(crash).take(5).chain([Behaviour::runs()]).collect());
+    stage.service_behaves("web", std::iter::repeat_with(crash).take(5).chain([Behaviour::runs()]).collect());
     let log = Log::new(&stage);
     let desired = with(stack(), "web", service(1).once());
     log.run(&desired, Duration::from_secs(50));
@@ -109,7 +104,7 @@ fn what_people_do_is_told_as_theirs_and_what_the_files_say_is_no_healing() {
 #[test]
 fn what_the_engine_restarts_by_itself_is_told_ever_more_rarely() {
     let stage = Stage::new();
-    behaving(&stage, vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    stage.service_behaves("web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
     let log = Log::new(&stage);
     log.run(&with(stack(), "web", service(1)), Duration::from_hours(1));
     let restarts =

@@ -87,10 +87,7 @@ fn what_the_operator_stops_is_not_told_as_stopped_by_hand() {
 #[test]
 fn what_has_done_its_work_has_started() {
     let stage = Stage::new();
-    stage.engine.act(|world| {
-        let once = vec![Behaviour::exits(0, Duration::from_millis(1))];
-        world.behaviours().set(&Subject::Service("migrate".to_owned()), Counting::PerContainer, once);
-    });
+    stage.service_behaves("migrate", vec![Behaviour::exits(0, Duration::from_millis(1))]);
     let desired = with(stack(), "migrate", service(1).once());
     let desired = with(desired, "web", service(1).needs("migrate", Condition::Started));
     stage.converge(&desired);
@@ -179,10 +176,7 @@ fn a_service_does_not_start_while_what_it_depends_on_is_being_stopped() {
 fn a_revision_that_was_gone_back_to_and_crashes_too_waits_longer_each_time() {
     let stage = Stage::new();
     stage.converge(&web(service(1).once().scratch()));
-    stage.engine.act(|world| {
-        let crashes = vec![Behaviour::exits(1, Duration::from_secs(2))];
-        world.behaviours().set(&Subject::Service("web".to_owned()), Counting::PerContainer, crashes);
-    });
+    stage.service_behaves("web", vec![Behaviour::exits(1, Duration::from_secs(2))]);
     let changed = web(service(1).once().scratch().env("A", "1"));
     let calls = stage.run_for(&changed, Duration::from_mins(30));
     let starts = calls.iter().filter(|call| call.starts_with("start container")).count();

@@ -15,7 +15,7 @@ use compose_operator::core::reason::Reason;
 use compose_operator::core::spec::{Resources, RestartPolicy};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::EngineEvent;
-use compose_operator::engine::sim::{Behaviour, Counting, Meanwhile, Subject, World};
+use compose_operator::engine::sim::{Behaviour, Meanwhile, Subject, World};
 use compose_operator::rehearse::rehearse;
 use futures_util::StreamExt;
 
@@ -26,12 +26,6 @@ const MB: i64 = 1 << 20;
 
 fn minutes(minutes: u64) -> Duration {
     Duration::from_mins(minutes)
-}
-
-fn behaving(stage: &Stage, service: &str, runs: Vec<Behaviour>) {
-    stage
-        .engine
-        .act(|world| world.behaviours().set(&Subject::Service(service.into()), Counting::PerContainer, runs));
 }
 
 fn heavy_above(percent: u8) -> impl Fn(Service) -> Service {
@@ -67,7 +61,7 @@ fn id(stage: &Stage, name: &str) -> ContainerId {
 #[test]
 fn what_stays_unhealthy_is_restarted_through_the_back_off() {
     let stage = Stage::new();
-    behaving(&stage, "web", vec![Behaviour::never_healthy()]);
+    stage.service_behaves("web", vec![Behaviour::never_healthy()]);
     let log = Log::new(&stage);
     log.run(&with(stack(), "web", service(1).checked()), minutes(20));
     let stops = log.calls("stop");
@@ -87,7 +81,7 @@ fn what_stays_unhealthy_is_restarted_through_the_back_off() {
 #[test]
 fn what_may_be_unhealthy_for_ever_is_left_alone() {
     let stage = Stage::new();
-    behaving(&stage, "web", vec![Behaviour::never_healthy()]);
+    stage.service_behaves("web", vec![Behaviour::never_healthy()]);
     let log = Log::new(&stage);
     log.run(&with(stack(), "web", service(1).checked().but(|it| it.heal.unhealthy_for = None)), minutes(60));
     assert_eq!(log.calls("stop"), []);
@@ -100,11 +94,11 @@ fn an_outage_of_a_dependency_is_no_storm_of_restarts() {
     let second = || Behaviour::exits(1, Duration::from_secs(1));
     let crashes = std::iter::repeat_with(second).take(4);
     let once = std::iter::once(Behaviour::exits(1, Duration::from_secs(100)));
-    behaving(&stage, "redis", once.chain(crashes).chain([Behaviour::runs()]).collect());
+    stage.service_behaves("redis", once.chain(crashes).chain([Behaviour::runs()]).collect());
     // It fails from shortly after redis does until some time after redis is back.
     let fails = Behaviour::flaps(Duration::from_secs(110), Duration::from_secs(200));
-    behaving(&stage, "api", vec![fails.clone()]);
-    behaving(&stage, "lonely", vec![fails]);
+    stage.service_behaves("api", vec![fails.clone()]);
+    stage.service_behaves("lonely", vec![fails]);
     let desired = with(stack(), "redis", service(1).checked().once());
     let desired = with(desired, "api", service(3).checked().needs("redis", Condition::Healthy));
     let desired = with(desired, "lonely", service(1).checked());
@@ -118,8 +112,11 @@ fn an_outage_of_a_dependency_is_no_storm_of_restarts() {
 #[test]
 fn what_fails_though_its_dependency_is_back_is_restarted_in_the_end() {
     let stage = Stage::new();
-    behaving(&stage, "redis", vec![Behaviour::exits(1, Duration::from_secs(100)), Behaviour::runs()]);
-    behaving(&stage, "api", vec![Behaviour::flaps(Duration::from_secs(100), minutes(60)), Behaviour::runs()]);
+    stage.service_behaves("redis", vec![Behaviour::exits(1, Duration::from_secs(100)), Behaviour::runs()]);
+    stage.service_behaves(
+        "api",
+        vec![Behaviour::flaps(Duration::from_secs(100), minutes(60)), Behaviour::runs()],
+    );
     let desired = with(stack(), "redis", service(1).checked().once());
     let desired = with(desired, "api", service(1).checked().needs("redis", Condition::Healthy));
     let log = Log::new(&stage);
@@ -130,7 +127,7 @@ fn what_fails_though_its_dependency_is_back_is_restarted_in_the_end() {
 #[test]
 fn heavy_replicas_are_restarted_one_at_a_time_while_the_others_serve() {
     let stage = Stage::new();
-    behaving(&stage, "worker", vec![Behaviour::runs().using_memory(95 * MB), Behaviour::runs()]);
+    stage.service_behaves("worker", vec![Behaviour::runs().using_memory(95 * MB), Behaviour::runs()]);
     let desired = with(stack(), "worker", heavy_above(90)(service(3).checked()));
     let log = Log::new(&stage);
     log.run(&desired, minutes(4));
@@ -157,12 +154,8 @@ fn heavy_replicas_are_restarted_one_at_a_time_while_the_others_serve() {
 fn a_heavy_replica_stays_while_another_does_not_serve() {
     let stage = Stage::new();
     let heavy = Behaviour::runs().using_memory(95 * MB);
-    stage.engine.act(|world| {
-        let heavy_one = Subject::Container("shop-worker-1".into());
-        world.behaviours().set(&heavy_one, Counting::PerContainer, vec![heavy]);
-        let sick = Subject::Container("shop-worker-2".into());
-        world.behaviours().set(&sick, Counting::PerContainer, vec![Behaviour::never_healthy()]);
-    });
+    stage.behaves(&Subject::Container("shop-worker-1".into()), vec![heavy]);
+    stage.behaves(&Subject::Container("shop-worker-2".into()), vec![Behaviour::never_healthy()]);
     let sick = |it: &mut Service| it.heal.unhealthy_for = None;
     let desired = with(stack(), "worker", heavy_above(90)(service(2).checked().but(sick)));
     let log = Log::new(&stage);
@@ -231,7 +224,7 @@ fn what_compose_made_anew_restarts_nobody_when_it_is_adopted() {
 #[test]
 fn healing_that_does_not_help_stops_and_says_so_until_the_files_change() {
     let stage = Stage::new();
-    behaving(&stage, "web", vec![Behaviour::never_healthy()]);
+    stage.service_behaves("web", vec![Behaviour::never_healthy()]);
     let mut desired = with(stack(), "web", service(1).checked());
     desired.breaker = Breaker { disruptions: Some(3), ..Breaker::default() };
     let log = Log::new(&stage);
@@ -249,7 +242,7 @@ fn healing_that_does_not_help_stops_and_says_so_until_the_files_change() {
         State::Running,
         "what is down is still started"
     );
-    behaving(&stage, "web", vec![Behaviour::runs()]);
+    stage.service_behaves("web", vec![Behaviour::runs()]);
     let changed = with(desired, "web", service(1).checked().env("FIXED", "1"));
     let updates = futures_util::stream::iter([changed.clone()]).boxed_local();
     let first = with(stack(), "web", service(1).checked());
@@ -339,7 +332,7 @@ fn what_a_daemon_holds_an_apply_after_it_holds_too_and_a_preview_says_so() {
 #[test]
 fn an_apply_tries_at_once_and_tells_no_crash_twice() {
     let stage = Stage::new();
-    behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    stage.service_behaves("web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
     let desired = with(stack(), "web", service(1).once());
     let log = Log::new(&stage);
     log.run(&desired, minutes(10));
@@ -354,7 +347,7 @@ fn an_apply_tries_at_once_and_tells_no_crash_twice() {
 #[test]
 fn what_an_apply_saw_is_no_news_that_people_have_been_told() {
     let stage = Stage::new();
-    behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    stage.service_behaves("web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
     let desired = with(stack(), "web", service(1).once());
     let log = Log::new(&stage);
     stage.converge(&desired);
@@ -379,10 +372,10 @@ fn an_apply_tries_a_rollout_that_was_given_up_once_more() {
     let log = Log::new(&stage);
     log.run(&at("app:1"), minutes(1));
     let ends = || Behaviour::exits(1, Duration::from_secs(1));
-    behaving(&stage, "web", vec![ends(), ends(), ends()]);
+    stage.service_behaves("web", vec![ends(), ends(), ends()]);
     log.run(&at("app:2"), minutes(5));
     assert_eq!(log.reason("web"), Some(Reason::RolloutFailed), "the old one serves");
-    behaving(&stage, "web", vec![Behaviour::runs()]);
+    stage.service_behaves("web", vec![Behaviour::runs()]);
     let outcome = log.apply(&at("app:2"), minutes(30));
     assert!(matches!(outcome, Some(Outcome::Converged)), "{outcome:?} {:?}", log.actions);
 }
@@ -390,7 +383,7 @@ fn an_apply_tries_a_rollout_that_was_given_up_once_more() {
 #[test]
 fn a_one_shot_that_an_apply_has_left_running_is_not_run_again_after_a_reboot() {
     let stage = Stage::new();
-    behaving(&stage, "job", vec![Behaviour::exits(0, Duration::from_secs(30))]);
+    stage.service_behaves("job", vec![Behaviour::exits(0, Duration::from_secs(30))]);
     let desired = with(stack(), "job", service(1).once());
     let log = Log::new(&stage);
     let boot = |name: &str| {
@@ -411,13 +404,13 @@ fn a_one_shot_that_an_apply_has_left_running_is_not_run_again_after_a_reboot() {
 #[test]
 fn a_change_of_the_files_while_no_operator_ran_ends_what_was_kept() {
     let stage = Stage::new();
-    behaving(&stage, "web", vec![Behaviour::never_healthy()]);
+    stage.service_behaves("web", vec![Behaviour::never_healthy()]);
     let mut desired = with(stack(), "web", service(1).checked());
     desired.breaker = Breaker { disruptions: Some(3), ..Breaker::default() };
     let log = Log::new(&stage);
     log.run(&desired, minutes(50));
     assert_eq!(log.reason("shop-web-1"), Some(Reason::Stalled));
-    behaving(&stage, "web", vec![Behaviour::runs()]);
+    stage.service_behaves("web", vec![Behaviour::runs()]);
     let changed = with(desired, "web", service(1).checked().env("FIXED", "1"));
     log.run(&changed, minutes(5));
     assert!(stage.containers(&changed).iter().all(Container::is_ready), "{:?}", log.actions);
@@ -477,7 +470,7 @@ fn resume_puts_right_all_that_is_held_and_of_one_service_that_ones() {
 fn resume_of_one_service_leaves_the_back_off_of_another() {
     let stage = Stage::new();
     for name in ["web", "db"] {
-        behaving(&stage, name, vec![Behaviour::exits(1, Duration::from_secs(1))]);
+        stage.service_behaves(name, vec![Behaviour::exits(1, Duration::from_secs(1))]);
     }
     let desired = with(with(stack(), "web", service(1).once()), "db", service(1).once());
     let log = Log::new(&stage);
@@ -496,7 +489,7 @@ fn resume_of_one_service_leaves_the_back_off_of_another() {
 fn a_resume_that_was_said_while_no_operator_ran_counts_for_the_next() {
     let stage = Stage::new();
     for name in ["web", "db"] {
-        behaving(&stage, name, vec![Behaviour::exits(1, Duration::from_secs(1))]);
+        stage.service_behaves(name, vec![Behaviour::exits(1, Duration::from_secs(1))]);
     }
     let mut desired = with(with(stack(), "web", service(1).once()), "db", service(1).once());
     let log = Log::new(&stage);
@@ -512,7 +505,7 @@ fn a_resume_that_was_said_while_no_operator_ran_counts_for_the_next() {
 #[test]
 fn what_goes_for_good_or_is_paused_uses_up_no_budget() {
     let stage = Stage::new();
-    behaving(&stage, "db", vec![Behaviour::never_healthy(), Behaviour::runs()]);
+    stage.service_behaves("db", vec![Behaviour::never_healthy(), Behaviour::runs()]);
     let at = |replicas: u32| {
         let mut desired = with(with(stack(), "web", service(replicas)), "db", service(1).checked());
         desired.breaker = Breaker { disruptions: Some(3), ..Breaker::default() };
@@ -543,7 +536,7 @@ fn an_apply_ends_where_something_is_held() {
 fn a_budget_that_is_used_up_is_told_when_something_more_is_wanted() {
     let stage = Stage::new();
     let unhealthy = || Behaviour::never_healthy();
-    behaving(&stage, "web", vec![unhealthy(), unhealthy(), Behaviour::runs()]);
+    stage.service_behaves("web", vec![unhealthy(), unhealthy(), Behaviour::runs()]);
     let mut desired = with(stack(), "web", service(1).checked());
     desired.breaker = Breaker { disruptions: Some(2), ..Breaker::default() };
     let log = Log::new(&stage);
@@ -594,7 +587,7 @@ fn what_ran_when_the_machine_was_switched_off_runs_again_and_what_was_done_stays
     let unaided = |service: Service| service.but(|it| it.resources.restart = RestartPolicy::No);
     let desired = with(stack(), "web", unaided(service(1)));
     let desired = with(desired, "job", unaided(service(1)));
-    behaving(&stage, "job", vec![Behaviour::exits(0, Duration::from_secs(5))]);
+    stage.service_behaves("job", vec![Behaviour::exits(0, Duration::from_secs(5))]);
     let log = Log::new(&stage);
     log.run(&desired, minutes(5));
     // A machine that is switched off in good order ends the operator first, and then what runs, which may end well.
@@ -634,7 +627,7 @@ fn a_change_of_the_files_ends_what_is_held() {
 #[test]
 fn back_off_outlives_the_operator_and_restarts_are_counted_on() {
     let stage = Stage::new();
-    behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    stage.service_behaves("web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
     let desired = with(stack(), "web", service(1).once());
     let log = Log::new(&stage);
     log.run(&desired, minutes(12));
@@ -655,7 +648,7 @@ fn back_off_outlives_the_operator_and_restarts_are_counted_on() {
 fn an_apply_believes_what_has_just_crashed_once_it_has_run_for_a_while() {
     for (restarted_by, service) in [("us", service(1).once()), ("the engine", service(1))] {
         let stage = Stage::new();
-        behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(2)), Behaviour::runs()]);
+        stage.service_behaves("web", vec![Behaviour::exits(1, Duration::from_secs(2)), Behaviour::runs()]);
         let desired = with(stack(), "web", service);
         stage.converge(&desired);
         stage.clock.run(stage.clock.sleep(Duration::from_secs(3))).expect("a clock");
@@ -669,7 +662,7 @@ fn an_apply_believes_what_has_just_crashed_once_it_has_run_for_a_while() {
 #[test]
 fn a_clock_that_was_set_back_does_not_stretch_a_wait() {
     let stage = Stage::new();
-    behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    stage.service_behaves("web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
     let desired = with(stack(), "web", service(1).once());
     let log = Log::new(&stage);
     log.run(&desired, minutes(12));
@@ -689,7 +682,7 @@ fn a_clock_that_was_set_back_does_not_stretch_a_wait() {
 fn a_restart_that_the_operator_did_not_live_to_end_is_ended_by_the_next() {
     let stage = Stage::new();
     // It ends with 0 when it is asked to, and without the operator's word that would be the end of its work.
-    behaving(&stage, "web", vec![Behaviour::runs()]);
+    stage.service_behaves("web", vec![Behaviour::runs()]);
     let policy = |it: &mut Service| {
         it.resources.restart = RestartPolicy::No;
         it.heal.restart_every = Some(Duration::from_hours(1));
@@ -781,7 +774,7 @@ fn an_apply_of_what_is_paused_says_so_and_one_with_nothing_to_do_is_fine() {
 #[test]
 fn a_pause_keeps_the_back_off_and_resume_ends_it_and_the_breaker() {
     let stage = Stage::new();
-    behaving(&stage, "web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
+    stage.service_behaves("web", vec![Behaviour::exits(1, Duration::from_secs(1))]);
     let desired = with(stack(), "web", service(1).once());
     let log = Log::new(&stage);
     let resumed = |at: Timestamp| {

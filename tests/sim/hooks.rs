@@ -72,10 +72,7 @@ fn what_works_and_goes_back_with_another_says_good_bye_and_what_fails_does_not()
         Desired { atomic: true, ..with(web(1, version), "worse", worse) }
     };
     let stage = Stage::new();
-    stage.engine.act(|world| {
-        let fails = Behaviour { checks: Checks::Fail, ..Behaviour::runs() };
-        world.behaviours().set(&Subject::Image("app:2".into()), Counting::PerContainer, vec![fails]);
-    });
+    stage.image_behaves("app:2", Behaviour { checks: Checks::Fail, ..Behaviour::runs() });
     stage.converge(&of("1"));
     let calls = stage.run_for(&of("2"), Duration::from_mins(30));
     let at = |call: &str| calls.iter().position(|made| made == call);

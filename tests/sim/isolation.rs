@@ -5,7 +5,7 @@ use std::time::Duration;
 use compose_operator::clock::Clock;
 use compose_operator::core::desired::{Desired, Network};
 use compose_operator::core::time::Timestamp;
-use compose_operator::engine::sim::{Behaviour, Counting, Subject};
+use compose_operator::engine::sim::{Behaviour, Subject};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 
@@ -38,7 +38,7 @@ fn time_to_heal(has_a_failing_one: bool) -> Vec<Duration> {
         last.services.get_mut("api").expect("it is there").spec.image = "app:none".into();
         let crash = vec![Behaviour::exits(1, Duration::from_millis(1))];
         let subject = Subject::Container(format!("s{}-web-1", STACKS - 1));
-        stage.engine.act(|world| world.behaviours().set(&subject, Counting::PerContainer, crash));
+        stage.behaves(&subject, crash);
     }
     let clock = &stage.clock;
     let killed_at = std::cell::Cell::new(Timestamp::default());

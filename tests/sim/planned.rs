@@ -10,7 +10,7 @@ use compose_operator::core::failure::FailureKind;
 use compose_operator::core::licence::Licence;
 use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::State;
-use compose_operator::engine::sim::{Behaviour, CallKind, Counting, Fault, FaultPlan, Subject, When};
+use compose_operator::engine::sim::{Behaviour, CallKind, Fault, FaultPlan, When};
 use compose_operator::rehearse::rehearse;
 
 use crate::stage::{Stage, Words, id_of, service, stack, with};
@@ -72,9 +72,7 @@ fn a_planned_change_that_does_not_work_is_taken_back() {
     let stage = Stage::new();
     let of = |image: &str| with(stack(), "web", service(1).published(8080).image(image));
     stage.converge(&of("app:1"));
-    let crash = vec![Behaviour::exits(3, Duration::from_millis(500))];
-    let subject = Subject::Image("app:2".into());
-    stage.engine.act(|world| world.behaviours().set(&subject, Counting::Together, crash));
+    stage.image_behaves("app:2", Behaviour::exits(3, Duration::from_millis(500)));
     let steps = planned(&stage, &of("app:2"));
     let (outcome, _, left) = follow(&stage, &of("app:2"), steps);
     assert!(matches!(&outcome, Outcome::Stuck(_)), "{outcome:?}");
@@ -85,9 +83,7 @@ fn a_planned_change_that_does_not_work_is_taken_back() {
 #[test]
 fn what_somebody_removes_meanwhile_is_not_made_again() {
     let stage = Stage::new();
-    let slow = vec![Behaviour::healthy_after(Duration::from_mins(1))];
-    let subject = Subject::Image("app:1".into());
-    stage.engine.act(|world| world.behaviours().set(&subject, Counting::Together, slow));
+    stage.image_behaves("app:1", Behaviour::healthy_after(Duration::from_mins(1)));
     let desired = with(stack(), "db", service(1).checked());
     let desired = with(desired, "web", service(1).image("app:2").needs("db", Condition::Healthy));
     let steps = planned(&stage, &desired);

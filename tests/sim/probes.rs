@@ -10,7 +10,7 @@ use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::{Health, State};
 use compose_operator::core::probe::{Handler, Probe};
 use compose_operator::core::reason::Reason;
-use compose_operator::engine::sim::{Behaviour, Checks, Counting, Subject, World};
+use compose_operator::engine::sim::{Behaviour, Checks, World};
 use compose_operator::rehearse::rehearse;
 
 use crate::log::Log;
@@ -30,9 +30,9 @@ fn living(service: Service) -> Service {
 }
 
 fn behaving(service: &str, runs: Vec<Behaviour>) -> Stage {
-    Stage::with_world(|world| {
-        world.behaviours().set(&Subject::Service(service.into()), Counting::PerContainer, runs);
-    })
+    let stage = Stage::new();
+    stage.service_behaves(service, runs);
+    stage
 }
 
 fn answering(answers: Checks) -> Behaviour {
@@ -100,10 +100,7 @@ fn a_new_revision_that_is_not_ready_replaces_nobody() {
     let stage = Stage::new();
     let old = with(stack(), "web", ready(service(2)));
     stage.converge(&old);
-    stage.engine.act(|world| {
-        let subject = Subject::Image("app:2".into());
-        world.behaviours().set(&subject, Counting::PerContainer, vec![answering(Checks::Fail)]);
-    });
+    stage.image_behaves("app:2", answering(Checks::Fail));
     let calls =
         stage.run_for(&with(stack(), "web", ready(service(2)).image("app:2")), Duration::from_mins(5));
     assert_eq!((count(&calls, "create"), count(&calls, "stop")), (1, 0), "{calls:?}");
@@ -140,10 +137,8 @@ fn a_startup_probe_gives_slow_starters_their_time_and_no_more() {
 fn while_a_dependency_is_down_nothing_is_restarted_for_not_living() {
     let crash = || Behaviour::exits(1, Duration::from_mins(1));
     let stage = behaving("redis", vec![crash(), Behaviour::refuses_to_start()]);
-    stage.engine.act(|world| {
-        let fails = answering(Checks::Flap { pass: Duration::from_mins(1), fail: Duration::from_hours(1) });
-        world.behaviours().set(&Subject::Service("api".into()), Counting::PerContainer, vec![fails]);
-    });
+    let fails = answering(Checks::Flap { pass: Duration::from_mins(1), fail: Duration::from_hours(1) });
+    stage.service_behaves("api", vec![fails]);
     let desired = with(stack(), "redis", service(1).once());
     let desired = with(desired, "api", living(service(3)).needs("redis", Condition::Started));
     let calls = stage.run_for(&desired, Duration::from_mins(20));

@@ -10,7 +10,7 @@ use compose_operator::core::ids::ImageId;
 use compose_operator::core::observed::{Image, State};
 use compose_operator::core::reason::Reason;
 use compose_operator::core::status::Condition;
-use compose_operator::engine::sim::{Behaviour, Counting, Subject};
+use compose_operator::engine::sim::Behaviour;
 
 use crate::log::Log;
 use crate::stage::{START, Stage, Words, id_of, service, stack, with};
@@ -56,10 +56,7 @@ fn what_failed_is_not_started_again_when_the_files_say_again_what_serves() {
         with(stack(), "web", web)
     };
     let stage = Stage::new();
-    stage.engine.act(|world| {
-        let fails = Behaviour::exits(7, Duration::from_secs(1));
-        world.behaviours().set(&Subject::Image("app:2".into()), Counting::PerContainer, vec![fails]);
-    });
+    stage.image_behaves("app:2", Behaviour::exits(7, Duration::from_secs(1)));
     stage.converge(&of("app:1"));
     stage.run_for(&of("app:1"), HOUR);
     let (outcome, _) = stage.apply(&of("app:2"));

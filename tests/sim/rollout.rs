@@ -61,12 +61,6 @@ fn extent_of(from: &Desired, to: &Desired) -> Extent {
     extent.take().expect("it was counted")
 }
 
-fn breaks(stage: &Stage, image: &str, behaviour: Behaviour) {
-    stage.engine.act(|world| {
-        world.behaviours().set(&Subject::Image(image.into()), Counting::PerContainer, vec![behaviour]);
-    });
-}
-
 /// How many run of each image.
 fn running(stage: &Stage) -> BTreeMap<String, usize> {
     stage.engine.look(|world: &World| {
@@ -155,7 +149,7 @@ fn every_way_to_fail_leaves_the_old_revision_serving() {
             };
             let stage = Stage::new();
             stage.converge(&of("app:1"));
-            breaks(&stage, "app:2", behaviour.clone());
+            stage.image_behaves("app:2", behaviour.clone());
             let log = Log::new(&stage);
             log.run(&of("app:2"), Duration::from_mins(30));
             let what = format!("{how} with {surge} more, {unavailable} fewer: {:#?}", log.actions.borrow());
@@ -237,7 +231,7 @@ fn a_canary_is_watched_before_any_other_follows() {
 fn a_canary_that_fails_ends_it() {
     let stage = Stage::new();
     stage.converge(&with_canary("app:1"));
-    breaks(&stage, "app:2", Behaviour::exits(1, Duration::from_secs(50)));
+    stage.image_behaves("app:2", Behaviour::exits(1, Duration::from_secs(50)));
     let log = Log::new(&stage);
     log.run(&with_canary("app:2"), Duration::from_mins(10));
     assert_eq!((log.calls("create").len(), log.calls("stop").len()), (1, 1), "{:#?}", log.actions);
@@ -257,7 +251,7 @@ pub(crate) fn an_atomic_change_becomes_ready_whole_or_goes_back_whole() {
     let stage = Stage::new();
     stage.converge(&of("app:1"));
     let before = stage.names(&of("app:1"));
-    breaks(&stage, "app:2", Behaviour { checks: Checks::Fail, ..Behaviour::runs() });
+    stage.image_behaves("app:2", Behaviour { checks: Checks::Fail, ..Behaviour::runs() });
     let log = Log::new(&stage);
     log.run(&of("app:2"), Duration::from_mins(30));
     assert_eq!(log.reason("web"), Some(Reason::RolloutFailed));
@@ -269,7 +263,7 @@ pub(crate) fn an_atomic_change_becomes_ready_whole_or_goes_back_whole() {
     let up = stage.containers(&of("app:2")).into_iter().filter(|container| container.state.is_alive());
     assert_eq!(up.map(|container| container.name).collect::<Vec<_>>(), before);
     // Where all work, all are replaced.
-    breaks(&stage, "app:2", Behaviour::runs());
+    stage.image_behaves("app:2", Behaviour::runs());
     stage.converge(&of("app:2"));
     assert_eq!(running(&stage).get("app:2"), Some(&2));
     assert_eq!(stage.containers(&of("app:2")).len(), 4);
@@ -442,7 +436,7 @@ fn what_has_ended_in_the_middle_of_it_is_believed_only_after_a_while_though_its_
         };
         let stage = Stage::new();
         stage.converge(&of("app:1"));
-        breaks(&stage, "app:2", Behaviour::exits(143, Duration::from_secs(3)));
+        stage.image_behaves("app:2", Behaviour::exits(143, Duration::from_secs(3)));
         let log = Log::new(&stage);
         log.run(&of("app:2"), Duration::from_mins(30));
         let what = format!("{surge} more, {unavailable} fewer: {:#?}", log.actions.borrow());
@@ -458,7 +452,7 @@ fn once_an_old_one_is_gone_nobody_goes_back_to_the_rest() {
     for tenths in 10..40 {
         let stage = Stage::new();
         stage.converge(&of("app:1"));
-        breaks(&stage, "app:2", Behaviour::exits(143, Duration::from_millis(tenths * 100)));
+        stage.image_behaves("app:2", Behaviour::exits(143, Duration::from_millis(tenths * 100)));
         let log = Log::new(&stage);
         log.run(&of("app:2"), Duration::from_mins(30));
         let is_given_up = log.reason("web") == Some(Reason::RolloutFailed);

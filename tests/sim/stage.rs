@@ -25,7 +25,9 @@ use compose_operator::core::observed::{Container, Image, Observed, State};
 use compose_operator::core::overrides::Overrides;
 use compose_operator::core::spec::{Endpoint, Healthcheck, Mount, MountKind, Port, RestartPolicy};
 use compose_operator::core::time::Timestamp;
-use compose_operator::engine::sim::{Fault, FaultPlan, SimContainer, SimEngine, When, World};
+use compose_operator::engine::sim::{
+    Behaviour, Counting, Fault, FaultPlan, SimContainer, SimEngine, Subject, When, World,
+};
 use compose_operator::rehearse::Rehearsal;
 use compose_operator::secret::Secret;
 use futures_util::FutureExt;
@@ -275,6 +277,19 @@ impl Stage {
         prepare(&mut world);
         let engine = SimEngine::new(world, Rc::new(clock.clone())).with_oracle(|world, _| sound(world));
         Self { clock, engine }
+    }
+
+    /// From now on, the first run of each of these containers goes like this, the next like that, the rest like the last.
+    pub(crate) fn behaves(&self, subject: &Subject, runs: Vec<Behaviour>) {
+        self.engine.act(|world| world.behaviours().set(subject, Counting::PerContainer, runs));
+    }
+
+    pub(crate) fn service_behaves(&self, service: &str, runs: Vec<Behaviour>) {
+        self.behaves(&Subject::Service(service.into()), runs);
+    }
+
+    pub(crate) fn image_behaves(&self, image: &str, behaviour: Behaviour) {
+        self.behaves(&Subject::Image(image.into()), vec![behaviour]);
     }
 
     pub(crate) fn reconciler<'e>(&'e self, report: &'e dyn Report) -> Reconciler<'e> {

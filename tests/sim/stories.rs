@@ -20,11 +20,6 @@ fn assert_calls(calls: &[String], expected: &[&str]) {
     assert_eq!(calls, expected, "\n{}", calls.join("\n"));
 }
 
-fn image_behaves(stage: &Stage, image: &str, behaviour: Behaviour) {
-    let (subject, runs) = (Subject::Image(image.into()), vec![behaviour]);
-    stage.engine.act(|world| world.behaviours().set(&subject, Counting::Together, runs));
-}
-
 #[test]
 fn a_first_apply_makes_everything_in_order_and_a_second_does_nothing() {
     let stage = Stage::new();
@@ -197,7 +192,7 @@ fn a_stop_first_replacement_that_never_works_gives_the_old_one_its_place_back() 
     let stage = Stage::new();
     let old = with(stack(), "web", service(1).checked().published(8080));
     stage.converge(&old);
-    image_behaves(&stage, "app:2", Behaviour::exits(1, Duration::from_millis(200)));
+    stage.image_behaves("app:2", Behaviour::exits(1, Duration::from_millis(200)));
     let next = with(stack(), "web", service(1).checked().published(8080).image("app:2"));
     let calls = stage.run_for(&next, Duration::from_mins(30));
     let old = stage.container(&next, "shop-web-1");
@@ -212,12 +207,12 @@ fn a_replacement_that_the_engine_cannot_start_again_has_a_successor_beside_what_
     for one in [|| service(1).checked().named("front"), || service(1).checked().published(8080)] {
         let stage = Stage::new();
         stage.converge(&with(stack(), "web", one()));
-        image_behaves(&stage, "app:2", Behaviour::never_healthy());
+        stage.image_behaves("app:2", Behaviour::never_healthy());
         let next = with(stack(), "web", one().image("app:2"));
         stage.run_for(&next, Duration::from_secs(10));
         let new = stage.containers(&next).into_iter().find(|it| it.state == State::Running);
         stage.engine.act(|world| world.strand(&new.expect("it starts").id)).expect("it is there");
-        image_behaves(&stage, "app:2", Behaviour::default());
+        stage.image_behaves("app:2", Behaviour::default());
         stage.converge(&next);
         let left = stage.containers(&next);
         assert!(left.len() == 1 && left[0].is_ready() && left[0].spec.image == "app:2", "{left:?}");
@@ -241,7 +236,7 @@ fn a_container_is_not_given_up_for_what_another_of_its_name_failed_at() {
 fn a_start_first_replacement_that_never_works_leaves_the_old_one_serving() {
     let stage = Stage::new();
     stage.converge(&with(stack(), "web", service(2).checked()));
-    image_behaves(&stage, "app:2", Behaviour::never_healthy());
+    stage.image_behaves("app:2", Behaviour::never_healthy());
     let next = with(stack(), "web", service(2).checked().image("app:2"));
     let calls = stage.run_for(&next, Duration::from_mins(30));
     let ready = stage.containers(&next).iter().filter(|container| container.is_ready()).count();

@@ -135,10 +135,7 @@ fn what_works_and_goes_back_with_another_is_drained() {
         Desired { atomic: true, ..with(shop(2, version), "worse", worse) }
     };
     let stage = Stage::new();
-    stage.engine.act(|world| {
-        let fails = Behaviour { checks: Checks::Fail, ..Behaviour::runs() };
-        world.behaviours().set(&Subject::Image("app:2".into()), Counting::PerContainer, vec![fails]);
-    });
+    stage.image_behaves("app:2", Behaviour { checks: Checks::Fail, ..Behaviour::runs() });
     stage.converge(&of("1"));
     let from = stage.engine.trace().len();
     stage.run_for(&of("2"), Duration::from_mins(30));

@@ -14,7 +14,7 @@ use compose_operator::core::overrides::{Pause, Restart, Scale};
 use compose_operator::core::reason::Reason;
 use compose_operator::core::status::StackStatus;
 use compose_operator::core::time::Timestamp;
-use compose_operator::engine::sim::{Behaviour, Counting, Fault, FaultPlan, Subject, When};
+use compose_operator::engine::sim::{Behaviour, Fault, FaultPlan, Subject, When};
 use futures_util::StreamExt;
 
 use crate::log::Log;
@@ -35,10 +35,6 @@ fn scaled(mut desired: Desired, service: &str, replicas: u32, until: Option<Time
 fn restarted(mut desired: Desired, service: &str, at: Timestamp) -> Desired {
     desired.overrides.restarted.insert(ServiceName::from(service), Restart { by: "ann".into(), at });
     desired
-}
-
-fn behaves(stage: &Stage, subject: &Subject, runs: Vec<Behaviour>) {
-    stage.engine.act(|world| world.behaviours().set(subject, Counting::PerContainer, runs));
 }
 
 /// Runs through these, a while apart each.
@@ -113,7 +109,7 @@ fn another_number_of_replicas_outlasts_a_change_of_the_files_but_not_one_of_that
 fn nothing_is_a_number_too_and_scaling_is_no_other_truth() {
     let stage = Stage::new();
     let exits = vec![Behaviour::exits(1, Duration::from_secs(1))];
-    behaves(&stage, &Subject::Service("bad".into()), exits);
+    stage.service_behaves("bad", exits);
     let desired = with(with(stack(), "web", service(2)), "bad", service(1).once());
     let log = Log::new(&stage);
     let none = scaled(desired.clone(), "web", 0, None);
@@ -191,7 +187,7 @@ fn what_restarts_with_another_does_so_where_somebody_asks_for_that_one() {
 fn a_restart_without_a_health_check_stops_at_the_first_that_does_not_stay_up() {
     let stage = Stage::new();
     let runs = vec![Behaviour::runs(), Behaviour::exits(1, Duration::from_millis(300))];
-    behaves(&stage, &Subject::Service("web".into()), runs);
+    stage.service_behaves("web", runs);
     let desired = with(stack(), "web", service(3).once());
     let log = Log::new(&stage);
     log.run(&desired, minutes(2));
@@ -205,7 +201,7 @@ fn a_restart_without_a_health_check_stops_at_the_first_that_does_not_stay_up() {
 fn a_restart_begins_with_what_does_not_serve_and_waits_for_it() {
     let stage = Stage::new();
     let sick = vec![Behaviour::never_healthy(), Behaviour::runs()];
-    behaves(&stage, &Subject::Container("shop-web-2".into()), sick);
+    stage.behaves(&Subject::Container("shop-web-2".into()), sick);
     let unhealed = service(2).checked().but(|it| it.heal.unhealthy_for = None);
     let desired = with(stack(), "web", unhealed);
     let log = Log::new(&stage);
@@ -265,8 +261,8 @@ fn a_restart_of_what_is_paused_waits_for_its_end() {
 fn a_restart_starts_what_waits_or_is_held_and_runs_a_finished_job_once_more() {
     let stage = Stage::new();
     let fails = vec![Behaviour::exits(1, Duration::from_secs(1))];
-    behaves(&stage, &Subject::Service("bad".into()), fails);
-    behaves(&stage, &Subject::Service("job".into()), vec![Behaviour::completes()]);
+    stage.service_behaves("bad", fails);
+    stage.service_behaves("job", vec![Behaviour::completes()]);
     let held = service(1).but(|it| it.by_hand = ByHand::Hold(minutes(600)));
     let desired = with(with(stack(), "bad", service(1).once()), "held", held);
     let desired = with(desired, "job", service(1).once());

@@ -12,7 +12,7 @@ use compose_operator::core::observed::{Foreign, Image, Observed, State};
 use compose_operator::core::spec::{ContainerSpec, Mount, MountKind, Resources};
 use compose_operator::core::view::View;
 use compose_operator::engine::WriteEngine;
-use compose_operator::engine::sim::{Behaviour, Counting, Subject};
+use compose_operator::engine::sim::Behaviour;
 
 use crate::stage::{Stage, Words, service, stack, with};
 
@@ -145,10 +145,7 @@ fn a_replacement_that_never_works_gives_the_volume_back() {
     let old = with(stack(), "web", service(2).scratch().checked());
     stage.converge(&old);
     let before = volumes(&stage, &old);
-    stage.engine.act(|world| {
-        let broken = vec![Behaviour::exits(1, std::time::Duration::from_millis(200))];
-        world.behaviours().set(&Subject::Image("app:2".into()), Counting::Together, broken);
-    });
+    stage.image_behaves("app:2", Behaviour::exits(1, std::time::Duration::from_millis(200)));
     let next = with(stack(), "web", service(2).scratch().checked().image("app:2"));
     let (outcome, calls) = stage.apply(&next);
     assert!(matches!(outcome, Outcome::Stuck(_)), "{outcome:?}\n{}", calls.join("\n"));
