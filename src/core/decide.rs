@@ -224,7 +224,7 @@ impl Planner<'_> {
         {
             return;
         }
-        match self.memory.failed(&key).filter(|failed| failed.next_try > self.now) {
+        match self.memory.failed(&action.call).filter(|failed| failed.next_try > self.now) {
             Some(failed) => {
                 let pulls = matches!(action.call, Call::PullImage { .. });
                 let reason = reason_of(&action.call, &failed.failure);

@@ -10,7 +10,7 @@ use super::decide::Decision;
 use super::desired::Desired;
 use super::failure::{Failure, FailureClass};
 use super::heal::WhyRestart;
-use super::ids::{ContainerId, Replica, Revision, ServiceName};
+use super::ids::{ContainerId, Replica, ServiceName};
 use super::observed::{Container, State, StoppedBy};
 use super::overrides::Overrides;
 use super::time::Timestamp;
@@ -34,7 +34,7 @@ use by_hand::ByHand;
 use content::Contents;
 use disruption::Disruptions;
 use engine_loop::EngineRestarts;
-use rollout::Rollout;
+use rollout::{Good, Rollout};
 use timing::Stopwatch;
 use traffic::Leaving;
 use trouble::Troubles;
@@ -50,7 +50,7 @@ pub struct Memory {
     /// Since when the new containers of replacements have been ready.
     ready: BTreeMap<ContainerId, Timestamp>,
     /// The revision of each service that was last seen to work.
-    good: BTreeMap<ServiceName, Revision>,
+    good: BTreeMap<ServiceName, Good>,
     /// What we stopped, and why.
     stopped: BTreeMap<ContainerId, Cause>,
     /// Whose restart somebody asked for and has got, by when they asked. An engine's clock may be behind ours.
@@ -114,10 +114,8 @@ impl Memory {
 
     /// How often this container has ended in a row, whoever restarted it.
     pub fn crashed_in_a_row(&self, container: &Container) -> u32 {
-        let ours = container.replica().and_then(|replica| self.crashes(&replica));
-        // Its predecessor of another revision had the same number.
-        let ours = ours.filter(|crashes| container.revision().is_none_or(|own| own == crashes.revision));
-        ours.map_or(0, |crashes| crashes.streak).max(self.engine_restarts_in_a_row(&container.id))
+        let ours = self.crashes_of(container).map_or(0, |crashes| crashes.streak);
+        ours.max(self.engine_restarts_in_a_row(&container.id))
     }
 
     /// Whether this container was started again after a crash that is not long ago: whatever was forgiven since.
@@ -141,9 +139,10 @@ impl Memory {
         self.restarted.get(id).is_some_and(|at| *at >= asked_at)
     }
 
-    /// How an action failed before, where it did.
-    pub fn failed(&self, key: &ActionKey) -> Option<&Failed> {
-        self.failures.get(key)
+    /// How this call failed before, where it did: on this very container, where it is on one.
+    pub fn failed(&self, call: &Call) -> Option<&Failed> {
+        let failed = self.failures.get(&call.key())?;
+        (failed.container.as_ref() == call.container().map(|target| &target.id)).then_some(failed)
     }
 
     /// All failures that are still to be tried again.
@@ -190,7 +189,7 @@ impl Memory {
             }
             return;
         };
-        let attempts = self.failures.get(&key).map_or(0, |failed| failed.attempts).saturating_add(1);
+        let attempts = self.failed(&action.call).map_or(0, |failed| failed.attempts).saturating_add(1);
         let draw = backoff::draw(&key.to_string(), attempts);
         // The first surprise is no failure yet: the world moved, and the next decision sees how.
         let wait = match failure.kind.class() {
@@ -262,8 +261,8 @@ impl Memory {
         }
     }
 
-    /// Takes in what is observed, before a decision on it: counts crashes, watches rollouts, forgets
-    /// failures of what no longer exists.
+    /// Takes in what is observed, before a decision on it: counts crashes, watches rollouts, forgets what no longer
+    /// exists.
     pub fn observe(&mut self, view: &View<'_>, now: Timestamp) {
         let (desired, observed) = (view.desired, view.observed);
         if !observed.complete {
@@ -413,5 +412,34 @@ impl Memory {
     /// How often we disrupted the stack within the breaker's window.
     pub fn disruptions(&self) -> usize {
         self.disruptions.count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::action::{Precondition, Target};
+    use super::super::desired::{Origin, Teardown};
+    use super::super::failure::FailureKind;
+    use super::*;
+
+    #[test]
+    fn what_has_a_name_now_has_none_of_the_failures_of_what_had_it_before() {
+        let start = |id: &str| Action {
+            call: Call::StartContainer(Target { id: ContainerId::new(id), name: "front".to_owned() }),
+            service: None,
+            cause: Cause::Missing,
+            precondition: Precondition::None,
+        };
+        let desired = Desired::teardown("shop".into(), Origin::default(), Teardown::default());
+        let mut memory = Memory::default();
+        let mut fails = |id: &str| {
+            let failure = Failure::new(FailureKind::InUse, "start container front", "in use");
+            memory.end(&desired, &start(id), Err(failure), Timestamp::default());
+            let before = ["a", "b"].map(|id| memory.failed(&start(id).call).map(|failed| failed.attempts));
+            before
+        };
+        assert_eq!(fails("a"), [Some(1), None]);
+        assert_eq!(fails("a"), [Some(2), None]);
+        assert_eq!(fails("b"), [None, Some(1)], "each has its own");
     }
 }

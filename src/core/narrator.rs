@@ -141,7 +141,7 @@ impl Narrator {
             told.event.took_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
             return Some(told);
         };
-        let failed = memory.failed(&action.call.key())?;
+        let failed = memory.failed(&action.call)?;
         let a_surprise = failure.kind.class() == FailureClass::Conflict && failed.attempts == 1;
         if a_surprise || !failed.attempts.is_power_of_two() {
             return None;

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::builder::Demand;
-use compose_operator::core::desired::{Build, Desired, ImageSource, PullPolicy};
-use compose_operator::core::observed::EngineInfo;
+use compose_operator::core::desired::{Build, Desired, ImageSource, PullPolicy, Service};
+use compose_operator::core::ids::ImageId;
+use compose_operator::core::observed::{EngineInfo, Image, State};
+use compose_operator::engine::sim::{Behaviour, Subject};
 
+use crate::log::Log;
 use crate::stage::{Stage, Words, service, stack, with};
 
 #[track_caller]
@@ -79,4 +82,63 @@ fn what_the_engine_cannot_build_is_told_before_anything_is_fetched() {
     let Outcome::Stuck(waiting) = outcome else { panic!("{outcome:?}") };
     assert!(waiting[0].message.starts_with("compose.yaml:7:7: `build.additional_contexts`"), "{waiting:?}");
     assert_eq!(calls, Vec::<String>::new());
+}
+
+/// A stack that one image after the other came to, under the name that it asks for.
+struct Tagged<'s> {
+    stage: &'s Stage,
+    log: Log<'s>,
+    desired: Desired,
+}
+
+impl<'s> Tagged<'s> {
+    fn new(stage: &'s Stage, web: Service) -> Self {
+        Self { stage, log: Log::new(stage), desired: with(stack(), "web", web.published(8080)) }
+    }
+
+    /// Another image has the name: it works, or is given up.
+    fn comes_to(&self, id: &str) {
+        let image = Image { id: Some(ImageId::new(id)), ..Image::default() };
+        self.stage.engine.act(|world| world.tag_image("app:1", image));
+        self.log.run(&self.desired, Duration::from_mins(30));
+    }
+
+    fn container_behaves(&self, name: &str, behaviour: Behaviour) {
+        self.stage.behaves(&Subject::Container(name.into()), vec![behaviour]);
+    }
+
+    /// The image of what runs.
+    fn running(&self) -> Vec<String> {
+        let all = self.stage.containers(&self.desired).into_iter();
+        all.filter(|it| it.state == State::Running).map(|it| it.image_id.to_string()).collect()
+    }
+}
+
+#[test]
+fn what_failed_as_another_image_of_the_same_name_is_never_gone_back_to() {
+    let stage = Stage::new();
+    let web = Tagged::new(&stage, service(1));
+    ["sha256:a", "sha256:b"].into_iter().for_each(|id| web.comes_to(id));
+    assert_eq!(web.running(), ["sha256:b"]);
+    let fails = || Behaviour::exits(7, Duration::from_millis(200));
+    for (name, id) in [("shop-web-1", "sha256:c"), ("shop-web-3", "sha256:d")] {
+        web.container_behaves(name, fails());
+        web.comes_to(id);
+        assert_eq!(web.running(), ["sha256:b"], "{id} does not work");
+    }
+}
+
+#[test]
+fn an_image_is_not_given_up_for_what_another_of_the_same_name_did() {
+    let stage = Stage::new();
+    let web = Tagged::new(&stage, service(1).once());
+    ["sha256:a", "sha256:b"].into_iter().for_each(|id| web.comes_to(id));
+    web.container_behaves("shop-web-1", Behaviour::exits(7, Duration::from_millis(200)));
+    web.comes_to("sha256:c");
+    assert_eq!(web.running(), ["sha256:b"]);
+    web.container_behaves("shop-web-1", Behaviour::runs());
+    for id in ["sha256:d", "sha256:e"] {
+        web.comes_to(id);
+        assert_eq!(web.running(), [id]);
+    }
 }

@@ -142,7 +142,7 @@ impl Planner<'_> {
 
     /// Whether the image was looked for in its registry in vain.
     fn pull_failed(&self, service: &Service) -> bool {
-        !service.image.nameless && self.memory.failed(&pull(service).key()).is_some()
+        !service.image.nameless && self.memory.failed(&pull(service)).is_some()
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn keep_stubborn(all: &mut [Differing<'_>], view: &View<'_>, memory: 
     for differing in all.iter_mut().filter(|differing| differing.is_going()) {
         let Network { id, name, .. } = differing.found;
         let call = Call::RemoveNetwork { id: id.clone(), name: name.clone() };
-        if let Some(failed) = memory.failed(&call.key()).filter(|failed| failed.attempts >= ATTEMPTS) {
+        if let Some(failed) = memory.failed(&call).filter(|failed| failed.attempts >= ATTEMPTS) {
             let why = format!("the engine does not remove it: {}", failed.failure);
             differing.obstacle = Some(Obstacle { why, passes: false });
         }

@@ -142,7 +142,7 @@ impl Planner<'_> {
     fn is_failing(&self, replicas: &Replicas<'_>) -> bool {
         replicas.current.iter().any(|container| {
             container.state != State::Running
-                && container.replica().and_then(|r| self.memory.crashes(&r)).is_some_and(|c| c.streak >= 2)
+                && self.memory.crashes_of(container).is_some_and(|crashes| crashes.streak >= 2)
         })
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::backoff::{self, Policy};
 use super::super::desired::Service;
-use super::super::ids::{Replica, Revision};
+use super::super::ids::{ImageId, Replica, Revision};
 use super::super::limits;
 use super::super::observed::{Container, State};
 use super::super::time::Timestamp;
@@ -15,7 +15,10 @@ use super::Memory;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Crashes {
-    pub(super) revision: Revision,
+    revision: Revision,
+    /// What ran: another image under the same name has not crashed.
+    #[serde(default)]
+    image: Option<ImageId>,
     /// Crashes in a row, without ten good minutes between.
     pub streak: u32,
     /// All crashes seen; never reset.
@@ -42,9 +45,15 @@ impl Crashes {
         self.next_try = self.last_end;
     }
 
+    /// Whether they say something of this container: one before it, of another revision or image, had the same number.
+    pub(super) fn is_of(&self, container: &Container) -> bool {
+        container.revision().is_none_or(|own| own == self.revision)
+            && self.image.as_ref().is_none_or(|image| *image == container.image_id)
+    }
+
     /// Whether this container runs since such a crash, and has not run for long.
     pub(super) fn led_to(&self, container: &Container) -> bool {
-        container.revision().is_none_or(|own| own == self.revision)
+        self.is_of(container)
             && container
                 .started_at
                 .is_some_and(|at| at >= self.last_end && at.since(self.last_end) < limits::CRASH_IS_RECENT)
@@ -65,6 +74,11 @@ impl Memory {
     /// The crashes of a replica.
     pub fn crashes(&self, replica: &Replica) -> Option<&Crashes> {
         self.crashes.get(replica)
+    }
+
+    /// The crashes of its replica that say something of this container.
+    pub fn crashes_of(&self, container: &Container) -> Option<&Crashes> {
+        self.crashes(&container.replica()?).filter(|crashes| crashes.is_of(container))
     }
 
     pub(super) fn note_crash(
@@ -111,7 +125,7 @@ impl Memory {
         now: Timestamp,
     ) {
         let before = self.crashes.get(&replica);
-        let same = before.filter(|crashes| crashes.revision == revision);
+        let same = before.filter(|crashes| crashes.is_of(container));
         if same.is_some_and(|crashes| crashes.last_end >= end) {
             return;
         }
@@ -130,6 +144,7 @@ impl Memory {
             next_try: end.min(now).after(service.backoff.after_crash(streak, draw)),
             last_end: end,
             revision,
+            image: Some(container.image_id.clone()),
         };
         self.crashes.insert(replica, crashes);
     }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::super::action::Cause;
 use super::super::config_hash::ConfigHash;
 use super::super::desired::{Desired, ImageSource, Service};
-use super::super::ids::{ContainerId, Replica, Revision, ServiceName};
+use super::super::ids::{ContainerId, Replica, ServiceName};
 use super::super::observed::EngineInfo;
 use super::super::revision;
 use super::super::time::Timestamp;
@@ -18,7 +18,7 @@ use super::by_hand::ByHand;
 use super::content::Contents;
 use super::crash::Crashes;
 use super::disruption::Disruptions;
-use super::rollout::Rollout;
+use super::rollout::{Good, Rollout};
 use super::timing::Stopwatch;
 
 /// The part of one stack's memory that is kept.
@@ -29,7 +29,7 @@ pub struct Durable {
     desired: Option<String>,
     crashes: Vec<(Replica, Crashes)>,
     rollouts: BTreeMap<ServiceName, Rollout>,
-    good: BTreeMap<ServiceName, Revision>,
+    good: BTreeMap<ServiceName, Good>,
     stopped: BTreeMap<ContainerId, Cause>,
     restarted: BTreeMap<ContainerId, Timestamp>,
     by_hand: BTreeMap<ContainerId, Timestamp>,

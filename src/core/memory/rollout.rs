@@ -1,5 +1,6 @@
 //! Replacements under way, and those that were given up.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,14 @@ pub(super) struct Rollout {
     /// All new ones were believed, and old ones are gone already: there is no way back.
     #[serde(default)]
     through: bool,
+}
+
+/// A revision that works, with what it ran: what failed under the same name is another image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Good {
+    revision: Revision,
+    images: BTreeSet<ImageId>,
 }
 
 impl Rollout {
@@ -83,7 +92,9 @@ impl Memory {
     /// Whether this container is of the revision that was last seen to work.
     pub fn was_good(&self, container: &Container) -> bool {
         let good = container.service().and_then(|name| self.good.get(name));
-        good.is_some_and(|good| container.revision().as_ref() == Some(good))
+        good.is_some_and(|good| {
+            container.revision().as_ref() == Some(&good.revision) && good.images.contains(&container.image_id)
+        })
     }
 
     /// Nobody could have brought a rollout on so far: the deadline of each counts from now.
@@ -115,7 +126,8 @@ impl Memory {
         if replicas.outdated.is_empty() {
             self.rollouts.remove(name);
             if ready > 0 && ready >= service.wanted() {
-                self.good.insert(name.clone(), replicas.revision.clone());
+                let images = replicas.current.iter().map(|current| current.image_id.clone()).collect();
+                self.good.insert(name.clone(), Good { revision: replicas.revision.clone(), images });
             }
             return;
         }
@@ -193,30 +205,20 @@ impl Memory {
             return None;
         }
         let most = if is_trial { STOP_FIRST_ATTEMPTS } else { limits::CRASH_LOOP };
-        let mut failing =
-            replicas.current.iter().filter_map(|it| self.failure_of(it, replicas, is_trial, most));
+        let mut failing = replicas.current.iter().filter_map(|it| self.failure_of(it, is_trial, most));
         failing.nth(service.rollout.tolerated(service.replicas))
     }
 
-    fn failure_of(
-        &self,
-        container: &Container,
-        replicas: &Replicas<'_>,
-        is_trial: bool,
-        most: u32,
-    ) -> Option<String> {
+    fn failure_of(&self, container: &Container, is_trial: bool, most: u32) -> Option<String> {
         // The engine calls unhealthy whatever has a health check and does not run.
         let is_unhealthy = container.state == State::Running && container.health == Some(Health::Unhealthy);
         if is_trial && is_unhealthy {
             return Some(format!("{} is unhealthy", container.name));
         }
-        let crashes = container.replica().and_then(|replica| self.crashes.get(&replica));
-        // The first restart is at once and may help.
-        if let Some(crashes) = crashes.filter(|crashes| {
-            crashes.streak >= most
-                && container.state != State::Running
-                && crashes.revision == replicas.revision
-        }) {
+        // What has not run yet has its number from another. The first restart is at once and may help.
+        let has_ended = !matches!(container.state, State::Running | State::Created);
+        let crashes = self.crashes_of(container).filter(|_| has_ended);
+        if let Some(crashes) = crashes.filter(|crashes| crashes.streak >= most) {
             let how = if crashes.oom_killed {
                 "was killed: out of memory".to_owned()
             } else {
