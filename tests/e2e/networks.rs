@@ -1,5 +1,7 @@
 //! Networks and volumes whose definition has changed: replaced under what runs, or kept, and always said.
 
+use std::process::Command;
+
 use serde_json::Value as Json;
 
 use crate::stage::{Background, Project, SLEEPER, docker, wait_until};
@@ -94,6 +96,49 @@ fn a_network_that_compose_made_is_as_it_should_be_and_is_kept_for_a_stranger() {
     docker(&["rm", "-f", &stranger]);
     project.apply();
     assert_eq!(found(&project), subnet(3));
+}
+
+#[test]
+fn nobody_leaves_a_network_that_is_kept_for_an_address_that_it_has_not_got() {
+    let address = |part: u32, last: u32| {
+        let subnet = subnet(part);
+        let (prefix, _) = subnet.rsplit_once('.').unwrap();
+        format!("{prefix}.{}", part * 32 + last)
+    };
+    let of = |part| {
+        format!(
+            "services:\n  web:\n    {SLEEPER}\n    networks: {{default: {{ipv4_address: {}}}}}\n\
+             networks:\n  default:\n    ipam: {{config: [{{subnet: {}}}]}}\n",
+            address(part, 10),
+            subnet(part)
+        )
+    };
+    let project = Project::with("address", &of(5));
+    project.apply();
+    let at = || self::address(&project, "web-1");
+    let (stranger, network) = (project.named("stranger"), format!("{}_default", project.name));
+    let by_hand = project.by_hand();
+    let run = ["run", "-d", "--name", &stranger, "--label", &by_hand, "--network", &network];
+    docker(&[&run[..], &["compose-operator-test/busybox:1", "sleep", "600"]].concat());
+    project.compose(&of(6));
+    let apply = project.operator(&["apply"]);
+    assert_eq!((apply.code, at()), (2, address(5, 10)), "{apply}");
+    assert!(apply.err.contains("it stays on"), "{apply}");
+
+    // The engine shows a connection that it has refused as one that is there.
+    project.compose(&of(5));
+    let web = project.named("web-1");
+    docker(&["network", "disconnect", &network, &web]);
+    let refused = ["network", "connect", "--ip", &address(6, 10), &network, &web];
+    assert!(!Command::new("docker").args(refused).output().unwrap().status.success());
+    project.apply();
+    assert_eq!(at(), address(5, 10));
+
+    docker(&["rm", "-f", &stranger]);
+    project.compose(&of(6));
+    project.apply();
+    assert_eq!(at(), address(6, 10));
+    project.assert_nothing_to_do("compose.yaml");
 }
 
 fn stored(labels: &str, options: &str) -> String {

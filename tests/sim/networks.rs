@@ -214,6 +214,30 @@ fn a_network_that_others_are_on_is_kept_and_they_are_named() {
 }
 
 #[test]
+fn nobody_leaves_a_network_that_is_kept_for_an_address_that_it_has_not_got() {
+    let of = |subnet, address: &str| {
+        let endpoint = Endpoint { ipv4_address: Some(address.to_owned()), ..Endpoint::default() };
+        let db = service(1).but(|it| drop(it.networks.insert("shop_default".into(), endpoint)));
+        at(with(with(stack(), "db", db), "web", service(1)), subnet)
+    };
+    let (old, new) = (of(OLD, "10.1.0.10"), of(NEW, "10.2.0.10"));
+    let stage = Stage::new();
+    stage.converge(&old);
+    let stranger = stage.engine.act(|world| join(world, "stranger", true));
+    let steps = rehearse(&new, &stage.observe(&new), Durable::default(), 8).steps;
+    assert!(steps.is_empty(), "{steps:?}");
+    let (outcome, calls) = stage.apply(&new);
+    assert_eq!(calls, Vec::<String>::new());
+    let told: Vec<_> = stuck(&outcome).into_iter().map(|it| (it.reason, it.subject)).collect();
+    let expected = ["shop_default", "shop-db-1"].map(|subject| (Reason::NetworkDiffers, subject.to_owned()));
+    assert_eq!(told, expected);
+    assert_eq!(address(&stage.container(&new, "shop-db-1")), "10.1.0.10");
+    stage.engine.act(|world| world.disconnect("shop_default", &stranger)).expect("it leaves");
+    stage.converge(&new);
+    assert_eq!(address(&stage.container(&new, "shop-db-1")), "10.2.0.10");
+}
+
+#[test]
 fn all_else_goes_on_on_a_network_that_is_kept() {
     let stage = Stage::new();
     stage.converge(&shop(OLD));

@@ -1,7 +1,7 @@
 //! Replacements: how many at a time, how long each is watched, and the way back.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -111,6 +111,28 @@ fn recreate_never_runs_two_revisions_side_by_side() {
     assert!(last("create container") < first("stop container"), "{calls:?}");
     assert!(last("stop container") < first("start container"), "{calls:?}");
     assert!(last("start container") < first("remove container"), "{calls:?}");
+}
+
+/// A start that is under way when another new one has failed cannot be taken back.
+#[test]
+fn recreate_goes_back_when_no_new_one_runs_or_is_about_to() {
+    let of = |image: &str| web(rolling(3, |rollout| rollout.recreate = true).image(image));
+    let clock = VirtualClock::starting_at(START);
+    let engine = SimEngine::new(empty(), Rc::new(clock.clone())).with_oracle(|world, _| {
+        let all = world.containers().values().filter(|sim| sim.container.state.is_alive());
+        let images: BTreeSet<&str> = all.map(|sim| sim.container.spec.image.as_str()).collect();
+        if images.len() > 1 { Err(format!("{images:?} run side by side")) } else { Ok(()) }
+    });
+    let stage = Stage { clock, engine };
+    stage.converge(&of("app:1"));
+    let slow = Behaviour { starts_in: Some(Duration::from_secs(5)), ..Behaviour::runs() };
+    stage.image_behaves("app:2", slow);
+    let fails = Behaviour::exits(3, Duration::from_millis(100));
+    stage.behaves(&Subject::Container("shop-web-4".into()), vec![fails]);
+    let log = Log::new(&stage);
+    log.run(&of("app:2"), Duration::from_mins(10));
+    assert_eq!(log.reason("web"), Some(Reason::RolloutFailed));
+    assert_eq!(running(&stage), only("app:1", 3), "{:#?}", log.actions);
 }
 
 #[test]

@@ -48,12 +48,11 @@ impl Planner<'_> {
         if replicas.strategy.clears() {
             broken.append(&mut working);
         }
-        let mut new_is_down = true;
         for new in &working {
             self.tend(name, service, new);
         }
+        let new_is_down = self.are_down(&broken);
         for new in broken.iter().filter(|new| new.state.is_alive()) {
-            new_is_down = false;
             if has_answered(new) || serves(new, service) {
                 self.stop(Some(name), new, cause());
             }
@@ -107,6 +106,11 @@ impl Planner<'_> {
     ) -> (Vec<&'a Container>, Vec<&'a Container>) {
         let is_set_aside = |new: &Container| new.state == State::Exited && self.memory.stopped_by_us(&new.id);
         replicas.current.iter().partition(|new| serves(new, service) && !is_set_aside(new))
+    }
+
+    /// Whether none of these runs, or may in a moment: a start that is under way cannot be taken back.
+    fn are_down(&self, containers: &[&Container]) -> bool {
+        containers.iter().all(|it| !it.state.is_alive() && !self.memory.is_busy(&it.id))
     }
 
     /// Starts old containers, as many as there is room for.
@@ -164,7 +168,7 @@ impl Planner<'_> {
         for new in &working {
             self.tend(name, service, new);
         }
-        let new_is_down = broken.iter().all(|new| !new.state.is_alive());
+        let new_is_down = self.are_down(&broken);
         if !new_is_down && replicas.strategy != Strategy::StartFirst {
             for new in broken.iter().filter(|new| new.state.is_alive() && has_answered(new)) {
                 self.stop(Some(name), new, Cause::RolledBack { why: why.to_owned() });

@@ -275,7 +275,12 @@ impl Planner<'_> {
         let Some(by_hand) = self.corrects(name, service, container, "connected or disconnected") else {
             return false;
         };
+        let mut is_at_work = false;
         for (network, membership, change) in changes {
+            if membership == Membership::Different && self.keeps_place(name, service, container, &network) {
+                continue;
+            }
+            is_at_work = true;
             let cause = Cause::Changed { fields: vec![change.field], by_hand };
             let call = match membership {
                 Membership::Absent => {
@@ -291,6 +296,29 @@ impl Planner<'_> {
             };
             self.act_on(Some(name), container, call, cause);
         }
+        is_at_work
+    }
+
+    /// Whether it stays on a network on which it could not have the address of the files: taken off, it would come back to
+    /// none.
+    fn keeps_place(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        container: &Container,
+        network: &str,
+    ) -> bool {
+        let Some(real) = self.observed.network(network).filter(|_| self.has_network(network)) else {
+            return false;
+        };
+        let is_on = container.networks.get(network).is_some_and(|found| found.network_id == real.id);
+        let wanted = service.networks.get(network).filter(|_| is_on);
+        let Some(address) = wanted.and_then(|wanted| fields::address_elsewhere(wanted, real)) else {
+            return false;
+        };
+        let message =
+            format!("it stays on {network} as it is: that has no {address}, which the files give it there");
+        self.wait(Some(name), &container.name, Reason::NetworkDiffers, message, None).stuck = true;
         true
     }
 

@@ -15,7 +15,7 @@ pub use content::{content_changes, content_news};
 pub use files::files_change;
 pub use hooks::hook_changes;
 pub use live::{has_live_settings, live_changes, live_name, live_value};
-pub use networks::{Membership, network_changes};
+pub use networks::{Membership, address_elsewhere, network_changes};
 pub use resources::{DEFAULT_CPU_PERIOD, ResourceDelta, cpu_form_change, cpus, resource_changes};
 pub use spec::{reference_changes, spec_changes};
 

@@ -1,8 +1,9 @@
 //! Networks: joined and left without a restart.
 
 use super::FieldChange;
+use crate::core::addresses::{self, Subnet};
 use crate::core::desired::{Desired, Service};
-use crate::core::observed::{Attachment, Container, Observed};
+use crate::core::observed::{Attachment, Container, Network, Observed};
 use crate::core::spec::Endpoint;
 use crate::core::{create, labels, ownership};
 
@@ -68,6 +69,21 @@ pub fn network_changes(
         }
     }
     changes
+}
+
+/// The address that should be had on a network that has not got it, as where the network is kept though the files give it
+/// another subnet: who asks for it is refused.
+pub fn address_elsewhere<'e>(wanted: &'e Endpoint, network: &Network) -> Option<&'e str> {
+    let subnets = || network.ipam.config.iter().filter_map(|pool| Subnet::parse(pool.subnet.as_deref()?));
+    let is_elsewhere = |address: &&str| {
+        let own = addresses::ip(address);
+        own.is_some_and(|own| {
+            let mut alike = subnets().filter(|subnet| subnet.is_ipv4() == own.is_ipv4()).peekable();
+            alike.peek().is_some() && !alike.any(|subnet| subnet.contains(own))
+        })
+    };
+    let all = [&wanted.ipv4_address, &wanted.ipv6_address];
+    all.into_iter().flatten().map(String::as_str).find(is_elsewhere)
 }
 
 /// What else of a place on a network is another than it should be. The MAC address in use is the engine's choice

@@ -40,6 +40,7 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
     let host = found.host_config.unwrap_or_default();
     let spec = spec::read(&id, &config, &host, found.network_settings.as_ref(), facts);
     let state = found.state?;
+    let runs = word(&state).is_alive();
     let name = found.name.unwrap_or_default();
     Some(Container {
         labels: config.labels.unwrap_or_default().into_iter().collect(),
@@ -56,7 +57,7 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
         restart_count: found.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
         image_id: ImageId::new(found.image.unwrap_or_default()),
         resources: limits::read(&host, facts),
-        networks: attachments(found.network_settings, spec.network_mode.as_deref(), &id),
+        networks: attachments(found.network_settings, spec.network_mode.as_deref(), &id, runs),
         anonymous: anonymous(&spec, found.mounts.unwrap_or_default()),
         spec,
         ..Container::created(id, name.trim_start_matches('/'))
@@ -125,16 +126,19 @@ pub(super) fn moment(text: &str) -> Option<Timestamp> {
 }
 
 /// The networks that it was put on by name. The one that a network mode stands for (`host`, `none`,
-/// `bridge`) is not among them: nobody asked for it as a network.
+/// `bridge`) is not among them: nobody asked for it as a network. Nor is one to which what runs has no connection: the
+/// engine shows what was asked for after a call that it has refused, too. What does not run has none of any.
 fn attachments(
     settings: Option<NetworkSettings>,
     mode: Option<&str>,
     id: &ContainerId,
+    runs: bool,
 ) -> BTreeMap<String, Attachment> {
     let networks = settings.and_then(|settings| settings.networks).unwrap_or_default();
     networks
         .into_iter()
         .filter(|(name, _)| Some(name.as_str()) != mode)
+        .filter(|(_, settings)| !runs || settings.network_id.as_deref().is_some_and(|id| !id.is_empty()))
         .map(|(name, settings)| {
             let attachment = Attachment {
                 endpoint: networks::endpoint(&settings, id),

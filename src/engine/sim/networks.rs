@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::desired;
 use crate::core::failure::FailureKind;
+use crate::core::fields;
 use crate::core::ids::ContainerId;
 use crate::core::observed::{Attachment, Network, State};
 use crate::core::spec::Endpoint;
@@ -221,6 +222,12 @@ impl World {
     /// An address on a network: the one asked for, where it is free, or the next.
     fn address(&mut self, network_id: &str, endpoint: &Endpoint) -> Result<String, Refusal> {
         if let Some(wanted) = &endpoint.ipv4_address {
+            let network = self.networks.get(network_id).map(|sim| &sim.network);
+            if network.is_some_and(|network| fields::address_elsewhere(endpoint, network).is_some()) {
+                return Err(Refusal::invalid(format_args!(
+                    "Invalid address {wanted}: It does not belong to any of this network's subnets"
+                )));
+            }
             let taken = self.containers.values().any(|sim| {
                 sim.container
                     .networks
