@@ -45,7 +45,7 @@ pub(super) struct Effort {
     pub(super) parallel: u16,
     /// What a person agreed to.
     pub(super) allowed: Allowed,
-    /// The command: `apply`, `down`.
+    /// The command that goes on with it, where it does not end: `apply`, `down`.
     pub(super) command: &'static str,
     /// What it is called when it is reached: `converged`, `gone`.
     pub(super) goal: &'static str,

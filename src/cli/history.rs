@@ -73,7 +73,7 @@ pub fn run(args: &HistoryArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
         let (Some((stack, history, entry)), None) = (found.next(), found.next()) else {
             let names: Vec<&str> = shown.iter().map(|(stack, _)| stack.as_str()).collect();
             match names.as_slice() {
-                [one] => anyhow::bail!("{one} has no revision {number}: `operator history` shows all"),
+                [one] => anyhow::bail!("{one} has no revision {number}: `operator history {one}` shows all"),
                 _ => anyhow::bail!(
                     "revision {number} is none, or several, of {}: `operator history` shows all, `operator history STACK {number}` one",
                     names.join(", ")

@@ -67,7 +67,7 @@ pub fn run(args: &RestartArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
         }
     }
     let mut exit = Exit::Ok;
-    for (meant, laid) in &orphaned {
+    for (index, (meant, laid)) in orphaned.iter().enumerate() {
         let Some(stack) = waited.stack(&meant.stack) else {
             anyhow::bail!(
                 "no `operator run` is known to look after {}, and there are no files of it that load: the next one restarts it",
@@ -81,7 +81,7 @@ pub fn run(args: &RestartArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
             Ok(Exit::Interrupted) => return Ok(Exit::Interrupted),
             Ok(other) => exit = other,
             Err(error) => {
-                withdraw(&orphaned, &restart, screen);
+                withdraw(&orphaned[index..], &restart, screen);
                 return Err(error);
             }
         }
@@ -102,7 +102,7 @@ pub fn run(args: &RestartArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
     Ok(ended.exit)
 }
 
-/// Takes back what cannot be done here: nobody expects that it happens some day. What was restarted is not again.
+/// Takes back what cannot be done here: nobody expects that it happens some day.
 fn withdraw(orphaned: &[(&Meant, Laid)], restart: &Restart, screen: &mut Screen) {
     for (meant, _) in orphaned {
         let withdrawn = lay(&meant.stack, |overrides| overrides.restarted.retain(|_, it| it != restart));

@@ -213,7 +213,8 @@ fn converge_here(
         timeout: args.timeout,
         parallel: DEFAULT_PARALLEL,
         allowed: allowed(args.allow.iter().copied()),
-        command: "rollback",
+        // The revision is held by now: said again, `rollback` would go back further.
+        command: "apply",
         goal: "converged",
     };
     converge(&as_applied(declared), effort, &engine, screen)

@@ -11,6 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::render::plural;
 use crate::controller::owner::Holder;
 use crate::controller::report::Report;
 use crate::core::failure::Failure;
@@ -147,10 +148,9 @@ impl Stacks {
                 (count, None) => Some(format!("{count} {word}")),
             })
             .collect();
-        let count = self.standings.len();
-        let noun = if count == 1 { "stack" } else { "stacks" };
+        let count = plural(self.standings.len(), "stack");
         // One line: that is what the protocol has.
-        format!("{count} {noun}: {}", parts.join(", ")).replace('\n', " ")
+        format!("{count}: {}", parts.join(", ")).replace('\n', " ")
     }
 }
 

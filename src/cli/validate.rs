@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::args::{Cli, Format};
 use super::exit::Exit;
 use super::files;
+use super::render::plural;
 use super::screen::Screen;
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::compose::yaml::Span;
@@ -65,15 +66,11 @@ pub fn run(args: &ValidateArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Resul
 fn summary(stack: &Stack) -> String {
     let desired = &stack.desired;
     let counts = [
-        count(desired.services.len(), "service"),
-        count(desired.networks.len(), "network"),
-        count(desired.volumes.len(), "volume"),
+        plural(desired.services.len(), "service"),
+        plural(desired.networks.len(), "network"),
+        plural(desired.volumes.len(), "volume"),
     ];
     format!("{}: sound ({})", desired.stack, counts.join(", "))
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// What loads, and what is wrong: also where another command could not go on.

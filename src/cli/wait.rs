@@ -11,7 +11,7 @@ use super::apply::DEFAULT_TIMEOUT;
 use super::args::{Cli, EngineKind, Format, duration};
 use super::engine::{self, Reader};
 use super::exit::Exit;
-use super::files::{self, Meant};
+use super::files::{self, Meant, NearFiles};
 use super::render::progress::Progress;
 use super::render::{events, status as render};
 use super::screen::Screen;
@@ -173,7 +173,7 @@ fn named(meant: &Meant) -> String {
 /// What is waited for.
 pub(super) struct Waited {
     pub(super) meant: Vec<Meant>,
-    /// As the files declare them, where these load.
+    /// As the files declared them at first, where these load.
     pub(super) stacks: Vec<Stack>,
     /// When something of the files was last written.
     written: Timestamp,
@@ -308,7 +308,11 @@ impl Waited {
             let is_newest = goes_by(&standing, self.written) && standing.overrides == laid;
             return Ok((self.of_daemon(standing, is_newest), false));
         }
-        let Some(stack) = self.stack(name) else {
+        // Somebody may have changed the files meanwhile, or an override has ended.
+        let again = if eyes.reads_once()? { None } else { Some(files::load(&eyes.cli.files)?.even_idle()) };
+        let again =
+            again.as_ref().and_then(|loaded| loaded.stacks.iter().find(|it| it.desired.stack == *name));
+        let Some(stack) = again.or_else(|| self.stack(name)) else {
             anyhow::bail!(
                 "no `operator run` is known to look after {name}, and there are no files of it that load"
             );
@@ -413,6 +417,13 @@ struct Eyes<'c> {
 impl Eyes<'_> {
     fn is_simulated(&self) -> bool {
         self.cli.engine.engine == EngineKind::Sim
+    }
+
+    /// Whether some of the files can be read once only.
+    fn reads_once(&self) -> anyhow::Result<bool> {
+        let options = files::options(&self.cli.files)?;
+        let near = NearFiles::given(&options);
+        Ok(options.files.iter().chain(&options.env_files).any(|path| near.is_stream(path)))
     }
 
     fn reader(&mut self) -> anyhow::Result<&Reader> {

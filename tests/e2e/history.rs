@@ -134,6 +134,20 @@ fn an_image_that_is_built_anew_under_its_tag_is_a_revision_and_rollback_has_the_
 }
 
 #[test]
+fn a_rollback_that_is_out_of_time_says_who_goes_on_with_it() {
+    let late = "    healthcheck: {test: ['CMD', 'false'], interval: 1s, retries: 600}\n";
+    let project = Project::with("late", &format!("{}{late}", web(BUSYBOX, "red", "1")));
+    let apply = project.operator(&["apply", "--timeout", "2s"]);
+    assert_eq!(apply.code, 1, "{apply}");
+    project.compose(&web(BUSYBOX, "red", "2"));
+    project.apply();
+    let said = project.operator(&["rollback", "--to", "1", "--timeout", "2s"]);
+    assert_eq!(said.code, 1, "{said}");
+    // Another `rollback` would go to another revision.
+    assert!(said.err.contains("the next apply goes on from there"), "{said}");
+}
+
+#[test]
 fn what_is_said_while_the_engine_is_asked_is_not_lost() {
     let project = Project::with("meanwhile", &web(BUSYBOX, "red", "1"));
     project.apply();

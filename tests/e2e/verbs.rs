@@ -218,6 +218,21 @@ fn a_wait_right_after_an_edit_is_for_what_the_files_say_now() {
 }
 
 #[test]
+fn a_wait_without_a_daemon_is_for_what_is_there_at_each_look() {
+    let project = Project::with("wait-alone", &web(1, ""));
+    project.apply();
+    // What the engine has is right again when the override is over.
+    assert_eq!(project.operator(&["scale", "web=2", "--for", "3s"]).code, 0);
+    let said = project.operator(&["wait", "--timeout", "20s"]);
+    assert_eq!(said.code, 0, "{said}");
+    project.compose(&web(2, ""));
+    let mut wait = Background::start(&mut project.command(&["wait", "--timeout", "20s"]));
+    project.compose(&web(1, ""));
+    let (code, _) = wait.end();
+    assert_eq!(code, 0, "{}", wait.text());
+}
+
+#[test]
 fn a_wait_for_a_commit_is_over_when_that_is_checked_out_and_has_converged() {
     let project = Project::with("wait-commit", &web(1, ""));
     let check_out = |commit: &str| project.write(".git/HEAD", &format!("{commit}\n"));

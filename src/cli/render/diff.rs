@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::cost::{self, Costs};
 use super::overrides::{scale_json, scale_line};
-use super::shown::{paragraph, shown};
+use super::shown::{paragraph, plural, shown};
 use super::style::{self, BAD, CALM, CHANGE, FAINT, GOOD, HEADING, paint};
 use super::table::{Cell, lines};
 use super::time::{ms, rfc3339};
@@ -240,12 +240,6 @@ pub(super) fn interrupted(changes: &[Change]) -> BTreeSet<&str> {
 
 fn of_impact(changes: &[Change], impact: Impact) -> impl Iterator<Item = &Change> {
     changes.iter().filter(move |change| change.impact == impact)
-}
-
-/// `1 step`, `2 steps`.
-pub(super) fn plural<N: Copy + From<u8> + PartialEq + std::fmt::Display>(count: N, what: &str) -> String {
-    let s = if count == N::from(1) { "" } else { "s" };
-    format!("{count} {what}{s}")
 }
 
 /// Previews for programs: one shape for one stack and for many.

@@ -5,9 +5,9 @@
 //! the engine's machine has: no hash is in it.
 
 use super::cost::{Costs, warnings};
-use super::diff::{Preview, counts, interrupted, plural, shared, some_of};
+use super::diff::{Preview, counts, interrupted, shared, some_of};
 use super::overrides::scale_line;
-use super::shown::shown;
+use super::shown::{plural, shown};
 use crate::core::decide::Waiting;
 use crate::core::diff::{Change, Impact};
 use crate::core::ids::ServiceName;

@@ -15,5 +15,5 @@ mod style;
 mod table;
 mod time;
 
-pub(in crate::cli) use shown::{paragraph, shown};
+pub(in crate::cli) use shown::{paragraph, plural, shown};
 pub(in crate::cli) use time::{ms, span as lasting};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::diff::plural;
+use super::shown::plural;
 use super::time::{rfc3339, span};
 use crate::core::overrides::Scale;
 use crate::core::time::Timestamp;

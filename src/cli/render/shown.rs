@@ -20,6 +20,12 @@ pub(in crate::cli) fn shown(text: impl fmt::Display) -> String {
     out
 }
 
+/// `1 step`, `2 steps`.
+pub(in crate::cli) fn plural<N: Copy + From<u8> + PartialEq + fmt::Display>(count: N, what: &str) -> String {
+    let s = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
 /// A text of one or more lines (a build's last words): each line but the first is set in, so that none can be taken
 /// for one of ours.
 pub(in crate::cli) fn paragraph(text: impl fmt::Display) -> String {
