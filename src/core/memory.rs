@@ -435,8 +435,7 @@ mod tests {
         let mut fails = |id: &str| {
             let failure = Failure::new(FailureKind::InUse, "start container front", "in use");
             memory.end(&desired, &start(id), Err(failure), Timestamp::default());
-            let before = ["a", "b"].map(|id| memory.failed(&start(id).call).map(|failed| failed.attempts));
-            before
+            ["a", "b"].map(|id| memory.failed(&start(id).call).map(|failed| failed.attempts))
         };
         assert_eq!(fails("a"), [Some(1), None]);
         assert_eq!(fails("a"), [Some(2), None]);

@@ -118,7 +118,8 @@ impl<'s> Tagged<'s> {
 fn what_failed_as_another_image_of_the_same_name_is_never_gone_back_to() {
     let stage = Stage::new();
     let web = Tagged::new(&stage, service(1));
-    ["sha256:a", "sha256:b"].into_iter().for_each(|id| web.comes_to(id));
+    web.comes_to("sha256:a");
+    web.comes_to("sha256:b");
     assert_eq!(web.running(), ["sha256:b"]);
     let fails = || Behaviour::exits(7, Duration::from_millis(200));
     for (name, id) in [("shop-web-1", "sha256:c"), ("shop-web-3", "sha256:d")] {
@@ -132,7 +133,8 @@ fn what_failed_as_another_image_of_the_same_name_is_never_gone_back_to() {
 fn an_image_is_not_given_up_for_what_another_of_the_same_name_did() {
     let stage = Stage::new();
     let web = Tagged::new(&stage, service(1).once());
-    ["sha256:a", "sha256:b"].into_iter().for_each(|id| web.comes_to(id));
+    web.comes_to("sha256:a");
+    web.comes_to("sha256:b");
     web.container_behaves("shop-web-1", Behaviour::exits(7, Duration::from_millis(200)));
     web.comes_to("sha256:c");
     assert_eq!(web.running(), ["sha256:b"]);
