@@ -1,5 +1,6 @@
 //! Where stacks come from.
 
+mod bell;
 pub mod checkout;
 pub mod files;
 pub mod overlaid;
@@ -7,6 +8,7 @@ mod watch;
 
 use futures_util::future::LocalBoxFuture;
 
+pub use self::bell::Bell;
 use crate::stack::Loaded;
 
 /// A place that stacks are read from, again and again.
