@@ -128,6 +128,7 @@ fn stack(services: usize, replicas: u32) -> Desired {
         volumes: BTreeMap::new(),
         prune: true,
         images_first: false,
+        commit: None,
         recreate: [].into(),
         backoff: Policy::default(),
         breaker: Breaker::default(),

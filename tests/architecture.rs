@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &["core"]),
     ("compose", &["core", "secret"]),
     ("stack", &["compose", "core", "secret"]),
-    ("source", &["stack", "store", "compose", "core"]),
+    ("source", &["stack", "store", "compose", "core", "clock", "secret"]),
     ("store", &["core"]),
     // The port knows none of its adapters.
     ("engine", &["core"]),

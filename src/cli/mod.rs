@@ -29,6 +29,7 @@ pub mod run;
 pub mod scale;
 pub mod schema;
 pub mod screen;
+mod sources;
 mod standing;
 pub mod status;
 mod supervisor;

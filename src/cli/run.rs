@@ -1,6 +1,7 @@
 //! `operator run`: the daemon.
 
 use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::render::shown;
 use super::screen::Screen;
 use super::standing::{Refusal, Scribe};
 use super::supervisor::Supervisor;
-use super::{engine, files, standing};
+use super::{engine, files, sources, standing};
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::controller::fleet::{self, Watch};
 use crate::controller::reconcile::Reconciler;
@@ -31,6 +32,7 @@ use crate::core::time::Timestamp;
 use crate::notify::Postmaster;
 use crate::source::Source;
 use crate::source::files::Files;
+use crate::source::many::Many;
 use crate::source::overlaid::Overlaid;
 use crate::stack::Stack;
 use crate::store::outbox::Outboxes;
@@ -47,8 +49,19 @@ force, and status says so. SIGTERM ends it and leaves the containers running.";
 #[command(after_help = "\
 Examples:
   operator run                                    the nearest stack
-  operator run -f manifests/ --log-format json    all stacks of a directory, under a supervisor")]
+  operator run -f manifests/ --log-format json    all stacks of a directory, under a supervisor
+  operator run --source https://git.example.com/shop.git@main --path manifests/
+                                                  what is committed there, as it is committed")]
 pub struct RunArgs {
+    /// A git repository with the stacks, and which branch, tag or commit of it (repeatable)
+    #[arg(long = "source", value_name = "URL|PATH[@REF]", conflicts_with = "files")]
+    pub sources: Vec<String>,
+    /// Where in the repository the manifests are: a directory or a file
+    #[arg(long, value_name = "PATH", requires = "sources")]
+    pub path: Option<PathBuf>,
+    /// How often a remote repository is asked
+    #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "1m", requires = "sources")]
+    pub interval: Duration,
     /// How log lines look
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub log_format: LogFormat,
@@ -70,6 +83,14 @@ fn resync(text: &str) -> Result<Duration, String> {
         .and_then(|read| if read < least { Err(format!("`{text}` is less than a second")) } else { Ok(read) })
 }
 
+/// Servers are not asked more often than this: a webhook tells at once.
+fn interval(text: &str) -> Result<Duration, String> {
+    let least = Duration::from_secs(5);
+    duration(text).and_then(|read| {
+        if read < least { Err(format!("`{text}` is less than 5 seconds")) } else { Ok(read) }
+    })
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -87,13 +108,12 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     }
     log::start(args.log_format, cli.output.verbose, screen.colours_notes())?;
     let opened = engine::writer(&cli.engine)?;
-    let options = files::options(&cli.files)?;
-    let near = files::NearFiles::given(&options);
     let state = standing::directory();
-    let mut source = Overlaid::new(Files::new(options, Box::new(near)), Overlays::new(&state));
+    let followed = opened.drive.block_on(follow(args, cli, &state))??;
+    let mut source = Overlaid::new(followed, Overlays::new(&state));
     let read_at = standing::now();
     let first = source.load();
-    if first.stacks.is_empty() {
+    if first.stacks.is_empty() && args.sources.is_empty() {
         // There is no last good state yet that could stay in force.
         return Err(Diagnostics { faults: first.faults }.into());
     }
@@ -146,6 +166,21 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         }
         ended
     })?
+}
+
+/// What is followed: repositories, or the files that are near. A repository of which nothing is here yet is looked at.
+async fn follow(args: &RunArgs, cli: &Cli, state: &Path) -> anyhow::Result<Box<dyn Source>> {
+    if args.sources.is_empty() {
+        let options = files::options(&cli.files)?;
+        let near = files::NearFiles::given(&options);
+        return Ok(Box::new(Files::new(options, Box::new(near))));
+    }
+    let mut all: Vec<Box<dyn Source>> = Vec::new();
+    for mut source in sources::open(args, &cli.files, state)? {
+        source.begin_with().await;
+        all.push(Box::new(source));
+    }
+    Ok(Box::new(Many::new(all)))
 }
 
 /// Ready when a supervisor (SIGTERM) or a person (SIGINT) wants it to end.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::addresses::Subnet;
 use super::backoff::Policy;
 use super::builder::{Builder, Demand};
+use super::commit::Commit;
 use super::config_hash::ConfigHash;
 use super::content::Content;
 use super::files::Files;
@@ -29,6 +30,9 @@ pub struct Desired {
     pub stack: StackName,
     /// Which files it came from.
     pub origin: Origin,
+    /// The commit that the files are of, where they came from a repository.
+    #[serde(skip)]
+    pub commit: Option<Commit>,
     /// The services that should run.
     pub services: BTreeMap<ServiceName, Service>,
     /// Services that the files know but no active profile selects: not orphans, and left alone.
@@ -96,6 +100,7 @@ impl Desired {
         Self {
             stack,
             origin,
+            commit: None,
             services: BTreeMap::new(),
             inactive: BTreeSet::new(),
             networks: BTreeMap::new(),

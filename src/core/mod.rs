@@ -7,6 +7,7 @@ pub mod action;
 pub mod addresses;
 pub mod backoff;
 pub mod builder;
+pub mod commit;
 pub mod config_hash;
 pub mod content;
 pub mod cost;

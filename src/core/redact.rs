@@ -38,6 +38,12 @@ pub(super) fn option(name: &str, value: &str) -> String {
     value.split(',').map(part).collect::<Vec<_>>().join(",")
 }
 
+/// A text of another program's, without the passwords of the URLs in it.
+pub fn urls(text: &str) -> String {
+    let is_end = |c: char| c.is_whitespace() || "'\"`;,()<>".contains(c);
+    text.split_inclusive(is_end).map(without_password).collect()
+}
+
 /// A value as short as this is found everywhere: hiding it would hide nothing.
 const SHORTEST_SECRET: usize = 4;
 

@@ -89,6 +89,8 @@ fn rest(desired: &Desired) -> Secret {
         atomic,
         teardown,
         services: _,
+        // Another commit that says the same is no other truth.
+        commit: _,
         overrides: _,
         images_first: _,
         // The plan has it beside.

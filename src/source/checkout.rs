@@ -26,8 +26,7 @@ fn head(root: &Path) -> Option<String> {
     let own = git_directory(root)?;
     let head = line(&own.join("HEAD"))?;
     let Some(name) = head.strip_prefix("ref: ") else { return hash(&head) };
-    // A linked work tree has its branches where the first one has them.
-    let common = line(&own.join("commondir")).map_or_else(|| own.clone(), |path| own.join(path));
+    let common = common_directory(&own);
     // A name that leads elsewhere is none of git's.
     if !name.starts_with("refs/") || name.split('/').any(|part| part == "..") {
         return None;
@@ -36,8 +35,13 @@ fn head(root: &Path) -> Option<String> {
     loose.or_else(|| packed(&common, name)).as_deref().and_then(hash)
 }
 
+/// A linked work tree has its branches where the first one has them.
+pub(super) fn common_directory(own: &Path) -> PathBuf {
+    line(&own.join("commondir")).map_or_else(|| own.to_owned(), |path| own.join(path))
+}
+
 /// `.git` is the directory, or a file that says where it is.
-fn git_directory(root: &Path) -> Option<PathBuf> {
+pub(super) fn git_directory(root: &Path) -> Option<PathBuf> {
     let path = root.join(".git");
     if path.is_dir() {
         return Some(path);

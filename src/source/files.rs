@@ -84,7 +84,7 @@ pub fn last_written(dependencies: &Dependencies) -> Timestamp {
 
 /// Directories in which a change can change what is read: those of the files, of what links on the way to them
 /// point to, and those that hold such a link.
-fn directories(dependencies: &Dependencies) -> BTreeSet<PathBuf> {
+pub(super) fn directories(dependencies: &Dependencies) -> BTreeSet<PathBuf> {
     let mut directories = dependencies.directories.clone();
     for path in dependencies.files.iter().chain(&dependencies.directories) {
         directories.extend(path.parent().map(Path::to_owned));

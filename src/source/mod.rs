@@ -3,6 +3,8 @@
 mod bell;
 pub mod checkout;
 pub mod files;
+pub mod git;
+pub mod many;
 pub mod overlaid;
 mod watch;
 
@@ -18,4 +20,14 @@ pub trait Source {
 
     /// Ready when something may have changed since the last [`Source::load`].
     fn changed(&mut self) -> LocalBoxFuture<'_, ()>;
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn load(&mut self) -> Loaded {
+        (**self).load()
+    }
+
+    fn changed(&mut self) -> LocalBoxFuture<'_, ()> {
+        (**self).changed()
+    }
 }

@@ -35,13 +35,20 @@ pub(super) struct Watch {
     /// Each with what it was when its watch began: another directory of the same name has none.
     watched: BTreeMap<PathBuf, Inode>,
     events: mpsc::Receiver<()>,
+    /// How long it must be quiet.
+    settle: Duration,
     /// Since when something happens that was not told yet.
     since: Option<Instant>,
 }
 
 impl Watch {
-    /// `None` where the system has no watches left to give.
+    /// For files. `None` where the system has no watches left to give.
     pub(super) fn new() -> Option<Self> {
+        Self::settling(SETTLE)
+    }
+
+    /// For what is quiet after this long.
+    pub(super) fn settling(settle: Duration) -> Option<Self> {
         let (sender, events) = mpsc::channel(1);
         let heard = move |event: notify::Result<notify::Event>| {
             // Reading a file is an event too: to wake for that would be to wake for ever.
@@ -52,7 +59,7 @@ impl Watch {
             }
         };
         let watcher = notify::recommended_watcher(heard).ok()?;
-        Some(Self { watcher, watched: BTreeMap::new(), events, since: None })
+        Some(Self { watcher, watched: BTreeMap::new(), events, settle, since: None })
     }
 
     /// Watches these, and no others.
@@ -84,7 +91,7 @@ impl Watch {
             }
         };
         let last = since + UNQUIET;
-        while timeout_at(last.min(Instant::now() + SETTLE), self.events.recv()).await.is_ok() {
+        while timeout_at(last.min(Instant::now() + self.settle), self.events.recv()).await.is_ok() {
             if Instant::now() >= last {
                 break;
             }

@@ -51,7 +51,7 @@ impl Stack {
 }
 
 /// What a load gave: the stacks that are sound, and what is wrong with the others.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// The sound ones, by name.
     pub stacks: Vec<Stack>,
@@ -73,6 +73,26 @@ impl Loaded {
     /// All stacks, or everything that is wrong with any.
     pub fn all(self) -> Result<Vec<Stack>, Diagnostics> {
         if self.faults.is_empty() { Ok(self.stacks) } else { Err(Diagnostics { faults: self.faults }) }
+    }
+
+    /// Takes in what another source gave. A stack that both have is the first one's.
+    pub fn join(&mut self, other: Self) {
+        for stack in other.stacks {
+            let name = &stack.desired.stack;
+            if self.stacks.iter().any(|known| known.desired.stack == *name) {
+                let fault = Diagnostic::new(format!("two sources have a stack `{name}`"));
+                self.faults.push(fault.help("rename one, or take it out of one of them"));
+            } else {
+                self.stacks.push(stack);
+            }
+        }
+        self.stacks.sort_by(|a, b| a.desired.stack.cmp(&b.desired.stack));
+        self.faults.extend(other.faults);
+        self.warnings.extend(other.warnings);
+        self.dependencies.files.extend(other.dependencies.files);
+        self.dependencies.directories.extend(other.dependencies.directories);
+        self.overrides.extend(other.overrides);
+        self.idle.extend(other.idle);
     }
 
     /// For whoever looks or removes: what no profile selects is no fault then.

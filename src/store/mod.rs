@@ -7,6 +7,7 @@ pub mod outbox;
 pub mod overrides;
 pub mod owner;
 pub mod process;
+pub mod sources;
 pub mod standing;
 
 use std::fs::{self, File};
@@ -25,7 +26,7 @@ fn replace(directory: &Path, file: &Path, value: &impl Serialize) -> io::Result<
 }
 
 /// The same with these bytes, which are on the disk when this returns. Files of `tempfile` are their owner's alone.
-fn replace_synced(directory: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_synced(directory: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let mut new = tempfile::NamedTempFile::new_in(directory)?;
     new.write_all(bytes)?;

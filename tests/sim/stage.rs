@@ -51,6 +51,7 @@ pub(crate) fn stack() -> Desired {
         volumes: BTreeMap::new(),
         prune: true,
         images_first: false,
+        commit: None,
         recreate: BTreeSet::new(),
         backoff: Policy::default(),
         breaker: Breaker::default(),

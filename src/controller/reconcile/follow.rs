@@ -63,10 +63,12 @@ impl Loop<'_> {
     }
 }
 
-/// What the files alone declare. A mounted file that was written anew with the same text is no other one.
+/// What the files alone declare. A mounted file that was written anew with the same text is no other one, nor is a commit
+/// that changes nothing of the stack.
 fn declared(desired: &Desired) -> Desired {
     let mut bare = desired.clone();
     take_off(&mut bare);
+    bare.commit = None;
     let contents = bare.services.values_mut().flat_map(|service| service.content.files.values_mut());
     contents.for_each(|file| file.identity.clear());
     bare

@@ -251,7 +251,9 @@ impl History {
     fn entry(&self, desired: &Desired, actor: &Actor, key: &Key, at: Timestamp) -> Option<Entry> {
         let number = self.newest().map_or(0, |newest| newest.number) + 1;
         let files = &desired.origin.config_files;
-        let (commit, author, message) = (None, None, None);
+        let commit = desired.commit.as_ref();
+        let (author, message) = (commit.map(|it| it.author.clone()), commit.map(|it| it.subject.clone()));
+        let commit = commit.map(|it| it.hash.clone());
         let (through, by, outcome) = (actor.through, actor.by.clone(), Outcome::Progressing);
         let mut entry = Entry {
             number,

@@ -70,6 +70,7 @@ pub(super) fn compile(
     Desired {
         stack: StackName::new(project.name.as_str()),
         origin: origin(places),
+        commit: None,
         services,
         inactive: project.disabled.keys().map(|name| ServiceName::from(name.as_str())).collect(),
         networks: networks::networks(places, findings),

@@ -1,0 +1,378 @@
+//! Stacks in a git repository: a commit is followed when all of it is sound, and the last sound one stays in force until
+//! then.
+//!
+//! Whatever becomes of the repository (unreachable, rewritten, emptied, damaged), nothing follows from it but that the
+//! revision in force stays there.
+
+pub mod address;
+pub mod command;
+mod look;
+pub mod mirror;
+mod refs;
+mod revisions;
+pub mod tree;
+mod view;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use self::address::{Address, Place};
+use self::command::{Credentials, Git};
+use self::look::{Look, Seen};
+use self::mirror::Mirror;
+use self::refs::Refs;
+use self::revisions::Revisions;
+use self::view::View;
+use super::watch::Watch;
+use super::{Bell, Source};
+use crate::clock::{Clock as _, SystemClock};
+use crate::compose::LoadOptions;
+use crate::compose::errors::Diagnostic;
+use crate::core::commit::Commit;
+use crate::core::ids::short;
+use crate::core::time::Timestamp;
+use crate::stack::{self, Dependencies, Found, Loaded};
+use crate::store::process::Process;
+use crate::store::sources::{Attempt, SourceStanding, Sources, Trouble};
+
+/// A remote repository is asked this often where nothing else is said; a webhook makes it at once.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// A local one tells of itself; it is looked at all the same, as its file system may send no events.
+const LOCAL_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Looks follow each other no faster than this, however often the bell is rung: a flood of webhooks is one fetch each.
+const DEBOUNCE: Duration = Duration::from_millis(250);
+
+/// What a source is, and how it is followed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What it is called: lower-case letters, digits and `-`.
+    pub name: String,
+    /// The repository and the reference.
+    pub address: Address,
+    /// Where in it the manifests or Compose files are; where Compose itself would look, if nothing is said.
+    pub path: Option<PathBuf>,
+    /// How often a remote repository is asked.
+    pub interval: Duration,
+    /// Who asks.
+    pub credentials: Credentials,
+    /// Profiles and files with variables, on this machine: what is none of the repository's.
+    pub options: LoadOptions,
+}
+
+/// A commit whose files are here, and which is not in force, or not yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Candidate {
+    directory: String,
+    commit: Commit,
+}
+
+/// Stacks in a git repository.
+pub struct GitSource {
+    settings: Settings,
+    mirror: Mirror,
+    revisions: Revisions,
+    sources: Sources,
+    bell: Bell,
+    refs: Option<Refs>,
+    /// Files of this machine that stacks depend on.
+    files: Option<Watch>,
+    /// A look that is under way. It goes on when it is not waited for.
+    looking: Option<LocalBoxFuture<'static, Look>>,
+    /// What the reference pointed to in the last look that got all of it.
+    known: Option<String>,
+    candidate: Option<Candidate>,
+    last_look: Option<Instant>,
+    next_look: Instant,
+    /// What there was when the revision in force was read.
+    found: Found,
+    standing: SourceStanding,
+}
+
+impl fmt::Debug for GitSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GitSource").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl GitSource {
+    /// The source with these settings; what it keeps is under the state directory.
+    pub fn open(settings: Settings, state: &Path) -> io::Result<Self> {
+        let sources = Sources::new(state);
+        let home = sources.home(&settings.name);
+        let git = Git::new(&home, settings.credentials.clone())?;
+        let mirror = Mirror::new(git, settings.address.clone(), home.join("repository.git"));
+        let revisions = Revisions::open(home, state.join("checkouts").join(&settings.name))?;
+        let standing = SourceStanding {
+            process: Process::own(),
+            name: settings.name.clone(),
+            address: settings.address.to_string(),
+            path: settings.path.as_deref().unwrap_or(Path::new(".")).display().to_string(),
+            asked_at: None,
+            attempted: None,
+            in_force: revisions.in_force().map(|turn| Attempt { commit: turn.commit.clone(), at: turn.from }),
+            refused: None,
+            unreachable: None,
+        };
+        let refs = match &settings.address.place {
+            Place::Local(path) => Some(Refs::watch(path)),
+            Place::Http(_) | Place::Ssh(_) => None,
+        };
+        let source = Self {
+            mirror,
+            revisions,
+            sources,
+            bell: Bell::default(),
+            refs,
+            files: Watch::new(),
+            looking: None,
+            known: None,
+            candidate: None,
+            last_look: None,
+            next_look: Instant::now(),
+            found: Found::default(),
+            standing,
+            settings,
+        };
+        source.note();
+        Ok(source)
+    }
+
+    /// What wakes it.
+    pub fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
+    /// Looks at the repository, where nothing of it is in force yet; what is, needs no repository to be kept so.
+    pub async fn begin_with(&mut self) {
+        if self.revisions.in_force().is_some() {
+            return;
+        }
+        let looking = self.begin();
+        let look = looking.await;
+        self.looking = None;
+        self.take(look);
+    }
+
+    fn begin(&mut self) -> &mut LocalBoxFuture<'static, Look> {
+        let (mirror, revisions, known) = (self.mirror.clone(), self.revisions.clone(), self.known.clone());
+        if self.looking.is_none() {
+            self.last_look = Some(Instant::now());
+        }
+        self.looking.get_or_insert_with(|| look::look(mirror, revisions, known).boxed_local())
+    }
+
+    /// Takes in what a look came to. Whether there is something to load.
+    fn take(&mut self, look: Look) -> bool {
+        self.next_look = Instant::now() + self.pause();
+        let now = now();
+        let is_news = match look {
+            Ok(Seen::Same) => {
+                self.reached(now);
+                false
+            }
+            Ok(Seen::Commit { object, directory, commit }) => {
+                self.reached(now);
+                self.known = Some(object);
+                let commit = Commit { source: self.settings.name.clone(), ..commit };
+                self.standing.attempted = Some(Attempt { commit: commit.clone(), at: now });
+                self.candidate = Some(Candidate { directory, commit });
+                true
+            }
+            Err(trouble) => {
+                self.lost(trouble.to_string(), now);
+                false
+            }
+        };
+        self.note();
+        is_news
+    }
+
+    fn reached(&mut self, now: Timestamp) {
+        self.standing.asked_at = Some(now);
+        if self.standing.unreachable.take().is_some() {
+            info!(source = self.settings.name, "the repository can be read again");
+        }
+    }
+
+    fn lost(&mut self, message: String, now: Timestamp) {
+        let before = self.standing.unreachable.as_ref();
+        if before.is_none_or(|before| before.message != message) {
+            let stays = match self.revisions.in_force() {
+                Some(turn) => format!("{} stays in force", short(&turn.commit.hash)),
+                None => "nothing is in force yet".to_owned(),
+            };
+            warn!(source = self.settings.name, "the repository cannot be followed, {stays}: {message}");
+        }
+        let since = before.map_or(now, |before| before.since);
+        self.standing.unreachable = Some(Trouble { message, since });
+    }
+
+    /// Until the next look, where nothing wakes it: a tenth more or less, so that many do not ask at once.
+    fn pause(&self) -> Duration {
+        let interval = if self.refs.is_some() { LOCAL_INTERVAL } else { self.settings.interval };
+        let drawn = RandomState::new().build_hasher().finish() % 200;
+        interval.mul_f64(0.9 + f64::from(u32::try_from(drawn).unwrap_or(0)) / 1000.0)
+    }
+
+    /// Ready when it is time for a look (`true`), or when a file of this machine has changed.
+    async fn woken(&mut self) -> bool {
+        let refs = async {
+            match &mut self.refs {
+                Some(refs) => refs.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let files = async {
+            match &mut self.files {
+                Some(files) => files.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let is_look = tokio::select! {
+            biased;
+            () = self.bell.rung() => true,
+            () = refs => true,
+            () = files => false,
+            () = sleep_until(self.next_look) => true,
+        };
+        // From here on it is known that there is something: it must not be forgotten.
+        if is_look {
+            self.next_look = self.last_look.map_or_else(Instant::now, |last| last + DEBOUNCE);
+        }
+        is_look
+    }
+
+    /// The options with which a revision is read.
+    fn options(&self) -> LoadOptions {
+        let current = self.revisions.current();
+        let files = self.settings.path.iter().map(|path| current.join(path)).collect();
+        LoadOptions { files, working_dir: current, ..self.settings.options.clone() }
+    }
+
+    fn read(&self, directory: &str, commit: &Commit) -> Loaded {
+        let view = View { logical: self.revisions.current(), physical: self.revisions.path(directory) };
+        let mut loaded = stack::load_from(&self.options(), &self.found, &view);
+        if loaded.stacks.is_empty() && loaded.faults.is_empty() {
+            let fault = Diagnostic::new(format!("the commit {commit} has no stack"));
+            loaded.faults.push(fault.help("an empty repository takes nothing away: `operator down` does"));
+        }
+        for stack in &mut loaded.stacks {
+            stack.desired.commit = Some(commit.clone());
+        }
+        loaded
+    }
+
+    /// Reads the candidate, and puts it in force where all of it is sound. Else the faults that keep it from that.
+    fn try_candidate(&mut self, candidate: &Candidate) -> Result<Loaded, Vec<Diagnostic>> {
+        let loaded = self.read(&candidate.directory, &candidate.commit);
+        if !loaded.faults.is_empty() {
+            return Err(loaded.faults);
+        }
+        let now = now();
+        let switched = self.revisions.switch(candidate.directory.clone(), candidate.commit.clone(), now);
+        switched.map_err(|error| {
+            let fault = format!("the commit {} cannot be put in force: {error}", candidate.commit);
+            vec![Diagnostic::new(fault).help("make room, or make the state directory writable")]
+        })?;
+        self.found.renew(&loaded);
+        self.standing.in_force = Some(Attempt { commit: candidate.commit.clone(), at: now });
+        info!(source = self.settings.name, commit = %candidate.commit, "in force");
+        Ok(loaded)
+    }
+
+    fn refuse(&mut self, candidate: &Candidate, faults: &[Diagnostic]) {
+        let headline = faults.first().map(Diagnostic::headline).unwrap_or_default();
+        let message = format!("the commit {} is refused: {headline}", candidate.commit);
+        let before = self.standing.refused.as_ref();
+        let since = before.map_or_else(now, |before| before.since);
+        self.standing.refused = Some(Trouble { message, since });
+    }
+
+    /// What is in force.
+    fn last_good(&mut self) -> Loaded {
+        let Some(turn) = self.revisions.in_force().cloned() else { return Loaded::default() };
+        let loaded = self.read(&turn.directory, &turn.commit);
+        self.found.renew(&loaded);
+        loaded
+    }
+
+    /// Watches what is read beside the repository.
+    fn follow(&mut self, dependencies: &Dependencies) {
+        let current = self.revisions.current();
+        let is_outside = |path: &&PathBuf| !path.starts_with(&current);
+        let outside = Dependencies {
+            files: dependencies.files.iter().filter(is_outside).cloned().collect(),
+            directories: BTreeSet::new(),
+        };
+        if let Some(files) = &mut self.files {
+            files.follow(&super::files::directories(&outside));
+        }
+    }
+
+    /// Writes down how it stands.
+    fn note(&self) {
+        if let Err(error) = self.sources.write(&self.standing) {
+            warn!(
+                source = self.settings.name,
+                "its standing cannot be written: {error}; `operator sources` does not know of it"
+            );
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    SystemClock::default().now()
+}
+
+impl Source for GitSource {
+    fn load(&mut self) -> Loaded {
+        let candidate = self.candidate.clone();
+        let tried = candidate.as_ref().map(|candidate| (candidate, self.try_candidate(candidate)));
+        let loaded = match tried {
+            Some((_, Ok(loaded))) => {
+                self.candidate = None;
+                self.standing.refused = None;
+                loaded
+            }
+            Some((candidate, Err(faults))) => {
+                self.refuse(candidate, &faults);
+                let mut loaded = self.last_good();
+                loaded.faults.extend(faults);
+                loaded
+            }
+            None => self.last_good(),
+        };
+        self.follow(&loaded.dependencies);
+        self.note();
+        loaded
+    }
+
+    fn changed(&mut self) -> LocalBoxFuture<'_, ()> {
+        async move {
+            loop {
+                if self.looking.is_none() && !self.woken().await {
+                    return;
+                }
+                if self.looking.is_none() {
+                    sleep_until(self.next_look).await;
+                }
+                let look = self.begin().await;
+                self.looking = None;
+                if self.take(look) {
+                    return;
+                }
+            }
+        }
+        .boxed_local()
+    }
+}

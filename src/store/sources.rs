@@ -1,0 +1,101 @@
+//! How the daemon sees its sources, one file each, for `operator sources` and `status` of another process.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::process::Process;
+use crate::core::commit::Commit;
+use crate::core::time::Timestamp;
+
+/// Something that lasts, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What it is, in a line, with the way out where there is one.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A commit, and when something came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The commit.
+    pub commit: Commit,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A source as its daemon sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStanding {
+    /// The daemon that wrote it.
+    #[serde(flatten)]
+    pub process: Process,
+    /// What it is called.
+    pub name: String,
+    /// The repository and the reference, without anybody's password.
+    pub address: String,
+    /// Where in it the manifests are.
+    pub path: String,
+    /// When the repository was last asked with success.
+    pub asked_at: Option<Timestamp>,
+    /// The last commit that was tried, whatever came of it.
+    pub attempted: Option<Attempt>,
+    /// The commit that is in force: the last one that was sound.
+    pub in_force: Option<Attempt>,
+    /// Why the commit that was tried last is not in force.
+    pub refused: Option<Trouble>,
+    /// Why the repository cannot be asked or read.
+    pub unreachable: Option<Trouble>,
+}
+
+impl SourceStanding {
+    /// What keeps it from following its repository, the gravest first.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.refused.as_ref().or(self.unreachable.as_ref())
+    }
+}
+
+/// The directory with the sources.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    directory: PathBuf,
+}
+
+impl Sources {
+    /// The sources in this state directory.
+    pub fn new(state: &Path) -> Self {
+        Self { directory: state.join("sources") }
+    }
+
+    /// Where a source keeps what is its own.
+    pub fn home(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Writes a standing, whole or not at all.
+    pub fn write(&self, standing: &SourceStanding) -> io::Result<()> {
+        let home = self.home(&standing.name);
+        super::replace(&home, &home.join("standing.json"), standing)
+    }
+
+    /// The standing of a source, where a daemon that still runs wrote one.
+    pub fn read(&self, name: &str) -> Option<SourceStanding> {
+        let bytes = fs::read(self.home(name).join("standing.json")).ok()?;
+        let standing: SourceStanding = serde_json::from_slice(&bytes).ok()?;
+        standing.process.is_alive().then_some(standing)
+    }
+
+    /// All standings of daemons that still run, by name.
+    pub fn all(&self) -> Vec<SourceStanding> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().to_str().map(str::to_owned)).collect();
+        names.sort();
+        names.iter().filter_map(|name| self.read(name)).collect()
+    }
+}
