@@ -67,7 +67,9 @@ const NEVER_IN_CORE: &[&str] =
 const READERS: &[&str] = &[
     "src/cli/diff.rs",
     "src/cli/status.rs",
-    "src/cli/wait.rs",
+    "src/cli/wait/mod.rs",
+    "src/cli/wait/checkout.rs",
+    "src/cli/wait/sources.rs",
     "src/cli/init/mod.rs",
     "src/cli/init/by_hand.rs",
     "src/cli/init/keep.rs",

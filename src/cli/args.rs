@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::{
     apply, completion, config, diff, down, events, exit, explain, history, init, install, pause, restart,
-    rollback, run, scale, schema, status, validate, wait,
+    rollback, run, scale, schema, sources, status, validate, wait,
 };
 
 const EXAMPLES: &str = "\
@@ -170,6 +170,12 @@ pub enum Command {
     /// Go back to an earlier revision, and stay there until the files change
     #[command(long_about = rollback::LONG)]
     Rollback(rollback::RollbackArgs),
+    /// Show the repositories that are followed, and the commit of each that is in force
+    #[command(long_about = sources::LONG)]
+    Sources(sources::SourcesArgs),
+    /// Look at a repository now, and wait for what comes of it
+    #[command(long_about = sources::SYNC)]
+    Sync(sources::SyncArgs),
     /// Leave a stack, or some of its services, as they are
     #[command(long_about = pause::PAUSE)]
     Pause(pause::PauseArgs),

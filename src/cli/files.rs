@@ -77,6 +77,12 @@ pub fn unambiguous(stacks: &[Stack], names: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether there is anything to load: files that are named, or that are near.
+pub fn are_near(args: &FileArgs) -> anyhow::Result<bool> {
+    let options = options(args)?;
+    Ok(stack::has_files(&options, &NearFiles::given(&options)))
+}
+
 /// A stack that is known by its name alone.
 #[derive(Debug)]
 pub struct Named {

@@ -12,6 +12,7 @@ pub mod events;
 pub mod exit;
 pub mod explain;
 pub mod files;
+mod followed;
 mod historian;
 pub mod history;
 pub mod init;
@@ -29,7 +30,7 @@ pub mod run;
 pub mod scale;
 pub mod schema;
 pub mod screen;
-mod sources;
+pub mod sources;
 mod standing;
 pub mod status;
 mod supervisor;
@@ -95,7 +96,7 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         && let Some(instead) = cli.command.instead_of_json()
     {
         anyhow::bail!(
-            "-o json is of `diff`, `status`, `events`, `explain`, `history`, `wait`, `scale`, `validate`, `init` and `config`: {instead}"
+            "-o json is of `diff`, `status`, `events`, `explain`, `history`, `sources`, `sync`, `wait`, `scale`, `validate`, `init` and `config`: {instead}"
         );
     }
     match &cli.command {
@@ -107,6 +108,8 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Explain(args) => explain::run(args, cli, screen),
         Command::History(args) => history::run(args, cli, screen),
         Command::Rollback(args) => rollback::run(args, cli, screen),
+        Command::Sources(args) => sources::run(args, cli, screen),
+        Command::Sync(args) => sources::sync(args, cli, screen),
         Command::Pause(args) => pause::pause(args, cli, screen),
         Command::Resume(args) => pause::resume(args, cli, screen),
         Command::Scale(args) => scale::run(args, cli, screen),

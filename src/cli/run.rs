@@ -1,6 +1,7 @@
 //! `operator run`: the daemon.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::render::shown;
 use super::screen::Screen;
 use super::standing::{Refusal, Scribe};
 use super::supervisor::Supervisor;
-use super::{engine, files, sources, standing};
+use super::{engine, files, followed, standing};
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::controller::fleet::{self, Watch};
 use crate::controller::reconcile::Reconciler;
@@ -176,7 +177,7 @@ async fn follow(args: &RunArgs, cli: &Cli, state: &Path) -> anyhow::Result<Box<d
         return Ok(Box::new(Files::new(options, Box::new(near))));
     }
     let mut all: Vec<Box<dyn Source>> = Vec::new();
-    for mut source in sources::open(args, &cli.files, state)? {
+    for mut source in followed::open(args, &cli.files, state)? {
         source.begin_with().await;
         all.push(Box::new(source));
     }
@@ -233,8 +234,12 @@ impl Watch for Daemon {
 
     fn read(&self, faults: &[Diagnostic]) {
         let headlines: Vec<String> = faults.iter().map(Diagnostic::headline).collect();
-        let refusal = headlines.first().map(|first| Refusal { headline: first.clone() });
-        for event in self.scribe.refused(refusal) {
+        let mut refusals = BTreeMap::new();
+        for (fault, headline) in faults.iter().zip(&headlines) {
+            let source = fault.source().map(str::to_owned);
+            refusals.entry(source).or_insert_with(|| Refusal { headline: headline.clone() });
+        }
+        for event in self.scribe.refused(refusals) {
             self.postmaster.happened(&event);
         }
         if *self.told.borrow() == headlines {
@@ -243,7 +248,8 @@ impl Watch for Daemon {
         for (fault, headline) in faults.iter().zip(&headlines) {
             let help = fault.help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
             let why = shown(format_args!("{headline}{help}"));
-            error!("files refused, the last good ones stay in force: {why}");
+            let source = fault.source();
+            error!(source, "files refused, the last good ones stay in force: {why}");
         }
         if headlines.is_empty() && !self.told.borrow().is_empty() {
             info!("files read again, all sound");

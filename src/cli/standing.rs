@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::historian::Historian;
 use crate::controller::report::Report;
+use crate::core::commit::Commit;
 use crate::core::desired::Desired;
 use crate::core::event::{Event, EventKind};
 use crate::core::failure::Failure;
@@ -85,7 +86,8 @@ struct Shared {
     journals: Journals,
     /// One a stack, since each counts its records.
     writers: RefCell<BTreeMap<StackName, Writer>>,
-    refused: RefCell<Option<(Refusal, Timestamp)>>,
+    /// Of each source that is refused; of files that are no source's under no name.
+    refused: RefCell<BTreeMap<Option<String>, (Refusal, Timestamp)>>,
     /// The stacks whose engine does not answer: what it said, and since when.
     lost: RefCell<BTreeMap<StackName, (String, Timestamp)>>,
     /// The last standing of each stack, to write it again when only the files changed.
@@ -130,16 +132,21 @@ impl Scribe {
         Clerk { stack: stack.clone(), shared: Rc::clone(&self.0), historian }
     }
 
-    /// The files were read: sound, or not. Says what is to be told, where that is new.
-    pub(super) fn refused(&self, refusal: Option<Refusal>) -> Vec<Event> {
-        let before = self.0.refused.borrow().clone();
-        let same = before.as_ref().map(|(before, _)| before) == refusal.as_ref();
+    /// The files were read: sound, or not, by their source. Says what is to be told, where that is new.
+    pub(super) fn refused(&self, refusals: BTreeMap<Option<String>, Refusal>) -> Vec<Event> {
+        let last = self.0.last.borrow().clone();
+        let before: Vec<_> = last.iter().map(|status| self.0.refusal(&status.stack)).collect();
+        let mut refused = self.0.refused.borrow_mut();
+        let with_since = |(source, refusal): (Option<String>, Refusal)| {
+            let since = refused.get(&source).map_or_else(now, |(_, since)| *since);
+            (source, (refusal, since))
+        };
+        let after = refusals.into_iter().map(with_since).collect();
+        *refused = after;
+        drop(refused);
         let mut events = Vec::new();
-        if !same {
-            let since = before.map_or_else(now, |(_, since)| since);
-            self.0.refused.replace(refusal.map(|refusal| (refusal, since)));
-            let last = self.0.last.borrow().clone();
-            for status in &last {
+        for (status, before) in last.iter().zip(before) {
+            if self.0.refusal(&status.stack) != before {
                 self.0.write(status);
                 events.push(self.0.told_of_files(&status.stack));
             }
@@ -167,6 +174,8 @@ struct Followed {
     decided: bool,
     /// What people laid over the files that it has decided by.
     overrides: Overrides,
+    /// The commit that it has decided by.
+    commit: Option<Commit>,
     /// What was written before then it has decided by.
     as_of: Timestamp,
 }
@@ -175,8 +184,10 @@ impl Followed {
     /// Whether there is news of what is decided by.
     fn settle(&mut self) -> bool {
         let Some(taken) = self.taken.as_ref().filter(|_| self.decided) else { return false };
-        let before = (self.as_of, self.overrides != taken.overrides);
+        let is_other = self.overrides != taken.overrides || self.commit != taken.commit;
+        let before = (self.as_of, is_other);
         self.overrides.clone_from(&taken.overrides);
+        self.commit.clone_from(&taken.commit);
         if let Some((wanted, as_of)) = &self.wanted
             && wanted == taken
         {
@@ -196,7 +207,7 @@ impl Shared {
     }
 
     fn write(&self, status: &StackStatus) {
-        let refused = self.refused.borrow().clone();
+        let refused = self.refusal(&status.stack);
         let followed = self.followed.borrow();
         let followed = followed.get(&status.stack);
         let standing = Standing {
@@ -205,6 +216,7 @@ impl Shared {
             files_refused: refused.as_ref().map(|(refusal, _)| refusal.headline.clone()),
             refused_since: refused.map(|(_, since)| since),
             engine_lost: self.lost.borrow().get(&status.stack).cloned(),
+            commit: followed.and_then(|it| it.commit.clone()),
             overrides: followed.map(|it| it.overrides.clone()).unwrap_or_default(),
             files_as_of: followed.map(|it| it.as_of).unwrap_or_default(),
             status: status.clone(),
@@ -212,9 +224,18 @@ impl Shared {
         self.warn_once(self.standings.write(&standing));
     }
 
+    /// Why the files of a stack's source are refused, and since when.
+    fn refusal(&self, stack: &StackName) -> Option<(Refusal, Timestamp)> {
+        let followed = self.followed.borrow();
+        let wanted = followed.get(stack).and_then(|it| it.wanted.as_ref());
+        let source =
+            wanted.and_then(|(desired, _)| desired.commit.as_ref()).map(|commit| commit.source.clone());
+        self.refused.borrow().get(&source).cloned()
+    }
+
     /// Of a stack that is looked after: whether its files are refused. They may be those of another.
     fn told_of_files(&self, stack: &StackName) -> Event {
-        let (kind, message) = match &*self.refused.borrow() {
+        let (kind, message) = match self.refusal(stack) {
             Some((refusal, _)) => (EventKind::FilesRefused, refusal.headline.clone()),
             None => (EventKind::FilesAccepted, "the files are sound again".to_owned()),
         };

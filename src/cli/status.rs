@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::{Cli, EngineKind, Format};
 use super::engine::Reader;
 use super::exit::Exit;
-use super::render::status as render;
+use super::render::{sources, status as render};
 use super::screen::Screen;
 use super::{engine, files, standing};
 use crate::compose::errors::Diagnostics;
@@ -82,9 +82,9 @@ fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<(Vec<Shown>, Option<anyh
     let standings = Standings::new(standing::directory());
     let name = cli.files.project_name.as_deref();
     let mut shown = Vec::new();
-    // The files that are near need not be those of the stack that is named.
-    if name.is_some() && cli.files.files.is_empty() {
-        shown.extend(last_good(&standings, name));
+    // The files that are near need not be those of the stack that is named, and a repository's are nowhere near.
+    if cli.files.files.is_empty() && (name.is_some() || !files::are_near(&cli.files)?) {
+        shown.extend(by_daemon(&standings, name));
         if !shown.is_empty() {
             return Ok((chosen(shown, args), None));
         }
@@ -106,7 +106,7 @@ fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<(Vec<Shown>, Option<anyh
         }
     } else {
         // The files do not say what should be: what the daemon holds to does, where one runs.
-        shown.extend(last_good(&standings, name));
+        shown.extend(by_daemon(&standings, name));
         if shown.is_empty() {
             return Err(Diagnostics { faults: loaded.faults }.into());
         }
@@ -146,13 +146,14 @@ pub(super) fn of_stack(engine: &Reader, stack: &Stack) -> anyhow::Result<StackSt
     Ok(joined(status, daemon.as_ref()))
 }
 
-/// The stacks whose daemons hold to their last good files.
-fn last_good<'a>(standings: &Standings, name: Option<&'a str>) -> impl Iterator<Item = Shown> + use<'a> {
-    let meant = move |standing: &Standing| name.is_none_or(|name| standing.status.stack.as_str() == name);
-    standings
-        .refusing()
-        .filter(meant)
-        .map(|standing| Shown { status: standing.status.clone(), daemon: Some(standing) })
+/// The stacks whose daemons go by other files than those that are here: the last good ones, or those of a repository.
+fn by_daemon<'a>(standings: &Standings, name: Option<&'a str>) -> impl Iterator<Item = Shown> + use<'a> {
+    let meant = move |standing: &Standing| {
+        let is_elsewhere = standing.files_refused.is_some() || standing.commit.is_some();
+        is_elsewhere && name.is_none_or(|name| standing.status.stack.as_str() == name)
+    };
+    let all = standings.all().into_iter().filter(meant);
+    all.map(|standing| Shown { status: standing.status.clone(), daemon: Some(standing) })
 }
 
 /// What was seen, with the back-off and restarts that only the daemon remembers.
@@ -193,6 +194,7 @@ fn rendered(shown: &[Shown], format: Format, is_real: bool) -> String {
                 stack["daemon"] = one.daemon.as_ref().map_or(json!(null), |daemon| {
                     json!({
                         "pid": daemon.process.pid,
+                        "commit": daemon.commit.as_ref().map(sources::commit_json),
                         "filesRefused": daemon.files_refused,
                         "refusedSince": daemon.refused_since.map(render::moment),
                         "engineLost": daemon.engine_lost.as_ref().map(|(why, _)| why),

@@ -47,6 +47,8 @@ struct About {
     subject: String,
     /// How the file came to be read, the nearest step first.
     trail: Vec<(Span, &'static str)>,
+    /// The source that the file is of, where there are several.
+    source: Option<String>,
 }
 
 impl Diagnostic {
@@ -109,6 +111,18 @@ impl Diagnostic {
     pub(crate) fn about(mut self, subject: impl Into<String>) -> Self {
         self.about.get_or_insert_default().subject = subject.into();
         self
+    }
+
+    /// Says which source it is of.
+    #[must_use]
+    pub fn of_source(mut self, source: impl Into<String>) -> Self {
+        self.about.get_or_insert_default().source = Some(source.into());
+        self
+    }
+
+    /// The source that it is of, where there are several.
+    pub fn source(&self) -> Option<&str> {
+        self.about.as_ref()?.source.as_deref()
     }
 
     /// Adds a step by which the file came to be read.

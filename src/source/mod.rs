@@ -2,6 +2,7 @@
 
 mod bell;
 pub mod checkout;
+pub mod declared;
 pub mod files;
 pub mod git;
 pub mod many;

@@ -1,10 +1,11 @@
-//! From a YAML document to a [`Manifest`], with a place for everything that is wrong.
+//! From a YAML document to a [`Manifest`] or another [`Document`], with a place for everything that is wrong.
 //!
 //! The schema that `operator schema` prints says which fields there are, so that what is refused here
 //! and what an editor marks red cannot differ.
 
 use std::sync::LazyLock;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use serde_path_to_error::Segment;
 
@@ -16,28 +17,54 @@ use crate::compose::yaml::{Kind, Node};
 /// How many wrong values of one document are told at once: more than anybody mends in one go.
 const MOST_FAULTS: usize = 20;
 
-/// What is wrong with a manifest, and what is left of it.
-pub(super) struct Undecoded {
+/// A kind of document that people write.
+pub(crate) trait Document: DeserializeOwned {
+    /// Its `kind`.
+    const KIND: &'static str;
+
+    /// Its schema, as [`manifest::schema`] has it.
+    fn schema() -> &'static Json;
+
+    /// Whether one without its wrong values is good for finding more.
+    fn is_of_use(_json: &Json) -> bool {
+        false
+    }
+}
+
+impl Document for Manifest {
+    const KIND: &'static str = "Stack";
+
+    fn schema() -> &'static Json {
+        /// Made once: a directory has hundreds of manifests.
+        static ROOT: LazyLock<Json> = LazyLock::new(manifest::schema);
+        &ROOT
+    }
+
+    fn is_of_use(json: &Json) -> bool {
+        names_its_files(json)
+    }
+}
+
+/// What is wrong with a document, and what is left of it.
+pub(crate) struct Undecoded<T> {
     /// At least one.
-    pub(super) faults: Vec<Diagnostic>,
-    /// The manifest without its wrong values, to look for more; only where it is still about the same Compose files.
-    pub(super) rest: Option<Box<Manifest>>,
+    pub(crate) faults: Vec<Diagnostic>,
+    /// The document without its wrong values, to look for more; only where it is still about the same things.
+    pub(crate) rest: Option<Box<T>>,
 }
 
 /// Reads one document.
-pub(super) fn decode(document: &Node) -> Result<Manifest, Undecoded> {
-    /// Made once: a directory has hundreds of manifests.
-    static ROOT: LazyLock<Json> = LazyLock::new(manifest::schema);
-    let schema = Schema { root: &ROOT };
+pub(crate) fn decode<T: Document>(document: &Node) -> Result<T, Undecoded<T>> {
+    let schema = Schema { root: T::schema() };
     let mut faults = Vec::new();
     schema.check(document, schema.root, "the manifest", &mut faults);
     let mut json = without_nulls(document.to_json());
-    let same_files = names_its_files(&json);
+    let is_of_use = T::is_of_use(&json);
     loop {
-        complete(&mut json);
-        match serde_path_to_error::deserialize::<_, Manifest>(&json) {
+        complete(&mut json, T::KIND);
+        match serde_path_to_error::deserialize::<_, T>(&json) {
             Ok(manifest) if faults.is_empty() => return Ok(manifest),
-            Ok(manifest) => return Err(Undecoded { faults, rest: same_files.then(|| Box::new(manifest)) }),
+            Ok(manifest) => return Err(Undecoded { faults, rest: is_of_use.then(|| Box::new(manifest)) }),
             Err(error) => {
                 let (path, within) = (steps(error.path(), false), steps(error.path(), true));
                 let message = error.inner().to_string();
@@ -70,11 +97,11 @@ fn names_its_files(json: &Json) -> bool {
 }
 
 /// Puts the fields in that can have one value only, where they are not there: that has been told.
-fn complete(json: &mut Json) {
+fn complete(json: &mut Json, kind: &str) {
     let fields = json.as_object_mut().into_iter();
     fields.for_each(|fields| {
         fields.entry("apiVersion").or_insert_with(|| json!(ApiVersion::V1));
-        fields.entry("kind").or_insert_with(|| json!(manifest::Kind::Stack));
+        fields.entry("kind").or_insert_with(|| json!(kind));
     });
 }
 
@@ -334,7 +361,7 @@ mod tests {
 
     fn faults(text: &str) -> Vec<String> {
         let documents = yaml::parse(Path::new("stack.yaml"), text.as_bytes()).unwrap();
-        let faults = decode(&documents[0]).err().unwrap().faults;
+        let faults = decode::<Manifest>(&documents[0]).err().unwrap().faults;
         faults
             .iter()
             .map(|fault| match &fault.help {
@@ -438,6 +465,6 @@ spec:
     fn an_empty_field_is_a_field_that_is_not_there() {
         let text = "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: x}\nspec:\n  services:\n    api:\n";
         let documents = yaml::parse(Path::new("stack.yaml"), text.as_bytes()).unwrap();
-        assert_eq!(decode(&documents[0]).ok().unwrap().spec, manifest::Spec::default());
+        assert_eq!(decode::<Manifest>(&documents[0]).ok().unwrap().spec, manifest::Spec::default());
     }
 }

@@ -203,7 +203,7 @@ fn declared<'a>(
 ) -> Vec<Declared<'a>> {
     let (mut declared, mut names) = (Vec::new(), BTreeMap::<String, Span>::new());
     for (path, document) in documents {
-        let (mut manifest, mut found) = match decode(document) {
+        let (mut manifest, mut found) = match decode::<Manifest>(document) {
             Ok(manifest) => (manifest, Vec::new()),
             Err(Undecoded { faults, rest: Some(manifest) }) => (*manifest, faults),
             Err(Undecoded { faults: more, rest: None }) => {

@@ -269,7 +269,12 @@ impl MaxmemoryPolicy {
 
 /// The JSON Schema of a manifest, as `operator schema` prints it.
 pub fn schema() -> Json {
-    let mut schema = schemars::schema_for!(Manifest).to_value();
+    schema_of::<Manifest>()
+}
+
+/// The JSON Schema of a document that people write.
+pub fn schema_of<T: JsonSchema>() -> Json {
+    let mut schema = schemars::schema_for!(T).to_value();
     polish(&mut schema);
     schema
 }

@@ -4,7 +4,7 @@
 //! lays it over the Compose project, `validate` refuses what cannot work. Nothing here talks to an engine.
 
 mod compile;
-mod decode;
+pub(crate) mod decode;
 mod discover;
 mod faults;
 mod files;

@@ -28,6 +28,19 @@ pub struct Attempt {
     pub at: Timestamp,
 }
 
+/// What a person asks of a source: to look now, and at which revision to stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ask {
+    /// When it was said.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// The revision that is in force until somebody asks again: a commit, a tag or a branch. The source's own where none is
+    /// said.
+    pub revision: Option<String>,
+}
+
 /// A source as its daemon sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,6 +64,12 @@ pub struct SourceStanding {
     pub refused: Option<Trouble>,
     /// Why the repository cannot be asked or read.
     pub unreachable: Option<Trouble>,
+    /// It is not asked: what is in force stays.
+    #[serde(default)]
+    pub suspended: bool,
+    /// The last thing that a person asked and that was done, whatever came of it.
+    #[serde(default)]
+    pub heeded: Option<Ask>,
 }
 
 impl SourceStanding {
@@ -88,6 +107,22 @@ impl Sources {
         let bytes = fs::read(self.home(name).join("standing.json")).ok()?;
         let standing: SourceStanding = serde_json::from_slice(&bytes).ok()?;
         standing.process.is_alive().then_some(standing)
+    }
+
+    /// The directory in which people ask something of a source.
+    pub fn asks(&self, name: &str) -> PathBuf {
+        self.home(name).join("asked")
+    }
+
+    /// Asks; it is on the disk when this returns.
+    pub fn ask(&self, name: &str, ask: &Ask) -> io::Result<()> {
+        let directory = self.asks(name);
+        super::replace_synced(&directory, &directory.join("ask.json"), &serde_json::to_vec(ask)?)
+    }
+
+    /// What was asked last, where it can be read.
+    pub fn asked(&self, name: &str) -> Option<Ask> {
+        serde_json::from_slice(&fs::read(self.asks(name).join("ask.json")).ok()?).ok()
     }
 
     /// All standings of daemons that still run, by name.

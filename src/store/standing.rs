@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::process::Process;
+use crate::core::commit::Commit;
 use crate::core::ids::StackName;
 use crate::core::overrides::Overrides;
 use crate::core::status::StackStatus;
@@ -28,6 +29,9 @@ pub struct Standing {
     /// The engine does not answer: what it or the connection said, and since when. The rest is as it was then.
     #[serde(default)]
     pub engine_lost: Option<(String, Timestamp)>,
+    /// The commit that its files are of, where they came from a repository.
+    #[serde(default)]
+    pub commit: Option<Commit>,
     /// What people laid over the files, as far as this goes by it.
     #[serde(default)]
     pub overrides: Overrides,
@@ -117,6 +121,7 @@ mod tests {
             files_refused,
             refused_since,
             engine_lost,
+            commit: None,
             overrides: Overrides::default(),
             files_as_of: Timestamp::default(),
             status,

@@ -10,6 +10,7 @@ pub mod markdown;
 pub mod overrides;
 pub mod progress;
 mod shown;
+pub mod sources;
 pub mod status;
 mod style;
 mod table;

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::overrides::{scale_json, scale_line};
 use super::shown::{paragraph, shown};
+use super::sources;
 use super::style::{BAD, CHANGE, FAINT, GOOD, HEADING, paint};
 use super::table::{Cell, lines};
 use super::time::{rfc3339, span, until};
@@ -77,7 +78,13 @@ pub fn daemon(standing: &Standing, now: Timestamp) -> String {
                 standing.refused_since.map_or_else(String::new, |since| format!(" for {}", ago(since)));
             trouble(format!("its files do not load{since}, and the last good ones stay in force"), why)
         }
-        (None, None) => paint(FAINT, &looked_after),
+        (None, None) => match &standing.commit {
+            Some(commit) => {
+                let commit = format!(", at {} of {}", sources::commit(commit, now), commit.source);
+                paint(FAINT, looked_after + &commit)
+            }
+            None => paint(FAINT, &looked_after),
+        },
     }
 }
 

@@ -61,8 +61,13 @@ impl Address {
     pub fn parse(text: &str, working_dir: &Path) -> Result<Self, BadAddress> {
         let (place, reference) = split(text, working_dir);
         let reference = reference.map(checked_reference).transpose()?;
-        let (place, user_info) = parse_place(place, working_dir)?;
-        Ok(Self { place, reference, user_info })
+        Ok(Self { reference, ..Self::parse_place(place, working_dir)? })
+    }
+
+    /// Reads `URL` or `PATH`; a path is relative to this directory.
+    pub fn parse_place(text: &str, working_dir: &Path) -> Result<Self, BadAddress> {
+        let (place, user_info) = parse_place(text, working_dir)?;
+        Ok(Self { place, reference: None, user_info })
     }
 
     /// What git is given.

@@ -49,11 +49,33 @@ pub enum GitError {
     },
 }
 
+/// A password, or where it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Password {
+    /// This one.
+    Known(Secret),
+    /// What is in this file whenever it is needed: tokens are made anew every hour.
+    File(PathBuf),
+}
+
+impl Password {
+    fn get(&self) -> Secret {
+        match self {
+            Self::Known(secret) => secret.clone(),
+            // Without it the server says that it knows nobody.
+            Self::File(file) => {
+                let text = std::fs::read_to_string(file).unwrap_or_default();
+                Secret::new(text.trim_end_matches(['\r', '\n']))
+            }
+        }
+    }
+}
+
 /// Who asks a repository that does not let everybody read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// User and password, or token, for https.
-    pub basic: Option<(String, Secret)>,
+    pub basic: Option<(String, Password)>,
     /// The private key, for ssh.
     pub ssh_key: Option<PathBuf>,
     /// The keys that hosts must have, for ssh; the user's own and the system's where none is said.
@@ -153,7 +175,7 @@ impl Git {
         }
         if let Some((user, password)) = &self.credentials.basic {
             command.args(["-c", HELPER]);
-            command.env("OPERATOR_GIT_USER", user).env("OPERATOR_GIT_PASSWORD", password.expose());
+            command.env("OPERATOR_GIT_USER", user).env("OPERATOR_GIT_PASSWORD", password.get().expose());
         }
         if let Some(file) = &self.credentials.ca_file {
             command.env("GIT_SSL_CAINFO", file);
@@ -178,6 +200,16 @@ impl Git {
             line.push(quoted(hosts));
         }
         line
+    }
+
+    /// Whether one commit of a repository is the other, or came before it.
+    pub fn is_ancestor(&self, repository: &Path, before: &str, after: &str) -> bool {
+        let mut command = self.command(Some(repository));
+        command
+            .args(["merge-base", "--is-ancestor", before, after])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
     }
 
     /// Runs a command to its end, and gives what it printed. Killed when it is not waited for any more.
@@ -227,7 +259,7 @@ mod tests {
     #[test]
     fn nothing_of_a_user_or_of_the_system_reaches_git_but_the_way_out_of_the_house() {
         let directory = tempfile::tempdir().unwrap();
-        let basic = Some(("ann".to_owned(), Secret::new("canary")));
+        let basic = Some(("ann".to_owned(), Password::Known(Secret::new("canary"))));
         let git = Git::new(directory.path(), Credentials { basic, ..Credentials::default() }).unwrap();
         let command = git.command(Some(Path::new("/r")));
         let arguments: Vec<String> =

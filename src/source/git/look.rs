@@ -2,7 +2,7 @@
 
 use tokio::task::spawn_blocking;
 
-use super::mirror::{Mirror, MirrorError};
+use super::mirror::{Mirror, MirrorError, Tip};
 use super::revisions::Revisions;
 use super::tree::TreeError;
 use crate::core::commit::Commit;
@@ -37,29 +37,57 @@ pub(super) enum LookError {
     Ended(Commit),
 }
 
-/// Looks. `known`: what the reference pointed to last.
-pub(super) async fn look(mirror: Mirror, revisions: Revisions, known: Option<String>) -> Look {
-    let tip = mirror.ask().await?;
-    if known.as_deref() == Some(tip.object.as_str()) {
+/// Looks. `known`: what the reference pointed to last. `held`: the revision that is looked at in the place of the
+/// reference, for a person said so.
+pub(super) async fn look(
+    mirror: Mirror,
+    revisions: Revisions,
+    known: Option<String>,
+    held: Option<String>,
+) -> Look {
+    let is_known = |object: &str| known.as_deref() == Some(object);
+    if held.as_deref().is_some_and(is_known) {
         return Ok(Seen::Same);
     }
-    let commit = match mirror.fetch(&tip).await {
+    let tip = mirror.ask().await?;
+    if held.is_none() && is_known(&tip.object) {
+        return Ok(Seen::Same);
+    }
+    let wanted = Wanted { tip: &tip, held: held.as_deref() };
+    let commit = match wanted.fetch(&mirror).await {
         Ok(commit) => commit,
+        Err(error @ MirrorError::NoReference { .. }) => return Err(error.into()),
         // The copy may be what is wrong: another one costs a fetch.
         Err(_) => {
             mirror.discard()?;
-            mirror.fetch(&tip).await?
+            wanted.fetch(&mirror).await?
         }
     };
     let directory = match write(&mirror, &revisions, &commit).await {
         Err(LookError::Tree { error, .. }) if error.is_damage() => {
             mirror.discard()?;
-            mirror.fetch(&tip).await?;
+            wanted.fetch(&mirror).await?;
             write(&mirror, &revisions, &commit).await?
         }
         written => written?,
     };
-    Ok(Seen::Commit { object: tip.object, directory, commit })
+    Ok(Seen::Commit { object: held.unwrap_or(tip.object), directory, commit })
+}
+
+/// The commit that is looked for.
+struct Wanted<'l> {
+    tip: &'l Tip,
+    held: Option<&'l str>,
+}
+
+impl Wanted<'_> {
+    async fn fetch(&self, mirror: &Mirror) -> Result<Commit, MirrorError> {
+        let commit = mirror.fetch(self.tip).await?;
+        match self.held {
+            Some(revision) => mirror.find(revision).await,
+            None => Ok(commit),
+        }
+    }
 }
 
 async fn write(mirror: &Mirror, revisions: &Revisions, commit: &Commit) -> Result<String, LookError> {

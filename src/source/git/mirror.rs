@@ -105,24 +105,45 @@ impl Mirror {
         self.prepare().await?;
         let url = self.address.url();
         let refspec = format!("+{}:{TIP}", tip.name);
-        // A server may give single commits to nobody: what its branches have will do.
-        let heads = "+refs/heads/*:refs/operator/heads/*";
         let one = ["--no-tags", "--force", "--no-write-fetch-head", "--quiet", "--", &url, &refspec];
-        let fetched = self.git.run(Some(&self.directory), "fetch", &one, FETCH_TIMEOUT).await;
-        if let Err(error) = fetched {
-            self.unlock();
-            if !is_hash(&tip.name) {
-                return Err(error.into());
-            }
-            let all =
-                ["--no-tags", "--force", "--prune", "--no-write-fetch-head", "--quiet", "--", &url, heads];
-            self.git.run(Some(&self.directory), "fetch", &all, FETCH_TIMEOUT).await?;
-            if self.commit(&tip.object).await.is_err() {
-                let wanted = format!("commit {} on any branch", tip.object);
-                return Err(MirrorError::NoReference { address: url, wanted });
+        match self.git.run(Some(&self.directory), "fetch", &one, FETCH_TIMEOUT).await {
+            Ok(_) => self.commit(if is_hash(&tip.name) { &tip.object } else { TIP }).await,
+            // A server may give single commits to nobody.
+            Err(_) if is_hash(&tip.name) => self.find(&tip.object).await,
+            Err(error) => {
+                self.unlock();
+                Err(error.into())
             }
         }
-        self.commit(if is_hash(&tip.name) { &tip.object } else { TIP }).await
+    }
+
+    /// A commit by its hash, whole or the first digits of it, or by a tag or branch; fetched with all branches and tags
+    /// where it is not here.
+    pub async fn find(&self, revision: &str) -> Result<Commit, MirrorError> {
+        if is_abbreviated(revision)
+            && let Ok(commit) = self.commit(revision).await
+        {
+            return Ok(commit);
+        }
+        let url = self.address.url();
+        let all = [
+            "--no-tags",
+            "--force",
+            "--prune",
+            "--no-write-fetch-head",
+            "--quiet",
+            "--",
+            &url,
+            "+refs/heads/*:refs/heads/*",
+            "+refs/tags/*:refs/tags/*",
+        ];
+        let fetched = self.git.run(Some(&self.directory), "fetch", &all, FETCH_TIMEOUT).await;
+        self.unlock();
+        fetched?;
+        self.commit(revision).await.map_err(|_| {
+            let wanted = format!("commit, tag or branch `{revision}`");
+            MirrorError::NoReference { address: self.address.url(), wanted }
+        })
     }
 
     /// What is known of a commit that is here, or of what a tag or a revision expression (`HEAD~1`) comes to.
@@ -138,12 +159,6 @@ impl Mirror {
         ];
         let printed = self.git.run(Some(&self.directory), "log", &arguments, LOCAL_TIMEOUT).await?;
         parse_commit(&String::from_utf8_lossy(&printed)).ok_or(MirrorError::Answer("log"))
-    }
-
-    /// Whether one commit leads to the other.
-    pub async fn is_ancestor(&self, before: &str, after: &str) -> bool {
-        let arguments = ["--is-ancestor", before, after];
-        self.git.run(Some(&self.directory), "merge-base", &arguments, LOCAL_TIMEOUT).await.is_ok()
     }
 
     /// Throws the copy away: the next fetch gets all of it anew.
@@ -186,6 +201,11 @@ impl Mirror {
     fn disk(&self, error: io::Error) -> MirrorError {
         MirrorError::Disk { path: self.directory.clone(), error }
     }
+}
+
+/// Whether it may be the first digits of a hash.
+fn is_abbreviated(text: &str) -> bool {
+    text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The names that a short one may stand for, the likeliest first: as `git rev-parse`, but that a branch wins over a tag.

@@ -41,7 +41,7 @@ use crate::core::ids::short;
 use crate::core::time::Timestamp;
 use crate::stack::{self, Dependencies, Found, Loaded};
 use crate::store::process::Process;
-use crate::store::sources::{Attempt, SourceStanding, Sources, Trouble};
+use crate::store::sources::{Ask, Attempt, SourceStanding, Sources, Trouble};
 
 /// A remote repository is asked this often where nothing else is said; a webhook makes it at once.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
@@ -65,9 +65,22 @@ pub struct Settings {
     pub interval: Duration,
     /// Who asks.
     pub credentials: Credentials,
+    /// The repository is not looked at: what is in force stays.
+    pub suspended: bool,
     /// Profiles and files with variables, on this machine: what is none of the repository's.
     pub options: LoadOptions,
 }
+
+/// Whether the commit of a source that is in force is this one, or came after it; by its first digits.
+pub fn has_passed(sources: &Sources, in_force: &Commit, commit: &str) -> bool {
+    let home = sources.home(&in_force.source);
+    in_force.hash.starts_with(commit)
+        || Git::new(&home, Credentials::default())
+            .is_ok_and(|git| git.is_ancestor(&home.join(REPOSITORY), commit, &in_force.hash))
+}
+
+/// The copy of the repository, in a source's own directory.
+const REPOSITORY: &str = "repository.git";
 
 /// A commit whose files are here, and which is not in force, or not yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +99,9 @@ pub struct GitSource {
     refs: Option<Refs>,
     /// Files of this machine that stacks depend on.
     files: Option<Watch>,
+    /// What people ask of it.
+    asks: Option<Watch>,
+    asked: Option<Ask>,
     /// A look that is under way. It goes on when it is not waited for.
     looking: Option<LocalBoxFuture<'static, Look>>,
     /// What the reference pointed to in the last look that got all of it.
@@ -110,7 +126,7 @@ impl GitSource {
         let sources = Sources::new(state);
         let home = sources.home(&settings.name);
         let git = Git::new(&home, settings.credentials.clone())?;
-        let mirror = Mirror::new(git, settings.address.clone(), home.join("repository.git"));
+        let mirror = Mirror::new(git, settings.address.clone(), home.join(REPOSITORY));
         let revisions = Revisions::open(home, state.join("checkouts").join(&settings.name))?;
         let standing = SourceStanding {
             process: Process::own(),
@@ -122,11 +138,19 @@ impl GitSource {
             in_force: revisions.in_force().map(|turn| Attempt { commit: turn.commit.clone(), at: turn.from }),
             refused: None,
             unreachable: None,
+            suspended: settings.suspended,
+            heeded: None,
         };
         let refs = match &settings.address.place {
             Place::Local(path) => Some(Refs::watch(path)),
             Place::Http(_) | Place::Ssh(_) => None,
         };
+        let asks = sources.asks(&settings.name);
+        std::fs::create_dir_all(&asks)?;
+        let asks = Watch::settling(Duration::from_millis(10)).map(|mut watch| {
+            watch.follow(&[asks].into());
+            watch
+        });
         let source = Self {
             mirror,
             revisions,
@@ -134,6 +158,8 @@ impl GitSource {
             bell: Bell::default(),
             refs,
             files: Watch::new(),
+            asks,
+            asked: None,
             looking: None,
             known: None,
             candidate: None,
@@ -154,7 +180,7 @@ impl GitSource {
 
     /// Looks at the repository, where nothing of it is in force yet; what is, needs no repository to be kept so.
     pub async fn begin_with(&mut self) {
-        if self.revisions.in_force().is_some() {
+        if self.revisions.in_force().is_some() || self.settings.suspended {
             return;
         }
         let looking = self.begin();
@@ -167,8 +193,10 @@ impl GitSource {
         let (mirror, revisions, known) = (self.mirror.clone(), self.revisions.clone(), self.known.clone());
         if self.looking.is_none() {
             self.last_look = Some(Instant::now());
+            self.asked = self.sources.asked(&self.settings.name);
         }
-        self.looking.get_or_insert_with(|| look::look(mirror, revisions, known).boxed_local())
+        let held = self.asked.as_ref().and_then(|ask| ask.revision.clone());
+        self.looking.get_or_insert_with(|| look::look(mirror, revisions, known, held).boxed_local())
     }
 
     /// Takes in what a look came to. Whether there is something to load.
@@ -193,7 +221,11 @@ impl GitSource {
                 false
             }
         };
-        self.note();
+        self.standing.heeded.clone_from(&self.asked);
+        // What is news is written down when it has been tried.
+        if !is_news {
+            self.note();
+        }
         is_news
     }
 
@@ -238,9 +270,27 @@ impl GitSource {
                 None => std::future::pending().await,
             }
         };
+        let asks = async {
+            match &mut self.asks {
+                Some(asks) => asks.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        if self.settings.suspended {
+            // A person's word is another matter.
+            tokio::select! {
+                biased;
+                () = asks => {
+                    self.next_look = Instant::now();
+                    return true;
+                }
+                () = files => return false,
+            }
+        }
         let is_look = tokio::select! {
             biased;
             () = self.bell.rung() => true,
+            () = asks => true,
             () = refs => true,
             () = files => false,
             () = sleep_until(self.next_look) => true,
@@ -260,7 +310,11 @@ impl GitSource {
     }
 
     fn read(&self, directory: &str, commit: &Commit) -> Loaded {
-        let view = View { logical: self.revisions.current(), physical: self.revisions.path(directory) };
+        let view = View {
+            logical: self.revisions.current(),
+            physical: self.revisions.path(directory),
+            commit: short(&commit.hash).to_owned(),
+        };
         let mut loaded = stack::load_from(&self.options(), &self.found, &view);
         if loaded.stacks.is_empty() && loaded.faults.is_empty() {
             let fault = Diagnostic::new(format!("the commit {commit} has no stack"));
@@ -269,6 +323,8 @@ impl GitSource {
         for stack in &mut loaded.stacks {
             stack.desired.commit = Some(commit.clone());
         }
+        let name = &self.settings.name;
+        loaded.faults = loaded.faults.into_iter().map(|fault| fault.of_source(name)).collect();
         loaded
     }
 
@@ -282,7 +338,8 @@ impl GitSource {
         let switched = self.revisions.switch(candidate.directory.clone(), candidate.commit.clone(), now);
         switched.map_err(|error| {
             let fault = format!("the commit {} cannot be put in force: {error}", candidate.commit);
-            vec![Diagnostic::new(fault).help("make room, or make the state directory writable")]
+            let fault = Diagnostic::new(fault).of_source(&self.settings.name);
+            vec![fault.help("make room, or make the state directory writable")]
         })?;
         self.found.renew(&loaded);
         self.standing.in_force = Some(Attempt { commit: candidate.commit.clone(), at: now });

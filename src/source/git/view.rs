@@ -7,6 +7,7 @@ use crate::compose::{DiskFiles, FileError, FileView};
 pub(super) struct View {
     pub(super) logical: PathBuf,
     pub(super) physical: PathBuf,
+    pub(super) commit: String,
 }
 
 impl View {
@@ -39,6 +40,9 @@ impl FileView for View {
     }
 
     fn display(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(&self.logical).map_or_else(|_| path.to_owned(), Path::to_owned)
+        // As git writes a file of a commit.
+        let inside = path.strip_prefix(&self.logical);
+        inside
+            .map_or_else(|_| path.to_owned(), |inside| format!("{}:{}", self.commit, inside.display()).into())
     }
 }

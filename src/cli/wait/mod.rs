@@ -1,5 +1,8 @@
 //! `operator wait`: return when everything is as it should be.
 
+mod checkout;
+mod sources;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -7,15 +10,17 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
-use super::apply::DEFAULT_TIMEOUT;
-use super::args::{Cli, EngineKind, Format, duration};
-use super::engine::{self, Reader};
-use super::exit::Exit;
-use super::files::{self, Meant, NearFiles};
-use super::render::progress::Progress;
-use super::render::{events, status as render};
-use super::screen::Screen;
-use super::{standing, status};
+use self::checkout::until_checked_out;
+use self::sources::{is_of_sources, of_sources};
+use crate::cli::apply::DEFAULT_TIMEOUT;
+use crate::cli::args::{Cli, EngineKind, Format, duration};
+use crate::cli::engine::{self, Reader};
+use crate::cli::exit::Exit;
+use crate::cli::files::{self, Meant, NearFiles};
+use crate::cli::render::progress::Progress;
+use crate::cli::render::{events, status as render};
+use crate::cli::screen::Screen;
+use crate::cli::{standing, status};
 use crate::controller::report::Report;
 use crate::core::ids::{ServiceName, StackName, short};
 use crate::core::reason::Reason;
@@ -33,7 +38,8 @@ pub const LONG: &str = "Wait until everything is as it should be.\n\n\
 Where `operator run` looks after a stack, it is asked, and believed once it goes by the files and overrides that are there \
 now: right after a change `wait` does not return for what was before it. Without a daemon the engine is looked at; nothing is \
 changed by that, so that somebody else must do it.\n\n\
-With --for COMMIT the git checkout that the files are in must stand at that commit, too: who pulls it is waited for. What is \
+With --for COMMIT, what `operator run --source` has in force must be that commit or one after it; a commit that is refused is an \
+error. Of other files, the git checkout that they are in must stand at that commit: who pulls it is waited for. What is \
 changed in the checkout and not committed counts as what the files say.\n\n\
 Exit code 0: converged; 1: not in time; 2: error, or it stays as it is until somebody changes something.";
 
@@ -88,6 +94,9 @@ const STUCK_FOR: Duration = Duration::from_secs(2);
 /// Waits, and says how it ended.
 pub fn run(args: &WaitArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     let start = Instant::now();
+    if is_of_sources(cli)? {
+        return of_sources(args, start, cli, screen);
+    }
     if let Goal::Commit(commit) = &args.goal
         && let Some(found) = until_checked_out(commit, args.timeout, start, cli)?
     {
@@ -99,6 +108,17 @@ pub fn run(args: &WaitArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
         return Ok(Exit::Differs);
     }
     let waited = Waited::of(cli, &args.services)?;
+    show(&waited, args, start, cli, screen)
+}
+
+/// Waits until all of it is as it should be, and says how that ended.
+fn show(
+    waited: &Waited,
+    args: &WaitArgs,
+    start: Instant,
+    cli: &Cli,
+    screen: &mut Screen,
+) -> anyhow::Result<Exit> {
     let ended = waited.until_converged(left(args.timeout, start), cli, screen)?;
     if cli.output.format == Format::Json {
         let mut document = render::json(&ended.statuses);
@@ -123,43 +143,6 @@ fn left(timeout: Duration, since: Instant) -> Duration {
     if timeout.is_zero() { timeout } else { timeout.saturating_sub(since.elapsed()).max(ASK_EVERY) }
 }
 
-/// Waits until the checkout of the files stands at a commit. Gives the one that it stands at where that does not come in
-/// time.
-fn until_checked_out(
-    commit: &str,
-    timeout: Duration,
-    start: Instant,
-    cli: &Cli,
-) -> anyhow::Result<Option<String>> {
-    let directory = directory(cli)?;
-    loop {
-        let found = checkout::commit(&directory)?;
-        if found.starts_with(commit) {
-            return Ok(None);
-        }
-        if !timeout.is_zero() && start.elapsed() >= timeout {
-            return Ok(Some(found));
-        }
-        std::thread::sleep(ASK_EVERY);
-    }
-}
-
-/// Where the files are.
-fn directory(cli: &Cli) -> anyhow::Result<PathBuf> {
-    let here = || PathBuf::from(".");
-    let Some(first) = cli.files.files.first() else {
-        // Whether they load or not: those of the commit that is waited for may.
-        let read = files::load(&cli.files)?.dependencies.files;
-        let first = read.iter().find(|path| path.is_file()).and_then(|path| path.parent());
-        return Ok(first.map_or_else(here, Path::to_owned));
-    };
-    Ok(match first.parent() {
-        _ if first.is_dir() => first.clone(),
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => here(),
-    })
-}
-
 /// `shop`, or `shop/web, worker`.
 fn named(meant: &Meant) -> String {
     let services: Vec<&str> = meant.services.iter().map(ServiceName::as_str).collect();
@@ -171,10 +154,10 @@ fn named(meant: &Meant) -> String {
 }
 
 /// What is waited for.
-pub(super) struct Waited {
-    pub(super) meant: Vec<Meant>,
+pub(in crate::cli) struct Waited {
+    pub(in crate::cli) meant: Vec<Meant>,
     /// As the files declared them at first, where these load.
-    pub(super) stacks: Vec<Stack>,
+    pub(in crate::cli) stacks: Vec<Stack>,
     /// When something of the files was last written.
     written: Timestamp,
     /// It is enough that it is as the last good files say, where those that are there now do not load.
@@ -182,8 +165,8 @@ pub(super) struct Waited {
 }
 
 /// How waiting ended.
-pub(super) struct Ended {
-    pub(super) exit: Exit,
+pub(in crate::cli) struct Ended {
+    pub(in crate::cli) exit: Exit,
     statuses: Vec<StackStatus>,
     missing: Vec<Missing>,
 }
@@ -216,23 +199,23 @@ enum Sight {
 
 impl Waited {
     /// The stacks and services that are named.
-    pub(super) fn of(cli: &Cli, services: &[String]) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn of(cli: &Cli, services: &[String]) -> anyhow::Result<Self> {
         let (meant, loaded) = files::meant(&cli.files, services)?;
         let written = last_written(&loaded.dependencies).min(standing::now());
         Ok(Self { meant, stacks: loaded.stacks, written, by_last_good: false })
     }
 
     /// For what has nothing to do with what the files say now.
-    pub(super) fn by_last_good(self) -> Self {
+    pub(in crate::cli) fn by_last_good(self) -> Self {
         Self { by_last_good: true, ..self }
     }
 
-    pub(super) fn stack(&self, name: &StackName) -> Option<&Stack> {
+    pub(in crate::cli) fn stack(&self, name: &StackName) -> Option<&Stack> {
         self.stacks.iter().find(|stack| stack.desired.stack == *name)
     }
 
     /// Waits until each is as it should be, the time is up, or nothing moves until somebody changes something.
-    pub(super) fn until_converged(
+    pub(in crate::cli) fn until_converged(
         &self,
         timeout: Duration,
         cli: &Cli,
@@ -341,7 +324,7 @@ impl Waited {
 const COARSE: Duration = Duration::from_millis(20);
 
 /// Whether a daemon has decided by what was written then.
-pub(super) fn goes_by(standing: &Standing, written: Timestamp) -> bool {
+pub(in crate::cli) fn goes_by(standing: &Standing, written: Timestamp) -> bool {
     standing.files_as_of > written.after(COARSE)
 }
 
@@ -390,7 +373,7 @@ fn what_is_missing(status: &StackStatus, by_looking: bool) -> Option<Missing> {
 
 impl Ended {
     /// Says what is not as it should be, and why. `goal`: what was waited for, in a word.
-    pub(super) fn tell(&self, goal: &str, timeout: Duration, screen: &mut Screen) {
+    pub(in crate::cli) fn tell(&self, goal: &str, timeout: Duration, screen: &mut Screen) {
         for Missing { stack, why, .. } in &self.missing {
             match self.exit {
                 Exit::Error => {
@@ -436,7 +419,7 @@ impl Eyes<'_> {
 }
 
 /// Tells what is done meanwhile, as the journal has it.
-pub(super) struct Steps {
+pub(in crate::cli) struct Steps {
     journals: Journals,
     /// The last record of each stack that is known, and how long its file was then.
     last: Vec<(StackName, u64, u64)>,
@@ -444,14 +427,14 @@ pub(super) struct Steps {
 
 impl Steps {
     /// From now on.
-    pub(super) fn new<'s>(stacks: impl IntoIterator<Item = &'s StackName>) -> Self {
+    pub(in crate::cli) fn new<'s>(stacks: impl IntoIterator<Item = &'s StackName>) -> Self {
         let journals = Journals::new(&standing::directory());
         let last = stacks.into_iter().map(|stack| (stack.clone(), newest(&journals, stack), 0));
         Self { last: last.collect(), journals }
     }
 
     /// Tells what is new.
-    pub(super) fn tell(&mut self, stack: &StackName, progress: &Progress) {
+    pub(in crate::cli) fn tell(&mut self, stack: &StackName, progress: &Progress) {
         let Some((_, last, length)) = self.last.iter_mut().find(|(name, ..)| name == stack) else { return };
         let now = std::fs::metadata(self.journals.path(stack)).map_or(0, |data| data.len());
         if std::mem::replace(length, now) == now {

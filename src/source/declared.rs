@@ -1,0 +1,298 @@
+//! Sources in a file of the host: `kind: Source`. What a repository may do is said here, and never in the repository.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::git::address::{Address, UserInfo, checked_reference};
+use super::git::command::{Credentials, Password};
+use super::git::{DEFAULT_INTERVAL, Settings};
+use crate::compose::errors::{Diagnostic, Diagnostics};
+use crate::compose::yaml::{self, Node};
+use crate::compose::{DiskFiles, FileView, LoadOptions, clean};
+use crate::stack::decode::{Document, decode};
+use crate::stack::manifest::{ApiVersion, schema_of};
+use crate::stack::period::Period;
+
+/// Servers are not asked more often than this: a webhook tells at once.
+pub const SHORTEST_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// One source: where stacks come from, and how far it is trusted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "Source")]
+pub struct SourceDocument {
+    /// Version of the format.
+    pub api_version: ApiVersion,
+    /// What the document describes.
+    pub kind: Kind,
+    /// What the source is called.
+    pub metadata: Metadata,
+    /// What the source is.
+    pub spec: Spec,
+}
+
+/// Kinds of document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Kind {
+    /// Where stacks come from.
+    Source,
+}
+
+/// What a source is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metadata {
+    /// Lower-case letters, digits and `-`; a letter or a digit first. It names its directory, its webhook and its metrics.
+    #[schemars(regex(pattern = "^[a-z0-9][a-z0-9-]*$"), extend("examples" = ["shop"]))]
+    pub name: String,
+}
+
+/// What a source is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spec {
+    /// The repository.
+    pub git: Git,
+    /// What is in force stays, and no other commit is followed.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Files of this machine with variables for `${…}`; later ones win. Relative to this file.
+    #[serde(default)]
+    #[schemars(extend("examples" = [["/etc/compose-operator/shop.env"]]))]
+    pub env_files: Vec<PathBuf>,
+    /// Profiles whose services run too.
+    #[serde(default)]
+    pub profiles: Vec<String>,
+}
+
+/// A git repository.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Git {
+    /// Where it is: `https://…`, `ssh://…`, `git@host:path`, or a directory of this machine.
+    #[schemars(extend("examples" = ["https://git.example.com/shop.git", "git@git.example.com:ops/shop.git"]))]
+    pub url: String,
+    /// The branch, tag, full reference or commit. The repository's own branch where nothing is said.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["main", "refs/tags/v1"]))]
+    pub r#ref: Option<String>,
+    /// Where in it the manifests are: a directory or a file. Where Compose itself would look, if nothing is said.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["manifests/"]))]
+    pub path: Option<PathBuf>,
+    /// How often it is asked. 1m where nothing is said.
+    #[serde(default)]
+    pub interval: Option<Period>,
+    /// Who asks, over https.
+    #[serde(default)]
+    pub basic_auth: Option<BasicAuth>,
+    /// Who asks, over ssh.
+    #[serde(default)]
+    pub ssh: Option<Ssh>,
+    /// Certificates of authorities beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A user, and a password or token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BasicAuth {
+    /// The user; with a token most servers take any.
+    #[serde(default = "git")]
+    pub username: String,
+    /// The file with the password or token.
+    pub password_file: PathBuf,
+}
+
+fn git() -> String {
+    "git".to_owned()
+}
+
+/// A key, and those of the hosts that are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Ssh {
+    /// The private key.
+    pub key_file: Option<PathBuf>,
+    /// The keys of hosts. Those that the user's ssh knows, if nothing is said.
+    pub known_hosts_file: Option<PathBuf>,
+}
+
+impl Document for SourceDocument {
+    const KIND: &'static str = "Source";
+
+    fn schema() -> &'static Json {
+        static ROOT: LazyLock<Json> = LazyLock::new(schema_of::<SourceDocument>);
+        &ROOT
+    }
+}
+
+/// The sources of a file, one a document, with places for everything that is wrong.
+pub fn read(file: &Path, options: &LoadOptions) -> Result<Vec<Settings>, Diagnostics> {
+    let path = clean(&options.working_dir.join(file));
+    let bytes = DiskFiles.read(&path).map_err(|error| {
+        let fault =
+            Diagnostic::in_file(file, format!("the file cannot be read: {error}")).help(error.way_out());
+        Diagnostics { faults: vec![fault] }
+    })?;
+    let yaml::Parsed { documents, mut faults, .. } = yaml::read(file, &bytes);
+    let mut all: Vec<Settings> = Vec::new();
+    let home = path.parent().unwrap_or(Path::new("/"));
+    for document in documents.iter().filter(|document| !document.is_null()) {
+        let declared = match decode::<SourceDocument>(document) {
+            Ok(declared) => declared,
+            Err(undecoded) => {
+                faults.extend(undecoded.faults);
+                continue;
+            }
+        };
+        match settings(&declared, document, home, options) {
+            Ok(settings) if all.iter().any(|known| known.name == settings.name) => {
+                let fault =
+                    at(document, &["metadata", "name"], format!("there are two sources `{}`", settings.name));
+                faults.push(fault.help("give each a name of its own"));
+            }
+            Ok(settings) => all.push(settings),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if all.is_empty() && faults.is_empty() {
+        let fault = Diagnostic::in_file(file, "the file has no source");
+        faults.push(fault.help("a source is a document with `kind: Source`"));
+    }
+    if faults.is_empty() { Ok(all) } else { Err(Diagnostics { faults }) }
+}
+
+fn at(document: &Node, path: &[&str], message: String) -> Diagnostic {
+    Diagnostic::at(&document.lookup(path).unwrap_or(document).span, message)
+}
+
+fn settings(
+    declared: &SourceDocument,
+    document: &Node,
+    home: &Path,
+    options: &LoadOptions,
+) -> Result<Settings, Diagnostic> {
+    let (name, git) = (&declared.metadata.name, &declared.spec.git);
+    let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !name.starts_with(sound) || !name.chars().all(|c| sound(c) || c == '-') {
+        let fault = at(document, &["metadata", "name"], format!("`{name}` cannot be the name of a source"));
+        return Err(fault.help("use lower-case letters, digits and `-`, a letter or digit first"));
+    }
+    let in_git = |field: &str, message: String| at(document, &["spec", "git", field], message);
+    let reference = git.r#ref.as_deref().map(checked_reference).transpose();
+    let reference = reference.map_err(|error| in_git("ref", error.to_string()))?;
+    let address = Address::parse_place(&git.url, home).map_err(|error| in_git("url", error.to_string()))?;
+    let interval = git.interval.map_or(DEFAULT_INTERVAL, Period::duration);
+    if interval < SHORTEST_INTERVAL {
+        let fault = in_git("interval", "a server is not asked more often than every 5 seconds".to_owned());
+        return Err(fault.help("a webhook tells of a push at once"));
+    }
+    let within = |path: &PathBuf| clean(&home.join(path));
+    let basic = match &git.basic_auth {
+        Some(auth) => {
+            let file = within(&auth.password_file);
+            check_password(&file, document)?;
+            Some((auth.username.clone(), Password::File(file)))
+        }
+        None => {
+            address.user_info.clone().map(|UserInfo { user, password }| (user, Password::Known(password)))
+        }
+    };
+    let ssh = git.ssh.clone().unwrap_or_default();
+    Ok(Settings {
+        name: name.clone(),
+        address: Address { reference, ..address },
+        path: git.path.clone(),
+        interval,
+        credentials: Credentials {
+            basic,
+            ssh_key: ssh.key_file.as_ref().map(within),
+            known_hosts: ssh.known_hosts_file.as_ref().map(within),
+            ca_file: git.ca_file.as_ref().map(within),
+        },
+        suspended: declared.spec.suspend,
+        options: LoadOptions {
+            env_files: options
+                .env_files
+                .iter()
+                .cloned()
+                .chain(declared.spec.env_files.iter().map(within))
+                .collect(),
+            profiles: options.profiles.iter().chain(&declared.spec.profiles).cloned().collect(),
+            ..options.clone()
+        },
+    })
+}
+
+/// A file that is not there at the start is a mistake in the document.
+fn check_password(file: &Path, document: &Node) -> Result<(), Diagnostic> {
+    let fault = |why: String| {
+        at(document, &["spec", "git", "basicAuth", "passwordFile"], format!("{}: {why}", file.display()))
+    };
+    let bytes = DiskFiles.read(file).map_err(|error| fault(error.to_string()).help(error.way_out()))?;
+    let is_empty = bytes.iter().all(u8::is_ascii_whitespace);
+    if is_empty {
+        Err(fault("the file is empty".to_owned()).help("write the password or token into it"))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::git::address::Place;
+
+    fn read_text(text: &str) -> Result<Vec<Settings>, Vec<String>> {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("sources.yaml"), text).unwrap();
+        std::fs::write(root.path().join("token"), "canary\n").unwrap();
+        let options = LoadOptions { working_dir: root.path().to_owned(), ..LoadOptions::default() };
+        let read = read(Path::new("sources.yaml"), &options);
+        read.map_err(|found| found.faults.iter().map(Diagnostic::headline).collect())
+    }
+
+    const HEAD: &str = "apiVersion: compose-operator/v1\nkind: Source\nmetadata: {name: shop}\nspec:\n";
+
+    #[test]
+    fn a_source_is_read_with_files_beside_its_own() {
+        let text = format!(
+            "{HEAD}  git:\n    url: https://git.example.com/shop.git\n    ref: main\n    path: manifests\n    interval: 5m\n    basicAuth: {{passwordFile: token}}\n  envFiles: [shop.env]\n---\n{}",
+            HEAD.replace("shop", "blog") + "  git: {url: /srv/blog}\n  suspend: true\n"
+        );
+        let all = read_text(&text).unwrap();
+        let [shop, blog] = all.as_slice() else { panic!("{all:?}") };
+        assert_eq!(shop.address.to_string(), "https://git.example.com/shop.git@main");
+        assert_eq!(shop.interval, std::time::Duration::from_mins(5));
+        let Some((user, Password::File(file))) = &shop.credentials.basic else { panic!("{shop:?}") };
+        assert!(user == "git" && file.ends_with("token"));
+        assert!(shop.options.env_files[0].ends_with("shop.env") && shop.options.env_files[0].is_absolute());
+        assert_eq!((&blog.address.place, blog.suspended), (&Place::Local("/srv/blog".into()), true));
+        assert!(!format!("{all:?}").contains("canary"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_at_its_place() {
+        for (spec, told) in [
+            ("  git: {url: 'ext::id'}\n", "sources.yaml:5:14: `ext:` is no way"),
+            ("  git: {url: /x, ref: a..b}\n", "sources.yaml:5:25: `a..b` is no name"),
+            ("  git: {url: /x, branch: a}\n", "sources.yaml:5:20: unknown field `branch`"),
+            ("  git: {url: /x, interval: 1s}\n", "sources.yaml:5:30: a server is not asked"),
+            ("  git: {url: https://h/x, basicAuth: {passwordFile: none}}\n", "sources.yaml:5:55: "),
+            ("  suspend: true\n", "sources.yaml:5:3: spec lacks the field `git`"),
+        ] {
+            let faults = read_text(&format!("{HEAD}{spec}")).unwrap_err();
+            assert!(faults[0].starts_with(told), "{spec}: {faults:?}");
+        }
+        let twice = format!("{HEAD}  git: {{url: /x}}\n---\n{HEAD}  git: {{url: /y}}\n");
+        assert!(read_text(&twice).unwrap_err()[0].contains("there are two sources `shop`"));
+        assert!(read_text("").unwrap_err()[0].contains("no source"));
+    }
+}
