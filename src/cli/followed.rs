@@ -11,7 +11,7 @@ use super::run::RunArgs;
 use crate::compose::{LoadOptions, clean};
 use crate::source::declared;
 use crate::source::git::address::Address;
-use crate::source::git::command::{Credentials, Password};
+use crate::source::git::command::Credentials;
 use crate::source::git::{GitSource, Settings};
 
 /// Opens the repositories that are to be followed.
@@ -44,13 +44,12 @@ pub(super) fn open(args: &RunArgs, near: &FileArgs, state: &Path) -> anyhow::Res
 /// A repository by its address alone.
 fn named(text: &str, args: &RunArgs, options: &LoadOptions) -> anyhow::Result<Settings> {
     let address = Address::parse(text, &options.working_dir).context("--source")?;
-    let basic = address.user_info.clone().map(|it| (it.user, Password::Known(it.password)));
     Ok(Settings {
         name: address.name(),
         address,
         path: args.path.clone(),
         interval: args.interval,
-        credentials: Credentials { basic, ..Credentials::default() },
+        credentials: Credentials::default(),
         suspended: false,
         options: options.clone(),
     })

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use futures_util::future::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -21,8 +22,10 @@ use super::screen::Screen;
 use super::standing::{Refusal, Scribe};
 use super::supervisor::Supervisor;
 use super::{engine, files, followed, standing};
+use crate::clock::Clock;
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::controller::fleet::{self, Watch};
+use crate::controller::mounted;
 use crate::controller::reconcile::Reconciler;
 use crate::controller::report::{Both, Report};
 use crate::core::desired::Desired;
@@ -30,9 +33,11 @@ use crate::core::event::Event;
 use crate::core::ids::StackName;
 use crate::core::limits::DEFAULT_PARALLEL;
 use crate::core::time::Timestamp;
+use crate::engine::WriteEngine;
 use crate::notify::Postmaster;
 use crate::source::Source;
 use crate::source::files::Files;
+use crate::source::git::MountedSince;
 use crate::source::many::Many;
 use crate::source::overlaid::Overlaid;
 use crate::stack::Stack;
@@ -108,9 +113,11 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         anyhow::bail!("`run` needs a real engine: on the simulated one, `apply` shows all that would happen");
     }
     log::start(args.log_format, cli.output.verbose, screen.colours_notes())?;
-    let opened = engine::writer(&cli.engine)?;
+    let engine::Opened { engine, clock, drive } = engine::writer(&cli.engine)?;
+    let engine: Rc<dyn WriteEngine> = Rc::from(engine);
     let state = standing::directory();
-    let followed = opened.drive.block_on(follow(args, cli, &state))??;
+    let mounted_since = mounted_since(&engine, &clock);
+    let followed = drive.block_on(follow(args, cli, &state, &mounted_since))??;
     let mut source = Overlaid::new(followed, Overlays::new(&state));
     let read_at = standing::now();
     let first = source.load();
@@ -123,14 +130,14 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     }
     let machine = Machine::new(&state, |warning| warn!("{warning}"));
     let daemon = Daemon {
-        postmaster: Rc::new(Postmaster::new(Rc::clone(&opened.clock), host(), Outboxes::new(&state))),
+        postmaster: Rc::new(Postmaster::new(Rc::clone(&clock), host(), Outboxes::new(&state))),
         scribe: Scribe::new(state),
         supervisor: Supervisor::of_environment(),
         told: RefCell::default(),
     };
     let reconciler = Reconciler {
-        engine: &*opened.engine,
-        clock: &*opened.clock,
+        engine: &*engine,
+        clock: &*clock,
         // Each stack gets its own.
         report: &crate::controller::report::Silent,
         owners: &machine,
@@ -140,9 +147,9 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         heartbeat: daemon.supervisor.heartbeat(),
         world_moves: true,
     };
-    info!(version = env!("CARGO_PKG_VERSION"), engine = opened.engine.location(), "operator starts");
+    info!(version = env!("CARGO_PKG_VERSION"), engine = engine.location(), "operator starts");
     let stop = CancellationToken::new();
-    opened.drive.block_on(async {
+    drive.block_on(async {
         let mut fleet =
             std::pin::pin!(fleet::run(reconciler, (first, read_at), &mut source, &daemon, stop.clone()));
         let mut post = std::pin::pin!(daemon.postmaster.work());
@@ -170,18 +177,33 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
 }
 
 /// What is followed: repositories, or the files that are near. A repository of which nothing is here yet is looked at.
-async fn follow(args: &RunArgs, cli: &Cli, state: &Path) -> anyhow::Result<Box<dyn Source>> {
+async fn follow(
+    args: &RunArgs,
+    cli: &Cli,
+    state: &Path,
+    mounted_since: &MountedSince,
+) -> anyhow::Result<Box<dyn Source>> {
     if args.sources.is_empty() {
         let options = files::options(&cli.files)?;
         let near = files::NearFiles::given(&options);
         return Ok(Box::new(Files::new(options, Box::new(near))));
     }
     let mut all: Vec<Box<dyn Source>> = Vec::new();
-    for mut source in followed::open(args, &cli.files, state)? {
+    for source in followed::open(args, &cli.files, state)? {
+        let mut source = source.knowing(Rc::clone(mounted_since));
         source.begin_with().await;
         all.push(Box::new(source));
     }
     Ok(Box::new(Many::new(all)))
+}
+
+/// Asks the engine since when something may be mounted.
+fn mounted_since(engine: &Rc<dyn WriteEngine>, clock: &Rc<dyn Clock>) -> MountedSince {
+    let (engine, clock) = (Rc::clone(engine), Rc::clone(clock));
+    Rc::new(move |directory| {
+        let (engine, clock) = (Rc::clone(&engine), Rc::clone(&clock));
+        async move { mounted::mounted_since(&*engine, &*clock, &directory).await.ok() }.boxed_local()
+    })
 }
 
 /// Ready when a supervisor (SIGTERM) or a person (SIGINT) wants it to end.

@@ -4,6 +4,7 @@ pub mod current;
 pub mod execute;
 pub mod fleet;
 mod live;
+pub mod mounted;
 pub mod observe;
 pub mod owner;
 mod probing;

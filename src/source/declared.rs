@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::git::address::{Address, UserInfo, checked_reference};
+use super::git::address::{Address, checked_reference};
 use super::git::command::{Credentials, Password};
 use super::git::{DEFAULT_INTERVAL, Settings};
 use crate::compose::errors::{Diagnostic, Diagnostics};
@@ -201,9 +201,7 @@ fn settings(
             check_password(&file, document)?;
             Some((auth.username.clone(), Password::File(file)))
         }
-        None => {
-            address.user_info.clone().map(|UserInfo { user, password }| (user, Password::Known(password)))
-        }
+        None => None,
     };
     let ssh = git.ssh.clone().unwrap_or_default();
     Ok(Settings {

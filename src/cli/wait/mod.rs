@@ -4,7 +4,6 @@ mod checkout;
 mod sources;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -26,7 +25,6 @@ use crate::core::ids::{ServiceName, StackName, short};
 use crate::core::reason::Reason;
 use crate::core::status::{Condition, ServiceStatus, StackStatus};
 use crate::core::time::Timestamp;
-use crate::source::checkout;
 use crate::source::files::last_written;
 use crate::stack::Stack;
 use crate::store::journal::Journals;

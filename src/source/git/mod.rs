@@ -18,14 +18,15 @@ use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use self::address::{Address, Place};
-use self::command::{Credentials, Git};
+use self::address::{Address, Place, UserInfo};
+use self::command::{Credentials, Git, Password};
 use self::look::{Look, Seen};
 use self::mirror::Mirror;
 use self::refs::Refs;
@@ -34,8 +35,8 @@ use self::view::View;
 use super::watch::Watch;
 use super::{Bell, Source};
 use crate::clock::{Clock as _, SystemClock};
-use crate::compose::LoadOptions;
 use crate::compose::errors::Diagnostic;
+use crate::compose::{FileView as _, LoadOptions, clean};
 use crate::core::commit::Commit;
 use crate::core::ids::short;
 use crate::core::time::Timestamp;
@@ -89,6 +90,9 @@ struct Candidate {
     commit: Commit,
 }
 
+/// Tells since when something below a directory may be mounted; nothing where that is not known.
+pub type MountedSince = Rc<dyn Fn(PathBuf) -> LocalBoxFuture<'static, Option<Timestamp>>>;
+
 /// Stacks in a git repository.
 pub struct GitSource {
     settings: Settings,
@@ -112,6 +116,9 @@ pub struct GitSource {
     /// What there was when the revision in force was read.
     found: Found,
     standing: SourceStanding,
+    mounted_since: Option<MountedSince>,
+    /// Revisions may be there that nobody needs.
+    is_untidy: bool,
 }
 
 impl fmt::Debug for GitSource {
@@ -125,7 +132,11 @@ impl GitSource {
     pub fn open(settings: Settings, state: &Path) -> io::Result<Self> {
         let sources = Sources::new(state);
         let home = sources.home(&settings.name);
-        let git = Git::new(&home, settings.credentials.clone())?;
+        let mut credentials = settings.credentials.clone();
+        let said = settings.address.user_info.clone();
+        credentials.basic =
+            credentials.basic.or(said.map(|UserInfo { user, password }| (user, Password::Known(password))));
+        let git = Git::new(&home, credentials)?;
         let mirror = Mirror::new(git, settings.address.clone(), home.join(REPOSITORY));
         let revisions = Revisions::open(home, state.join("checkouts").join(&settings.name))?;
         let standing = SourceStanding {
@@ -167,10 +178,18 @@ impl GitSource {
             next_look: Instant::now(),
             found: Found::default(),
             standing,
+            mounted_since: None,
+            is_untidy: true,
             settings,
         };
         source.note();
         Ok(source)
+    }
+
+    /// With somebody who knows what is mounted. Without, every revision is kept.
+    #[must_use]
+    pub fn knowing(self, mounted_since: MountedSince) -> Self {
+        Self { mounted_since: Some(mounted_since), ..self }
     }
 
     /// What wakes it.
@@ -227,6 +246,18 @@ impl GitSource {
             self.note();
         }
         is_news
+    }
+
+    /// Removes the revisions that nobody needs.
+    async fn tidy(&mut self) {
+        let Some(mounted_since) = self.mounted_since.clone().filter(|_| self.is_untidy) else { return };
+        if self.revisions.has_old()
+            && let Some(since) = mounted_since(self.revisions.current()).await
+            && let Err(error) = self.revisions.sweep(since)
+        {
+            warn!(source = self.settings.name, "old revisions cannot be removed: {error}");
+        }
+        self.is_untidy = false;
     }
 
     fn reached(&mut self, now: Timestamp) {
@@ -315,7 +346,18 @@ impl GitSource {
             physical: self.revisions.path(directory),
             commit: short(&commit.hash).to_owned(),
         };
-        let mut loaded = stack::load_from(&self.options(), &self.found, &view);
+        let path = self.settings.path.as_ref().map(|path| clean(&view.logical.join(path)));
+        let is_missing = path.is_some_and(|path| !view.is_file(&path) && !view.is_dir(&path));
+        let mut loaded = if is_missing {
+            Loaded::default()
+        } else {
+            stack::load_from(&self.options(), &self.found, &view)
+        };
+        if is_missing {
+            let message = format!("the commit {commit} has no `{}`", self.standing.path);
+            let help = "put it back, or say with --path where the manifests are now";
+            loaded.faults.push(Diagnostic::new(message).help(help));
+        }
         if loaded.stacks.is_empty() && loaded.faults.is_empty() {
             let fault = Diagnostic::new(format!("the commit {commit} has no stack"));
             loaded.faults.push(fault.help("an empty repository takes nothing away: `operator down` does"));
@@ -342,6 +384,7 @@ impl GitSource {
             vec![fault.help("make room, or make the state directory writable")]
         })?;
         self.found.renew(&loaded);
+        self.is_untidy = true;
         self.standing.in_force = Some(Attempt { commit: candidate.commit.clone(), at: now });
         info!(source = self.settings.name, commit = %candidate.commit, "in force");
         Ok(loaded)
@@ -416,6 +459,10 @@ impl Source for GitSource {
 
     fn changed(&mut self) -> LocalBoxFuture<'_, ()> {
         async move {
+            // No look is under way that has files of its own there.
+            if self.looking.is_none() && self.candidate.is_none() {
+                self.tidy().await;
+            }
             loop {
                 if self.looking.is_none() && !self.woken().await {
                     return;

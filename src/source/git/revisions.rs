@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,9 @@ use crate::store;
 /// Revisions that are kept beside those that somebody may have mounted: enough to look at what was.
 const KEPT: usize = 3;
 
-/// Clocks of the engine and of this machine differ by less.
-const SKEW_MS: i64 = 60_000;
+/// Clocks of the engine and of this machine differ by less: what is mounted from here runs on its kernel, or on that of a
+/// virtual machine beside it.
+const SKEW: Duration = Duration::from_secs(5);
 
 /// A revision that is, or was, in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,16 +129,18 @@ impl Revisions {
         switched
     }
 
+    /// Whether there is more than is kept in any case.
+    pub(super) fn has_old(&self) -> bool {
+        self.turns.len() > KEPT + 1
+    }
+
     /// Removes the directories that nobody can have mounted: those that were out of force before the first of the
     /// containers that have mounts below the link was started.
-    pub(super) fn sweep(&mut self, oldest_start: Option<Timestamp>) -> io::Result<()> {
+    pub(super) fn sweep(&mut self, mounted_since: Timestamp) -> io::Result<()> {
         let until = |index: usize| self.turns.get(index + 1).map(|next| next.from);
         let newest = self.turns.len().saturating_sub(KEPT + 1);
         let is_kept = |index: usize| {
-            let mounted = oldest_start
-                .zip(until(index))
-                .is_some_and(|(start, until)| until.as_millis().saturating_add(SKEW_MS) >= start.as_millis());
-            index >= newest || mounted
+            index >= newest || until(index).is_none_or(|until| until.after(SKEW) >= mounted_since)
         };
         let kept: Vec<Turn> = (0..self.turns.len())
             .filter(|index| is_kept(*index))
@@ -168,5 +172,88 @@ fn remove(path: &Path) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    struct Place {
+        root: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn open(&self) -> Revisions {
+            let home = self.root.path().join("sources/shop");
+            Revisions::open(home, self.root.path().join("checkouts/shop")).unwrap()
+        }
+
+        /// Puts revisions in force, ten seconds each.
+        fn turns(&self, names: &[&str]) -> Revisions {
+            let mut revisions = self.open();
+            for (index, name) in names.iter().enumerate() {
+                fs::create_dir_all(revisions.path(name)).unwrap();
+                fs::write(revisions.path(name).join("name"), name).unwrap();
+                let commit = Commit {
+                    hash: HASH.into(),
+                    author: "Ann".into(),
+                    subject: (*name).into(),
+                    committed_at: Timestamp::default(),
+                    source: "shop".into(),
+                };
+                let at = Timestamp::from_millis(i64::try_from(index).unwrap() * 10_000);
+                revisions.switch((*name).to_owned(), commit, at).unwrap();
+            }
+            revisions
+        }
+
+        fn there(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.root.path().join("sources/shop/revisions")).unwrap();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    fn place() -> Place {
+        Place { root: tempfile::tempdir().unwrap() }
+    }
+
+    #[test]
+    fn one_link_says_which_is_in_force_and_a_new_process_goes_by_it() {
+        let place = place();
+        let revisions = place.turns(&["a", "b"]);
+        assert_eq!(fs::read_to_string(revisions.current().join("name")).unwrap(), "b");
+        assert_eq!(place.open().in_force().unwrap().directory, "b");
+        // Killed between the note and the link: it was never in force.
+        fs::remove_file(revisions.current()).unwrap();
+        symlink(revisions.path("a"), revisions.current()).unwrap();
+        assert_eq!(place.open().in_force().unwrap().directory, "a");
+    }
+
+    #[test]
+    fn what_a_container_may_have_mounted_stays_however_many_come_after_it() {
+        let place = place();
+        let mut revisions = place.turns(&["a", "b", "c", "d", "e", "f", "g", "h"]);
+        fs::create_dir(revisions.path(".new")).unwrap();
+        // Started while `b` was in force, from 10 s to 20 s.
+        revisions.sweep(Timestamp::from_millis(18_000)).unwrap();
+        assert_eq!(place.there(), ["b", "c", "d", "e", "f", "g", "h"], "and what was left half-written goes");
+        revisions.sweep(Timestamp::from_millis(90_000)).unwrap();
+        assert_eq!(place.there(), ["e", "f", "g", "h"]);
+        assert_eq!(place.open().in_force().unwrap().directory, "h");
+    }
+
+    #[test]
+    fn a_revision_that_came_back_stays_for_its_last_turn() {
+        let place = place();
+        let mut revisions = place.turns(&["a", "b", "c", "d", "e", "f", "a"]);
+        revisions.sweep(Timestamp::from_millis(500_000)).unwrap();
+        assert_eq!(place.there(), ["a", "d", "e", "f"]);
+        assert_eq!(fs::read_to_string(revisions.current().join("name")).unwrap(), "a");
     }
 }
