@@ -20,6 +20,7 @@ use crate::core::decide::Waiting;
 use crate::core::desired::{Condition, Desired, Service};
 use crate::core::failure::Failure;
 use crate::core::ids::{ServiceName, StackName};
+use crate::core::limits;
 use crate::core::memory::Durable;
 use crate::core::observed::{EngineInfo, Observed};
 use crate::core::planted::{self, Bug};
@@ -105,6 +106,36 @@ pub fn rehearse(desired: &Desired, observed: &Observed, remembered: Durable, par
     };
     let cost = script.watch.into_inner().cost(&expected);
     Rehearsal { steps: script.steps.into_inner(), blocked, cost }
+}
+
+/// A simulated engine on which nothing is, and the time that it lives in.
+pub fn nothing() -> (SimEngine, VirtualClock) {
+    let clock = VirtualClock::default();
+    let world = World::from_observed(&Observed::default(), Behaviours::default());
+    (SimEngine::new(world, Rc::new(clock.clone())), clock)
+}
+
+/// A simulated engine on which a stack runs as it should be, and the time that it lives in: nothing had been there before.
+pub fn settled(desired: &Desired) -> (SimEngine, VirtualClock) {
+    let clock = VirtualClock::default();
+    let observed = Observed::default();
+    let expected = timing::expected(&View::new(desired, &observed), Durable::default().timings());
+    let world = World::from_observed(&observed, behaviours(desired, &expected));
+    let engine = SimEngine::new(world, Rc::new(clock.clone()));
+    let reconciler = Reconciler {
+        engine: &engine,
+        clock: &clock,
+        report: &crate::controller::report::Silent,
+        owners: &Remembering(Durable::default()),
+        parallel: limits::DEFAULT_PARALLEL.into(),
+        allowed: Allowed { memory_under_use: true },
+        resync: Duration::from_mins(5),
+        heartbeat: None,
+        world_moves: false,
+    };
+    // What does not settle is as far as it came.
+    let _ = clock.run(reconciler.converge(desired.clone(), Some(CURTAIN), std::future::pending()));
+    (engine, clock)
 }
 
 /// Nobody else asks, and something was remembered.

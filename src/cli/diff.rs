@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use super::apply::{Consent, agree, as_applied, consent};
@@ -11,6 +12,7 @@ use super::render::cost::Costs;
 use super::render::diff::{self as render, Preview};
 use super::render::markdown::markdown;
 use super::render::shown;
+use super::revisions::{self, Revisions};
 use super::screen::Screen;
 use super::{engine, files, plan, standing};
 use crate::clock::Clock;
@@ -33,7 +35,8 @@ use crate::core::risk::{AtRisk, at_risk};
 use crate::core::view::View;
 use crate::engine::ReadEngine;
 use crate::plan::seen::{Thing, things};
-use crate::rehearse::{Rehearsal, rehearse};
+use crate::rehearse::{Rehearsal, nothing, rehearse, settled};
+use crate::stack::Stack;
 
 /// What `operator diff --help` says.
 pub const LONG: &str = "Show what apply would change, why, and what it would cost.\n\n\
@@ -57,6 +60,9 @@ Examples:
   operator diff -o json | jq .changes    for a program
   operator diff --plan-out plan.json     and keep it, for `operator apply --plan plan.json`
   operator diff -o markdown              for a comment on a pull request
+  operator diff --rev HEAD~1             what going back by one commit would change
+  operator diff --rev main..feature -o markdown
+                                         what a branch changes, with no Docker at all
   operator diff --engine sim             a first deployment, with no Docker at all")]
 pub struct DiffArgs {
     /// Only these services
@@ -65,6 +71,9 @@ pub struct DiffArgs {
     /// Show what `apply` would do with the same word (repeatable): recreate-volume=NAME, memory-under-use
     #[arg(long, value_name = "WHAT", value_parser = consent)]
     pub allow: Vec<Consent>,
+    /// Show what the files of a commit would change, or what one commit changes of another: A..B needs no engine
+    #[arg(long = "rev", value_name = "REV|A..B", conflicts_with = "plan_out")]
+    pub revisions: Option<Revisions>,
     /// Write what is shown as a plan, which `apply --plan` does exactly or not at all
     #[arg(long, value_name = "FILE", conflicts_with = "services")]
     pub plan_out: Option<PathBuf>,
@@ -88,20 +97,17 @@ pub(super) struct Found {
 pub fn run(args: &DiffArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     // Before they are read: what can be read once only is of no plan.
     let described = args.plan_out.as_ref().map(|_| plan::described(&cli.files)).transpose()?;
-    let mut stacks = files::stacks(&cli.files, screen)?;
+    let mut stacks = match &args.revisions {
+        Some(revisions) => revisions::stacks(&cli.files, &revisions.to, screen)?,
+        None => files::stacks(&cli.files, screen)?,
+    };
     agree(&args.allow, &mut stacks)?;
     files::known_services(&stacks, &args.services)?;
-    let engine = engine::reader(&cli.engine)?;
-    let is_real = engine.drive.is_real();
-    let mut found = Vec::new();
-    for stack in &stacks {
-        let name = &stack.desired.stack;
-        let recall = |engine: &EngineInfo| standing::remembered(engine, name, is_real);
-        let comparing = compare(&stack.desired, &*engine.engine, &*engine.clock, recall);
-        let mut one = engine.drive.block_on(comparing)??;
-        one.keep(&args.services);
-        found.push(one);
-    }
+    let mut found = match args.revisions.as_ref().and_then(|it| it.from.as_ref()) {
+        Some(before) => against(revisions::stacks(&cli.files, before, screen)?, stacks, screen)?,
+        None => against_engine(&stacks, cli)?,
+    };
+    found.iter_mut().for_each(|one| one.keep(&args.services));
     if let Some((path, files)) = args.plan_out.as_ref().zip(described) {
         plan::write(path, files, &found)?;
     }
@@ -124,6 +130,38 @@ pub fn run(args: &DiffArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
     }
     let nothing = previews.iter().all(|preview| preview.is_empty() && preview.waiting.is_empty());
     Ok(if nothing { Exit::Ok } else { Exit::Differs })
+}
+
+/// Compares with what runs.
+fn against_engine(stacks: &[Stack], cli: &Cli) -> anyhow::Result<Vec<Found>> {
+    let engine = engine::reader(&cli.engine)?;
+    let is_real = engine.drive.is_real();
+    let one = |stack: &Stack| -> anyhow::Result<Found> {
+        let name = &stack.desired.stack;
+        let recall = |engine: &EngineInfo| standing::remembered(engine, name, is_real);
+        let comparing = compare(&stack.desired, &*engine.engine, &*engine.clock, recall);
+        Ok(engine.drive.block_on(comparing)??)
+    };
+    stacks.iter().map(one).collect()
+}
+
+/// Compares with what would run by other files: on a simulated engine on which those have come true.
+fn against(before: Vec<Stack>, after: Vec<Stack>, screen: &mut Screen) -> anyhow::Result<Vec<Found>> {
+    let (pairs, gone) = revisions::pairs(before, after);
+    for stack in gone {
+        screen.note(format_args!(
+            "{stack} is in the first only: it would be left alone, and nothing of it removed"
+        ));
+    }
+    let one = |(after, before): (Stack, Option<Stack>)| -> anyhow::Result<Found> {
+        let (engine, clock) = match before {
+            Some(before) => settled(&before.desired),
+            None => nothing(),
+        };
+        let comparing = compare(&after.desired, &engine, &clock, |_| Durable::default());
+        Ok(clock.run(comparing).context("the simulated engine waits for something that never happens")??)
+    };
+    pairs.into_iter().map(one).collect()
 }
 
 /// Compares one stack with what runs, and rehearses what `apply` would do.

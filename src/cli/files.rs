@@ -168,10 +168,15 @@ pub fn load(args: &FileArgs) -> anyhow::Result<Loaded> {
 
 fn load_with(options: &LoadOptions, near: &NearFiles) -> Loaded {
     let mut loaded = stack::load(options, near);
-    overlay(&mut loaded, &Overlays::new(&standing::directory()), &mut BTreeMap::new());
+    overlay_now(&mut loaded);
+    loaded
+}
+
+/// Lays over what was loaded what people have said.
+pub(super) fn overlay_now(loaded: &mut Loaded) {
+    overlay(loaded, &Overlays::new(&standing::directory()), &mut BTreeMap::new());
     let now = standing::now();
     loaded.stacks.iter_mut().for_each(|stack| lay_over(&mut stack.desired, now));
-    loaded
 }
 
 /// Loads the stacks of options that were written down in another place perhaps, and tells their warnings; with the files

@@ -25,6 +25,7 @@ mod plan;
 mod planned;
 pub mod render;
 pub mod restart;
+mod revisions;
 pub mod rollback;
 pub mod run;
 pub mod scale;

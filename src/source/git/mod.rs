@@ -8,6 +8,7 @@ pub mod address;
 pub mod command;
 mod look;
 pub mod mirror;
+pub mod past;
 mod refs;
 mod revisions;
 pub mod tree;
