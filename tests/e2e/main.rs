@@ -27,6 +27,7 @@ mod errors;
 mod events;
 mod everything;
 mod files;
+mod git;
 mod heal;
 mod history;
 mod hooks;

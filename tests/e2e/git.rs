@@ -1,0 +1,218 @@
+//! `run --source`: what is committed comes true, and nothing else does.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::stage::{Background, Container, Project, SLEEPER, docker, wait_until};
+
+/// A project whose files are in a repository beside it.
+pub(crate) struct Committed {
+    pub(crate) project: Project,
+}
+
+impl Committed {
+    pub(crate) fn new(word: &str) -> Self {
+        let committed = Self { project: Project::new(word) };
+        std::fs::create_dir(committed.repository()).unwrap();
+        committed.git(&["init", "-q", "-b", "main"]);
+        committed
+    }
+
+    pub(crate) fn repository(&self) -> PathBuf {
+        self.project.path("repository")
+    }
+
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=Ann", "-c", "user.email=ann@example.com"])
+            .args(arguments)
+            .current_dir(self.repository())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        self.project.write(&format!("repository/{path}"), text);
+    }
+
+    /// The manifest, with this spec (indented by two).
+    pub(crate) fn manifest(&self, spec: &str) {
+        self.write(
+            "manifests/stack.yaml",
+            &format!(
+                "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {{name: {}}}\nspec:\n  compose: {{files: [../compose.yaml]}}\n{spec}",
+                self.project.name
+            ),
+        );
+    }
+
+    pub(crate) fn commit(&self, subject: &str) -> String {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "-m", subject]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    pub(crate) fn daemon(&self) -> Background {
+        self.project.daemon_with(&["--source", "repository@main", "--path", "manifests"])
+    }
+
+    /// Waits until a commit has converged.
+    pub(crate) fn wait_for(&self, commit: &str) {
+        let said =
+            self.project.operator(&["wait", "-p", &self.project.name, "--for", commit, "--timeout", "60s"]);
+        assert_eq!(said.code, 0, "{said}");
+    }
+
+    fn lives(&self) -> Vec<(String, String)> {
+        self.project.containers().values().map(Container::life).collect()
+    }
+}
+
+fn replicas(count: u32) -> String {
+    format!("  services: {{web: {{replicas: {count}}}}}\n")
+}
+
+#[test]
+fn what_is_committed_comes_true_and_what_it_does_not_change_stays() {
+    let committed = Committed::new("commit");
+    committed.write("compose.yaml", &format!("services:\n  web:\n    {SLEEPER}\n"));
+    committed.manifest(&replicas(1));
+    committed.commit("First");
+    let _daemon = committed.daemon();
+    let project = &committed.project;
+    let first = committed.lives();
+    committed.manifest(&replicas(2));
+    let two = committed.commit("Two of them");
+    committed.wait_for(&two);
+    assert!(committed.lives().contains(&first[0]) && project.running().len() == 2);
+    // A commit that changes nothing of the stack changes nothing.
+    let (before, events) = (committed.lives(), project.events());
+    committed.write("README.md", "Read me\n");
+    let readme = committed.commit("Write a page");
+    committed.wait_for(&readme[..10]);
+    assert_eq!(committed.lives(), before);
+    events.assert_nothing_changed();
+    // What the working copy has and nobody committed is nothing.
+    committed.manifest(&replicas(5));
+    let said = project.operator(&["sync", "repository"]);
+    assert!(said.code == 0 && said.out.contains("Write a page"), "{said}");
+    assert_eq!(project.running().len(), 2);
+    for (command, parts) in [
+        (&["sources"][..], &["followed", &readme[..12], "Ann"][..]),
+        (&["status", "-p", &project.name], &[&readme[..12], "Write a page"]),
+        (&["history", &project.name], &["Ann (run)"]),
+        (&["history", &project.name, "2"], &[two.as_str(), "Two of them"]),
+    ] {
+        let said = project.operator(command);
+        assert!(said.code == 0 && parts.iter().all(|part| said.out.contains(part)), "{said}");
+    }
+}
+
+#[test]
+fn a_commit_that_is_broken_is_refused_and_what_was_before_is_healed() {
+    let committed = Committed::new("refuse");
+    committed.write("compose.yaml", &format!("services:\n  web:\n    {SLEEPER}\n"));
+    committed.manifest(&replicas(2));
+    committed.commit("First");
+    let daemon = committed.daemon();
+    let project = &committed.project;
+    committed.manifest("  services: {web: {replica: 1}}\n");
+    let broken = committed.commit("Break it");
+    daemon.wait_for("files refused, the last good ones stay in force");
+    let said = project.operator(&["wait", "-p", &project.name, "--for", &broken, "--timeout", "60s"]);
+    let place = format!("{}:manifests/stack.yaml:6:", &broken[..12]);
+    assert!(said.code == 2 && said.err.contains(&place) && said.err.contains("replica"), "{said}");
+    docker(&["rm", "-f", &project.named("web-1")]);
+    wait_until("it is healed", || (project.running().len() == 2).then_some(()));
+    let said = project.operator(&["sources"]);
+    assert!(said.out.contains("refused") && said.out.contains(&place), "{said}");
+    committed.git(&["revert", "--no-edit", "HEAD"]);
+    committed.wait_for(&committed.git(&["rev-parse", "HEAD"]));
+    let said = project.operator(&["sources"]);
+    assert!(said.out.contains("followed") && !said.out.contains("refused"), "{said}");
+}
+
+/// A directory is mounted as it was when its container started, and single files follow their content.
+#[test]
+fn a_directory_that_a_container_has_mounted_is_neither_replaced_nor_deleted() {
+    let committed = Committed::new("mounted");
+    let web = format!(
+        "services:\n  web:\n    {SLEEPER}\n    volumes: [\"./site:/site:ro\"]\n  app:\n    {SLEEPER}\n    volumes: [\"./app.conf:/app.conf:ro\"]\n"
+    );
+    committed.write("compose.yaml", &web);
+    committed.write("site/index.html", "0");
+    committed.write("app.conf", "0");
+    committed.manifest("");
+    committed.commit("First");
+    let mut daemon = committed.daemon();
+    let project = &committed.project;
+    let web = || project.replicas("web")[0].life();
+    let life = web();
+    for count in 1..8 {
+        committed.write("site/index.html", &count.to_string());
+        if count == 4 {
+            committed.write("app.conf", "4");
+        }
+        committed.wait_for(&committed.commit(&format!("Page {count}")));
+    }
+    assert_eq!(web(), life);
+    assert_eq!(project.exec("web-1", &["cat", "/site/index.html"]), "0", "what it had is what it has");
+    let app = project.replicas("app")[0].name();
+    assert_eq!(docker(&["exec", &app, "cat", "/app.conf"]), "4");
+    // What is in force now is there from the next start on; the daemon may be another one by then.
+    daemon.signal("KILL");
+    daemon.end();
+    let _daemon = committed.daemon();
+    assert_eq!(project.exec("web-1", &["cat", "/site/index.html"]), "0");
+    docker(&["restart", "-t", "1", &project.named("web-1")]);
+    assert_eq!(project.exec("web-1", &["cat", "/site/index.html"]), "7");
+}
+
+#[test]
+fn a_daemon_that_is_killed_anywhere_goes_on_with_what_is_committed() {
+    let committed = Committed::new("killed");
+    committed.write("compose.yaml", &format!("services:\n  web:\n    {SLEEPER}\n"));
+    committed.manifest(&replicas(1));
+    committed.commit("First");
+    let mut daemon = committed.daemon();
+    for count in 2..6 {
+        committed.manifest(&replicas(count));
+        let commit = committed.commit(&format!("{count} of them"));
+        std::thread::sleep(Duration::from_millis(u64::from(count) * 25));
+        daemon.signal("KILL");
+        daemon.end();
+        daemon = committed.daemon();
+        committed.wait_for(&commit);
+        assert_eq!(committed.project.running().len(), usize::try_from(count).unwrap());
+    }
+}
+
+#[test]
+fn a_revision_is_held_for_as_long_as_somebody_says() {
+    let committed = Committed::new("hold");
+    committed.write("compose.yaml", &format!("services:\n  web:\n    {SLEEPER}\n"));
+    committed.manifest(&replicas(1));
+    let first = committed.commit("First");
+    let _daemon = committed.daemon();
+    let project = &committed.project;
+    committed.manifest(&replicas(3));
+    committed.wait_for(&committed.commit("Three of them"));
+    let said = project.operator(&["sync", "repository", "--revision", &first[..8]]);
+    assert!(said.code == 0 && said.out.contains("First"), "{said}");
+    wait_until("it is as it was", || (project.running().len() == 1).then_some(()));
+    committed.manifest(&replicas(2));
+    let two = committed.commit("Two of them");
+    let said = project.operator(&["sources"]);
+    assert!(said.out.contains("held"), "{said}");
+    assert_eq!(project.operator(&["sync", "repository"]).code, 0);
+    committed.wait_for(&two);
+    assert_eq!(project.running().len(), 2);
+    let said = project.operator(&["sync", "repository", "--revision", "no-such-tag"]);
+    assert!(said.code == 2 && said.err.contains("no commit, tag or branch `no-such-tag`"), "{said}");
+    assert_eq!(project.running().len(), 2);
+}
