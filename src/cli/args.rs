@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -11,6 +11,7 @@ use super::{
     apply, completion, config, diff, down, events, exit, explain, history, init, install, pause, restart,
     rollback, run, scale, schema, sources, status, validate, wait,
 };
+use crate::core::trust::Level;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,6 +64,18 @@ pub struct FileArgs {
     /// File with variables, instead of .env (repeatable; the last one wins)
     #[arg(long = "env-file", value_name = "FILE", global = true)]
     pub env_files: Vec<PathBuf>,
+    /// How far the files are trusted: privileged, baseline or restricted
+    #[arg(long, value_name = "LEVEL", default_value_t, hide_default_value = true, global = true, value_parser = level())]
+    #[arg(hide_possible_values = true)]
+    #[arg(
+        help = "What the files may ask of the host: privileged, baseline or restricted [default: privileged]"
+    )]
+    pub policy: Level,
+}
+
+/// Reads a level, with the words there are for completions and for those that are none.
+fn level() -> impl TypedValueParser<Value = Level> {
+    PossibleValuesParser::new(Level::ALL.map(Level::as_str)).try_map(|word| word.parse())
 }
 
 /// Which engine.

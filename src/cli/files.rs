@@ -17,6 +17,7 @@ use crate::compose::{
 };
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::overrides::lay_over;
+use crate::core::trust::{Level, Trust};
 use crate::source::overlaid::overlay;
 use crate::stack::{self, Loaded, Stack};
 use crate::store::overrides::Overlays;
@@ -34,8 +35,19 @@ pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
         services: Vec::new(),
         without_env_files: false,
         environment: environment(),
+        trust: trust(args.policy, &args.files, &working_dir),
         working_dir,
     })
+}
+
+/// How far files are trusted, and the directory that they may not lead out of: the git checkout that the first of them is
+/// in, else its own directory.
+pub(super) fn trust(level: Level, files: &[PathBuf], working_dir: &Path) -> Trust {
+    let first = files.first().filter(|file| file.as_os_str() != STDIN);
+    let path = first.map_or_else(|| working_dir.to_owned(), |file| clean(&working_dir.join(file)));
+    let directory = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(working_dir) };
+    let checkout = directory.ancestors().find(|above| above.join(".git").exists());
+    Trust { level, root: Some(checkout.unwrap_or(directory).to_owned()) }
 }
 
 /// The current directory, by the name that the shell knows it under: through a symbolic link there are two, and
@@ -306,6 +318,10 @@ impl FileView for NearFiles {
 
     fn identity(&self, path: &Path) -> Option<String> {
         DiskFiles.identity(path)
+    }
+
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        DiskFiles.leads_to(path)
     }
 
     fn display(&self, path: &Path) -> PathBuf {

@@ -80,6 +80,7 @@ pub(super) fn described(args: &FileArgs) -> anyhow::Result<Files> {
         profiles: options.profiles.clone(),
         env_files: options.env_files.iter().map(absolute).collect(),
         variables: variables.collect(),
+        policy: options.trust.level,
         working_directory: options.working_dir,
     })
 }
@@ -99,5 +100,6 @@ pub(super) fn options(files: &Files) -> LoadOptions {
         without_env_files: false,
         environment,
         working_dir: files.working_directory.clone(),
+        trust: files::trust(files.policy, &files.files, &files.working_directory),
     }
 }

@@ -20,6 +20,7 @@ use crate::core::desired::Desired;
 use crate::core::ids::StackName;
 use crate::core::licence::Licence;
 use crate::core::time::Timestamp;
+use crate::core::trust::Level;
 use crate::plan::moved::{moved, version};
 use crate::plan::{Plan, StackPlan, Step, file};
 use crate::stack::Stack;
@@ -77,13 +78,14 @@ pub(super) fn run(path: &Path, args: &ApplyArgs, cli: &Cli, screen: &mut Screen)
 
 /// The plan says which files; a second word on that could only contradict it.
 fn alone(args: &FileArgs) -> anyhow::Result<()> {
-    let FileArgs { files, project_name, project_directory, profiles, env_files } = args;
+    let FileArgs { files, project_name, project_directory, profiles, env_files, policy } = args;
     let given = [
         ("--file", !files.is_empty()),
         ("--project-name", project_name.is_some()),
         ("--project-directory", project_directory.is_some()),
         ("--profile", !profiles.is_empty()),
         ("--env-file", !env_files.is_empty()),
+        ("--policy", *policy != Level::default()),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => {

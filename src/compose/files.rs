@@ -39,6 +39,17 @@ pub trait FileView {
         None
     }
 
+    /// Where a path leads once each link on it is followed, whether there is anything or not; none when that cannot be
+    /// found out.
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        Some(clean(path))
+    }
+
+    /// True when the view lets nobody have what is there, whatever it is.
+    fn is_withheld(&self, _path: &Path) -> bool {
+        false
+    }
+
     /// The path as messages show it.
     fn display(&self, path: &Path) -> PathBuf {
         path.to_owned()
@@ -57,6 +68,9 @@ pub enum FileError {
     /// It is beyond [`MAX_FILE_BYTES`].
     #[error("larger than {MAX_FILE_BYTES} bytes")]
     TooLarge,
+    /// It is not of the checkout that the view is confined to.
+    #[error("it is outside of the checkout")]
+    Outside,
     /// The view does not let it be read, or reading failed.
     #[error("{0}")]
     Unreadable(String),
@@ -69,6 +83,7 @@ impl FileError {
             Self::Missing => "make it, or correct the path",
             Self::NotAFile => "name a regular file: pipes, devices and directories are not read",
             Self::TooLarge => "split it",
+            Self::Outside => "move it into the checkout; `--policy privileged` on the host allows it",
             // The system's words; Rust has no stable name for it.
             Self::Unreadable(why) if why.contains("symbolic links") => {
                 "correct the link: following it leads back to itself"
@@ -116,6 +131,47 @@ impl FileView for DiskFiles {
         let found = std::fs::metadata(path).ok()?;
         Some(format!("{}:{}", found.dev(), found.ino()))
     }
+
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        follow(path)
+    }
+}
+
+/// The most links on one path: as many as Linux follows.
+const MAX_LINKS: usize = 40;
+
+/// Follows every link on a path as the kernel does. What is not there leads where its name says: a link to it may come
+/// before it does.
+fn follow(path: &Path) -> Option<PathBuf> {
+    let steps = |path: &Path| {
+        let mut steps: Vec<PathBuf> = path.components().map(|step| PathBuf::from(step.as_os_str())).collect();
+        steps.reverse();
+        steps
+    };
+    let (mut left, mut at, mut links) = (steps(path), PathBuf::from("/"), 0);
+    while let Some(step) = left.pop() {
+        // A path from the root on replaces what it is joined to.
+        let next = at.join(&step);
+        if step == Path::new("..") {
+            at.pop();
+            continue;
+        }
+        match std::fs::symlink_metadata(&next) {
+            Ok(data) if data.file_type().is_symlink() => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return None;
+                }
+                left.extend(steps(&std::fs::read_link(&next).ok()?));
+            }
+            Ok(_) => at = next,
+            Err(error) => match unreadable(error) {
+                FileError::Missing => at = next,
+                _ => return None,
+            },
+        }
+    }
+    Some(at)
 }
 
 /// Reads to the end, or to beyond [`MAX_FILE_BYTES`].
@@ -227,6 +283,11 @@ impl<'a> Recorder<'a> {
     /// True when there is a directory.
     pub(crate) fn is_dir(&self, path: &Path) -> bool {
         self.view.is_dir(path)
+    }
+
+    /// True when the view lets nobody have what is there.
+    pub(crate) fn is_withheld(&self, path: &Path) -> bool {
+        self.view.is_withheld(path)
     }
 
     /// A path with the first symbolic link on it followed.

@@ -132,7 +132,7 @@ fn find(loader: &mut Loader<'_>, entry: &Entry, scope: &Scope) -> Result<Vec<Pat
             let message = format!("files include each other over more than {MAX_INCLUDE_DEPTH} steps");
             return Err(Diagnostic::at(&node.span, message).help("include the files from one place"));
         }
-        if !loader.files.is_file(&path) {
+        if loader.files.is_withheld(&path) || !loader.files.is_file(&path) {
             let error = loader.files.read(&path).err().unwrap_or(FileError::Missing);
             let fault = loader.files.refusal(&path, "included file", &error).asked_for_at(&node.span);
             let is_missing = error == FileError::Missing;

@@ -11,6 +11,7 @@
 
 mod assemble;
 mod at;
+mod confined;
 mod consistency;
 mod defaults;
 mod dotenv;
@@ -42,6 +43,7 @@ pub mod yaml;
 
 pub use assemble::load;
 pub(crate) use assemble::load_what_is_sound;
+pub use confined::Confined;
 pub use errors::{Diagnostic, Diagnostics, MAX_FAULTS, MAX_SHOWN};
 pub use files::{DiskFiles, FileError, FileView, MAX_FILE_BYTES, MemoryFiles};
 pub(crate) use files::{NOTHING, clean, read_to_bound};

@@ -1,7 +1,9 @@
 //! What a project is loaded from.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::core::trust::Trust;
 
 /// What a project is loaded from. The environment of the process comes in as data: the loader
 /// looks nothing up by itself.
@@ -25,4 +27,18 @@ pub struct LoadOptions {
     pub environment: BTreeMap<String, String>,
     /// The absolute directory other paths here are relative to.
     pub working_dir: PathBuf,
+    /// How far the files are trusted.
+    pub trust: Trust,
+}
+
+impl LoadOptions {
+    /// The directory that files which are not trusted may not lead out of.
+    pub(crate) fn trust_root(&self) -> &Path {
+        self.trust.root.as_deref().unwrap_or(&self.working_dir)
+    }
+
+    /// The trust with that directory said, for another working directory.
+    pub(crate) fn trust_within(&self) -> Trust {
+        Trust { root: Some(self.trust_root().to_owned()), ..self.trust.clone() }
+    }
 }

@@ -56,5 +56,6 @@ pub mod status;
 pub mod time;
 pub mod timing;
 pub mod traffic;
+pub mod trust;
 pub mod view;
 pub mod volumes;

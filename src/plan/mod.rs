@@ -22,6 +22,7 @@ use crate::core::diff;
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::reason::Reason;
 use crate::core::time::Timestamp;
+use crate::core::trust::Level;
 use seal::Seal;
 use seen::Thing;
 
@@ -63,6 +64,9 @@ pub struct Files {
     /// Those of Compose's own variables that say which files there are, and how they are read. The values of all others
     /// are of no plan.
     pub variables: BTreeMap<String, String>,
+    /// How far they are trusted.
+    #[serde(default)]
+    pub policy: Level,
 }
 
 /// Compose's variables that say which files there are, and how they are read.

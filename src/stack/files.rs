@@ -68,6 +68,14 @@ impl FileView for Watched<'_> {
         self.view.identity(path)
     }
 
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        self.view.leads_to(path)
+    }
+
+    fn is_withheld(&self, path: &Path) -> bool {
+        self.view.is_withheld(path)
+    }
+
     fn display(&self, path: &Path) -> PathBuf {
         self.view.display(path)
     }

@@ -11,11 +11,12 @@ use super::files::{Dependencies, Watched};
 use super::found::Found;
 use super::manifest::{Manifest, Spec};
 use super::named;
+use super::policy;
 use super::validate::{self, validate};
 use crate::compose::FileView;
 use crate::compose::errors::{Diagnostic, Diagnostics, Faults};
 use crate::compose::yaml::{Node, Span};
-use crate::compose::{self, LoadOptions, Project, clean};
+use crate::compose::{self, Confined, LoadOptions, Project, clean};
 use crate::core::desired::Desired;
 use crate::core::ids::StackName;
 use crate::core::notice::Notifications;
@@ -113,7 +114,10 @@ pub fn load(options: &LoadOptions, view: &dyn FileView) -> Loaded {
 
 /// The same for who loaded before: what is missing of what was found then makes no other stacks the nearest.
 pub fn load_from(options: &LoadOptions, before: &Found, view: &dyn FileView) -> Loaded {
-    let files = Watched::new(view);
+    let confined = Confined::by(options, view);
+    let files = Watched::new(confined.as_ref().map_or(view, |confined| confined));
+    // What a manifest names is relative to its directory; the checkout is not.
+    let options = &LoadOptions { trust: options.trust_within(), ..options.clone() };
     let (mut stacks, mut idle, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let mut found = Found::default();
     let sources = discover(options, before, &files).map(|(sources, home)| {
@@ -152,7 +156,8 @@ pub fn load_from(options: &LoadOptions, before: &Found, view: &dyn FileView) -> 
 
 /// Loads only the Compose projects of the stacks: what Compose itself would run, whether the operator can or not.
 pub fn load_projects(options: &LoadOptions, view: &dyn FileView) -> Result<Vec<Project>, Diagnostics> {
-    let files = Watched::new(view);
+    let confined = Confined::by(options, view);
+    let files = Watched::new(confined.as_ref().map_or(view, |confined| confined));
     let (mut projects, mut faults) = (Vec::new(), Vec::new());
     let sources = discover(options, &Found::default(), &files).map(|(sources, _)| sources);
     each(options, &sources, &mut faults, |options, _| {
@@ -289,6 +294,7 @@ fn options_of(options: &LoadOptions, stack: &Declared<'_>) -> LoadOptions {
         without_env_files: options.without_env_files,
         environment,
         working_dir: directory,
+        trust: options.trust.clone(),
     }
 }
 
@@ -309,6 +315,7 @@ fn load_stack(
     let desired = compile(places, files, spec, &mut findings);
     let notifications = notifications(places, spec, &options.working_dir, &mut findings);
     validate(places, spec, &desired, broken.is_none(), &mut findings);
+    policy::check(places, files, options, spec, &mut findings);
     if let Some(Diagnostics { faults }) = broken {
         let mut all = Faults::default();
         all.extend(faults);

@@ -13,6 +13,7 @@ mod load;
 pub mod manifest;
 mod named;
 pub mod period;
+pub mod policy;
 pub mod provenance;
 pub mod quantity;
 mod validate;

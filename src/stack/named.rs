@@ -7,7 +7,7 @@ use super::files::Watched;
 use super::manifest::ComposeFiles;
 use crate::compose::errors::Diagnostic;
 use crate::compose::yaml::Node;
-use crate::compose::{FileView as _, LoadOptions, NOTHING, clean};
+use crate::compose::{FileError, FileView as _, LoadOptions, NOTHING, clean};
 
 /// What to know about paths in a manifest.
 const RELATIVE: &str = "paths in a manifest are relative to the manifest's own directory";
@@ -27,7 +27,7 @@ pub(super) fn check(
         }
     };
     for (index, (path, written)) in options.files.iter().zip(&compose.files).enumerate() {
-        if !files.is_file(path) {
+        if files.is_withheld(path) || !files.is_file(path) {
             tell(&["files", &index.to_string()], no_file("Compose file", path, written, files));
         }
     }
@@ -35,7 +35,7 @@ pub(super) fn check(
     for (index, (path, written)) in options.env_files.iter().zip(&compose.env_files).enumerate() {
         // The one device that may be named: there are no variables then.
         let is_off = path == Path::new(NOTHING);
-        if *path == path_of(written) && !is_off && !files.is_file(path) {
+        if *path == path_of(written) && !is_off && (files.is_withheld(path) || !files.is_file(path)) {
             tell(&["envFiles", &index.to_string()], no_file("env file", path, written, files));
         }
     }
@@ -44,14 +44,24 @@ pub(super) fn check(
         && clean(path) == path_of(written)
         && !files.is_dir(path)
     {
-        let message = format!("directory not found: {}", files.display(&clean(path)).display());
-        tell(&["projectDirectory"], (message, RELATIVE));
+        let shown = files.display(&clean(path));
+        let error = FileError::Outside;
+        let told = if files.is_withheld(&clean(path)) {
+            (format!("directory {}: {error}", shown.display()), error.way_out())
+        } else {
+            (format!("directory not found: {}", shown.display()), RELATIVE)
+        };
+        tell(&["projectDirectory"], told);
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
 fn no_file(what: &str, path: &Path, written: &str, files: &Watched<'_>) -> (String, &'static str) {
     let shown = files.display(path);
+    if files.is_withheld(path) {
+        let error = FileError::Outside;
+        return (format!("{what} cannot be read: {}: {error}", shown.display()), error.way_out());
+    }
     if written.contains("://") {
         let message = format!("`{written}` is an address, and no {what} on this machine");
         return (message, "fetch it, and name the file");

@@ -82,6 +82,10 @@ impl FileView for Drafted<'_> {
         self.others.list(directory)
     }
 
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        self.others.leads_to(path)
+    }
+
     fn display(&self, path: &Path) -> PathBuf {
         self.others.display(path)
     }
