@@ -268,6 +268,19 @@ fn what_is_wrong_with_a_compose_file_is_shown_where_it_is() {
 }
 
 #[test]
+fn a_policy_holds_files_within_the_checkout_that_they_are_in() {
+    let text = "services: {api: {image: x, volumes: ['../conf:/x:ro']}}\n";
+    let place = Place::new(&[("deploy/compose.yaml", text)]);
+    let validate = || place.run("validate --policy baseline deploy/compose.yaml");
+    let alone = validate();
+    let wanted = "deploy/compose.yaml:1:38";
+    assert!(alone.code == Some(2) && alone.err.contains(wanted), "{}", alone.seen());
+    assert!(alone.err.contains("conf is outside of the checkout"), "{}", alone.seen());
+    fs::create_dir(place.dir.path().join("shop/.git")).unwrap();
+    assert_eq!(validate().code, Some(0), "{}", validate().seen());
+}
+
+#[test]
 fn files_that_are_not_there_are_named() {
     assert_snapshot!("missing-file", run("validate -f gone.yaml").seen());
     assert_snapshot!("missing-all", run("validate").seen());

@@ -95,6 +95,10 @@ fn systemd_is_told_what_to_do_and_its_refusal_is_told() {
     let stage = Stage::new();
     let printed = stage.operator(&["install", "-f", "my stacks/shop.yaml", "--print"]);
     assert!(String::from_utf8_lossy(&printed.stdout).contains("my stacks/shop.yaml\" --log-format json"));
+    let held = stage.operator(&["install", "-f", "my stacks/shop.yaml", "--policy", "baseline", "--print"]);
+    assert!(
+        String::from_utf8_lossy(&held.stdout).contains("shop.yaml\" --policy baseline --log-format json")
+    );
     assert!(stage.unit().is_none(), "printing changes nothing");
     let bin = stage.path().join("bin");
     fs::create_dir(&bin).unwrap();

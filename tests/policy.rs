@@ -212,6 +212,12 @@ const SERVICES: &[Escape] = &[
     Escape("build: ./ignored # !", "a symbolic link"),
     Escape("build: {context: ./app, additional_contexts: {etc: /etc}} # !", "outside of the checkout"),
     Escape("build: {context: ./app, additional_contexts: ['x=../outside']} # !", "outside of the checkout"),
+    Escape("build: 'git@example.com:private.git' # !", "SSH keys of the host"),
+    Escape(
+        "build: {context: app, additional_contexts: {x: 'ssh://git@example.com/x'}} # !",
+        "SSH keys of the host",
+    ),
+    Escape("build: {context: 'service:/../../etc'} # !", "outside of the checkout"),
     Escape("build: {context: ./app, privileged: true} # !", "`build.privileged`"),
     Escape("build: {context: ./app, entitlements: [security.insecure]} # !", "`build.entitlements`"),
     Escape("build: {context: ./app, network: host} # !", "the host"),
@@ -420,6 +426,7 @@ const EVERY_FILE: &[&str] = &[
     "services: {api: {image: x, secrets: [s], configs: [c]}}\nsecrets: {s: {file: conf/app.env}}\nconfigs: {c: {content: x}}",
     "services: {api: {image: x, secrets: [s]}}\nsecrets: {s: {environment: OFFERED}}",
     "include: [sound.yaml]",
+    "services: {api: {image: x, build: {context: app, additional_contexts: {b: 'service:base'}}}, base: {image: y, build: app}}",
     // No profile selects it, and no service uses it.
     "services: {api: {image: x}, debug: {image: x, privileged: true, profiles: [debug]}}\nvolumes: {other: {external: true}}",
 ];

@@ -34,7 +34,7 @@ impl std::fmt::Debug for Confined<'_> {
 
 impl Confined<'static> {
     /// The disk below `physical`, under the name `logical`, and besides only the files `allowed`: those that the host
-    /// itself names. Both directories are absolute.
+    /// itself names. Both directories are absolute and clean.
     pub fn new(logical: PathBuf, physical: PathBuf, allowed: BTreeSet<PathBuf>) -> Self {
         Self::over(&DiskFiles, logical, physical, allowed)
     }
@@ -48,7 +48,7 @@ impl Confined<'static> {
 impl<'a> Confined<'a> {
     fn over(view: &'a dyn FileView, logical: PathBuf, physical: PathBuf, allowed: BTreeSet<PathBuf>) -> Self {
         let root = view.leads_to(&physical);
-        Self { view, logical: clean(&logical), physical, root, allowed, is_open: false, from_root: true }
+        Self { view, logical, physical, root, allowed, is_open: false, from_root: true }
     }
 
     /// What the options' trust lets a view show; none where all of it is trusted. Files that the options name themselves

@@ -105,10 +105,23 @@ fn a_plan_is_read_where_the_files_are_and_from_anywhere() {
 }
 
 #[test]
+fn a_plan_keeps_the_policy_that_it_was_made_under() {
+    let place = Place::new(&[("compose.yaml", web(1).as_str())]);
+    let planned = run(&place, "diff --policy baseline --plan-out plan.json");
+    assert_eq!(planned.code, Some(1), "{}", planned.seen());
+    write(&place, "compose.yaml", &web(1).replace("64m", "64m, pid: host"));
+    let refused = run(&place, "apply --plan plan.json");
+    let is_told = refused.err.contains("the policy `baseline` refuses `pid` of service `web`");
+    assert!(refused.code == Some(3) && is_told, "{}", refused.seen());
+}
+
+#[test]
 fn the_files_of_a_plan_are_the_plans_to_say() {
     let place = planned();
     assert_snapshot!("plan-with-file", run(&place, "apply --plan plan.json -f compose.yaml").seen());
-    for option in ["-p shop", "--profile dev", "--env-file .env", "--project-directory ."] {
+    for option in
+        ["-p shop", "--profile dev", "--env-file .env", "--project-directory .", "--policy baseline"]
+    {
         let ran = run(&place, &format!("apply --plan plan.json {option}"));
         assert!(ran.code == Some(2) && ran.err.contains("does not go with --plan"), "{}", ran.seen());
     }

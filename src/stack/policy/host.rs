@@ -79,11 +79,18 @@ fn bind(asked: &Asked<'_, '_>, source: &str) -> Option<Refusal> {
 }
 
 /// What begins the address of a build's context, which nobody reads from the host.
-const ADDRESSES: [&str; 8] =
-    ["http://", "https://", "git://", "ssh://", "docker-image://", "git@", "github.com/", "service:"];
+const ADDRESSES: [&str; 5] = ["http://", "https://", "git://", "docker-image://", "github.com/"];
+
+/// What begins one that is fetched over SSH: by an engine of the classic builder, with root's own keys.
+const WITH_KEYS: [&str; 2] = ["ssh://", "git@"];
 
 fn is_address(context: &str) -> bool {
     ADDRESSES.iter().any(|prefix| context.starts_with(prefix))
+}
+
+/// A further context of a build, which may be the image of a service.
+pub(super) fn named_context(asked: &Asked<'_, '_>) -> Option<Refusal> {
+    if asked.text().starts_with("service:") { None } else { context(asked) }
 }
 
 /// The context of a build: a directory, or an address.
@@ -91,6 +98,10 @@ pub(super) fn context(asked: &Asked<'_, '_>) -> Option<Refusal> {
     let context = asked.text();
     if is_address(&context) {
         return None;
+    }
+    if WITH_KEYS.iter().any(|prefix| context.starts_with(prefix)) {
+        let why = "it would be fetched with the SSH keys of the host";
+        return Some(Refusal::new(why, "use an `https://` address"));
     }
     let directory = Path::new(&context);
     let refuse = |path: &Path| asked.checkout.refuse(path);

@@ -38,7 +38,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("services.*.annotations.*", Judge(judges::annotation)),
     ("services.*.attach", Free),
     ("services.*.blkio_config", Free),
-    ("services.*.build.additional_contexts.*", Judge(host::context)),
+    ("services.*.build.additional_contexts.*", Judge(host::named_context)),
     ("services.*.build.args", Free),
     ("services.*.build.cache_from.*", Judge(judges::cache)),
     ("services.*.build.cache_to.*", Judge(judges::cache)),
