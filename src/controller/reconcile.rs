@@ -157,6 +157,8 @@ struct Loop<'e> {
     missed: BTreeSet<ContainerId>,
     acted_since_look: bool,
     lost: u32,
+    /// When there was last a reason to decide, and an engine to ask.
+    woken_at: Timestamp,
     resync_at: Timestamp,
     memory_at: Timestamp,
     memory_read: Option<LocalBoxFuture<'e, Vec<MemoryUse>>>,
@@ -185,6 +187,7 @@ impl<'e> Loop<'e> {
             missed: BTreeSet::new(),
             acted_since_look: false,
             lost: 0,
+            woken_at: with.clock.now(),
             resync_at: with.clock.now().after(with.resync),
             memory_at: with.clock.now().after(limits::MEMORY_EVERY),
             memory_read: None,
@@ -224,10 +227,13 @@ impl<'e> Loop<'e> {
             self.hear_of_ends().await;
             self.hear_of_settings().await;
             let decision = self.decide_and_start();
+            self.with.report.reconciled(self.with.clock.now().since(self.woken_at));
             if let Some(outcome) = self.verdict(&decision) {
                 return outcome;
             }
-            match self.wait(&decision, stop.as_mut()).await {
+            let wake = self.wait(&decision, stop.as_mut()).await;
+            self.woken_at = self.with.clock.now();
+            match wake {
                 Wake::Stop => return Outcome::Stopped,
                 Wake::TimeIsUp => return Outcome::TimedOut(blocking(decision)),
                 Wake::Done(done) => self.done(*done),
@@ -243,6 +249,7 @@ impl<'e> Loop<'e> {
     async fn look(&mut self, mut stop: Pin<&mut impl FusedFuture<Output = ()>>) -> Option<Outcome> {
         loop {
             let now = self.with.clock.now();
+            self.woken_at = now;
             // No event tells of what was done while nobody could listen.
             if self.lost > 0 {
                 self.observer.lose_engine();

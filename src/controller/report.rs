@@ -24,6 +24,11 @@ pub trait Report {
         let _ = status;
     }
 
+    /// From what woke the loop, or from the last look at everything, to the decision it took so long.
+    fn reconciled(&self, took: Duration) {
+        let _ = took;
+    }
+
     /// An action starts.
     fn started(&self, action: &Action) {
         let _ = action;
@@ -90,6 +95,11 @@ impl<A: Report, B: Report> Report for Both<A, B> {
     fn decided(&self, status: &StackStatus) {
         self.0.decided(status);
         self.1.decided(status);
+    }
+
+    fn reconciled(&self, took: Duration) {
+        self.0.reconciled(took);
+        self.1.reconciled(took);
     }
 
     fn started(&self, action: &Action) {
