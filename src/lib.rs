@@ -49,6 +49,7 @@
 //! | [`live`] | how software is spoken to that takes settings while it runs | the engine port, `core` |
 //! | [`store`] | what the daemon leaves for others and for the next one; whose a stack is | `core` |
 //! | [`controller`] | the imperative shell: observe, reconcile, execute | all of the above but the two engines |
+//! | [`server`] | what the daemon answers over HTTP, metrics, webhooks | `controller`, `source`, `store`, `clock`, `core` |
 //! | [`rehearse`](mod@rehearse) | the preview | `controller`, `engine::sim` |
 //! | [`plan`] | a preview in a file, and what has moved since | `core` |
 //! | [`cli`] | commands; chooses the engine | everything |
@@ -68,6 +69,7 @@ pub mod notify;
 pub mod plan;
 pub mod rehearse;
 pub mod secret;
+pub mod server;
 pub mod source;
 pub mod stack;
 pub mod store;

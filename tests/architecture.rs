@@ -31,6 +31,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine::sim", &["engine", "clock", "core", "secret"]),
     // The shell works on ports: which engine it is, others choose.
     ("controller", &["engine", "source", "store", "stack", "compose", "core", "clock"]),
+    // Answers with what others hand it: how a thing looks, `cli` knows.
+    ("server", &["controller", "source", "store", "core", "clock", "secret"]),
     // The preview is the shell on the simulated engine.
     ("rehearse", &["controller", "engine", "engine::sim", "core", "clock"]),
     ("plan", &["core", "secret"]),

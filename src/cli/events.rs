@@ -57,7 +57,7 @@ pub enum Since {
 }
 
 impl Since {
-    fn moment(self, now: Timestamp) -> Timestamp {
+    pub(super) fn moment(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(at) => at,
             Self::Ago(ago) => {
@@ -68,7 +68,8 @@ impl Since {
     }
 }
 
-fn since(text: &str) -> Result<Since, String> {
+/// Reads `--since`.
+pub(super) fn since(text: &str) -> Result<Since, String> {
     if let Ok(ago) = duration(text) {
         return Ok(Since::Ago(ago));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::args::{Cli, Format};
 use super::exit::Exit;
@@ -12,6 +12,7 @@ use super::files;
 use super::render::history as render;
 use super::screen::Screen;
 use super::standing;
+use crate::core::history::History;
 use crate::core::ids::StackName;
 use crate::store::history::{Histories, Reading};
 
@@ -88,12 +89,7 @@ pub fn run(args: &HistoryArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
     }
     match cli.output.format {
         Format::Json => {
-            let stacks = shown.iter().map(|(stack, history)| {
-                let revisions: Vec<_> =
-                    history.entries.iter().map(|entry| render::json(history, entry)).collect();
-                json!({"stack": stack, "revisions": revisions})
-            });
-            screen.line(format_args!("{:#}", json!({"stacks": stacks.collect::<Vec<_>>()})))?;
+            screen.line(format_args!("{:#}", document(&shown)))?;
         }
         Format::Text | Format::Markdown => {
             let tables: Vec<String> =
@@ -102,6 +98,15 @@ pub fn run(args: &HistoryArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Histories, for programs.
+pub(super) fn document(shown: &[(StackName, History)]) -> Json {
+    let stacks = shown.iter().map(|(stack, history)| {
+        let revisions: Vec<_> = history.entries.iter().map(|entry| render::json(history, entry)).collect();
+        json!({"stack": stack, "revisions": revisions})
+    });
+    json!({"stacks": stacks.collect::<Vec<_>>()})
 }
 
 /// The stacks that are named; else those of the files; where these do not load, all that there is a history of.

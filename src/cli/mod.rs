@@ -1,5 +1,6 @@
 //! The command line: one file a command, one place for exit codes, `render/` for what people and programs read.
 
+mod api;
 pub mod apply;
 pub mod args;
 pub mod completion;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use futures_util::future::FutureExt;
+use futures_util::future::{FutureExt, join};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::api::{self, Api, ApiArgs};
 use super::apply::{Allow, allowed};
 use super::args::{Cli, EngineKind, duration};
 use super::exit::Exit;
@@ -35,6 +36,7 @@ use crate::core::limits::DEFAULT_PARALLEL;
 use crate::core::time::Timestamp;
 use crate::engine::WriteEngine;
 use crate::notify::Postmaster;
+use crate::server::views::NoSources;
 use crate::source::Source;
 use crate::source::files::Files;
 use crate::source::git::MountedSince;
@@ -48,7 +50,9 @@ use crate::store::overrides::Overlays;
 pub const LONG: &str = "Converge, then stay: heal, follow the files, correct drift.\n\n\
 The engine's events and changes of the manifest, the Compose files and their env files wake it; a full look at \
 everything follows now and then in any case. Files that do not parse change nothing: the last good ones stay in \
-force, and status says so. SIGTERM ends it and leaves the containers running.";
+force, and status says so. It answers on `operator.sock` in the state directory, and over the network with --listen: \
+whether it is well (/healthz, /readyz), metrics for Prometheus (/metrics), and what the commands print as JSON (/v1/status, \
+/v1/events, /v1/history). SIGTERM ends it and leaves the containers running.";
 
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
@@ -57,7 +61,9 @@ Examples:
   operator run                                    the nearest stack
   operator run -f manifests/ --log-format json    all stacks of a directory, under a supervisor
   operator run --source https://git.example.com/shop.git@main --path manifests/
-                                                  what is committed there, as it is committed")]
+                                                  what is committed there, as it is committed
+  operator run --listen 127.0.0.1:9464 --token-file token    metrics for Prometheus over the network
+  curl --unix-socket /var/lib/compose-operator/operator.sock http://operator/metrics")]
 pub struct RunArgs {
     /// A git repository with the stacks, and which branch, tag or commit of it (repeatable)
     #[arg(long = "source", value_name = "URL|PATH[@REF]", conflicts_with = "files")]
@@ -80,6 +86,9 @@ pub struct RunArgs {
     /// How many engine calls may be under way at once
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PARALLEL, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: u16,
+    /// Where it answers over HTTP.
+    #[command(flatten)]
+    pub api: ApiArgs,
 }
 
 /// A full look asks for everything: more often than this it would do nothing else.
@@ -129,9 +138,12 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         files::warn(warning, screen);
     }
     let machine = Machine::new(&state, |warning| warn!("{warning}"));
+    let scribe = Scribe::new(state.clone());
+    let api = Api::new(&args.api, &state, scribe.clone(), &clock, (Box::new(NoSources), Vec::new()))?;
     let daemon = Daemon {
         postmaster: Rc::new(Postmaster::new(Rc::clone(&clock), host(), Outboxes::new(&state))),
-        scribe: Scribe::new(state),
+        scribe,
+        api,
         supervisor: Supervisor::of_environment(),
         told: RefCell::default(),
     };
@@ -144,7 +156,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         parallel: args.parallel.into(),
         allowed: allowed(args.allow.iter().copied()),
         resync: args.resync,
-        heartbeat: daemon.supervisor.heartbeat(),
+        heartbeat: Some(api::heartbeat(daemon.supervisor.heartbeat())),
         world_moves: true,
     };
     info!(version = env!("CARGO_PKG_VERSION"), engine = engine.location(), "operator starts");
@@ -153,6 +165,8 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         let mut fleet =
             std::pin::pin!(fleet::run(reconciler, (first, read_at), &mut source, &daemon, stop.clone()));
         let mut post = std::pin::pin!(daemon.postmaster.work());
+        // Last of all: whoever asks a lot takes nothing from those that heal and tell.
+        let mut served = std::pin::pin!(daemon.api.serve(&stop));
         let ended = tokio::select! {
             biased;
             ended = asked_to_end() => {
@@ -161,13 +175,14 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
                 daemon.supervisor.stopping();
                 stop.cancel();
                 tokio::select! {
-                    () = fleet => Ok(Exit::Ok),
+                    ((), ()) = join(fleet, served) => Ok(Exit::Ok),
                     () = &mut post => Ok(Exit::Ok),
                     again = asked_to_end() => again.map(|()| Exit::Interrupted),
                 }
             }
             () = &mut fleet => Ok(Exit::Ok),
             () = &mut post => Ok(Exit::Ok),
+            () = &mut served => Ok(Exit::Ok),
         };
         if matches!(ended, Ok(Exit::Ok)) {
             daemon.postmaster.settle().await;
@@ -220,6 +235,7 @@ async fn asked_to_end() -> anyhow::Result<()> {
 struct Daemon {
     postmaster: Rc<Postmaster>,
     scribe: Scribe,
+    api: Api,
     supervisor: Supervisor,
     /// The faults that were logged last, so that a rescan does not repeat them.
     told: RefCell<Vec<String>>,
@@ -251,10 +267,12 @@ impl Watch for Daemon {
 
     fn stack(&self, stack: &StackName) -> Box<dyn Report> {
         let kept = Both(Log::new(stack.clone()), self.scribe.of(stack));
-        Box::new(Both(Both(kept, self.supervisor.of(stack)), Tells(Rc::clone(&self.postmaster))))
+        let heard = Both(self.supervisor.of(stack), self.api.of(stack));
+        Box::new(Both(Both(kept, heard), Tells(Rc::clone(&self.postmaster))))
     }
 
     fn read(&self, faults: &[Diagnostic]) {
+        self.api.read(!faults.is_empty());
         let headlines: Vec<String> = faults.iter().map(Diagnostic::headline).collect();
         let mut refusals = BTreeMap::new();
         for (fault, headline) in faults.iter().zip(&headlines) {
@@ -263,6 +281,7 @@ impl Watch for Daemon {
         }
         for event in self.scribe.refused(refusals) {
             self.postmaster.happened(&event);
+            self.api.happened(&event);
         }
         if *self.told.borrow() == headlines {
             return;
@@ -282,11 +301,13 @@ impl Watch for Daemon {
     fn joined(&self, stack: &StackName) {
         info!(%stack, "found in the files");
         self.supervisor.joined(stack);
+        self.api.joined(stack);
     }
 
     fn left(&self, stack: &StackName) {
         warn!(%stack, "gone from the files: left alone from now on, and nothing of it is removed; `operator down -p {stack}` removes it");
         self.scribe.left(stack);
         self.supervisor.left(stack);
+        self.api.left(stack);
     }
 }

@@ -78,6 +78,7 @@ pub(super) struct Refusal {
 }
 
 /// Writes standings.
+#[derive(Clone)]
 pub(super) struct Scribe(Rc<Shared>);
 
 struct Shared {
@@ -157,6 +158,19 @@ impl Scribe {
         events
     }
 
+    /// How each stack that was decided on stands, by name, as it is written down.
+    pub(super) fn standings(&self) -> Vec<Standing> {
+        let last = self.0.last.borrow();
+        let mut all: Vec<Standing> = last.iter().map(|status| self.0.standing(status)).collect();
+        all.sort_by(|a, b| a.status.stack.cmp(&b.status.stack));
+        all
+    }
+
+    /// The stacks that are looked after, by name.
+    pub(super) fn stacks(&self) -> Vec<StackName> {
+        self.0.followed.borrow().keys().cloned().collect()
+    }
+
     /// A stack is no longer looked after.
     pub(super) fn left(&self, stack: &StackName) {
         self.0.standings.remove(stack);
@@ -207,10 +221,14 @@ impl Shared {
     }
 
     fn write(&self, status: &StackStatus) {
+        self.warn_once(self.standings.write(&self.standing(status)));
+    }
+
+    fn standing(&self, status: &StackStatus) -> Standing {
         let refused = self.refusal(&status.stack);
         let followed = self.followed.borrow();
         let followed = followed.get(&status.stack);
-        let standing = Standing {
+        Standing {
             process: self.us,
             at: now(),
             files_refused: refused.as_ref().map(|(refusal, _)| refusal.headline.clone()),
@@ -220,8 +238,7 @@ impl Shared {
             overrides: followed.map(|it| it.overrides.clone()).unwrap_or_default(),
             files_as_of: followed.map(|it| it.as_of).unwrap_or_default(),
             status: status.clone(),
-        };
-        self.warn_once(self.standings.write(&standing));
+        }
     }
 
     /// Why the files of a stack's source are refused, and since when.

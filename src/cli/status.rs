@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::args::{Cli, EngineKind, Format};
 use super::engine::Reader;
@@ -46,9 +46,9 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// One stack: as it was just seen, and what its daemon knows beyond that.
 #[derive(PartialEq)]
-struct Shown {
-    status: StackStatus,
-    daemon: Option<Standing>,
+pub(super) struct Shown {
+    pub(super) status: StackStatus,
+    pub(super) daemon: Option<Standing>,
 }
 
 /// Looks, and shows; with `--watch` again and again.
@@ -185,25 +185,30 @@ fn joined(mut seen: StackStatus, daemon: Option<&Standing>) -> StackStatus {
     seen
 }
 
+/// All of it, for programs.
+pub(super) fn document(shown: &[Shown]) -> Json {
+    let statuses: Vec<StackStatus> = shown.iter().map(|one| one.status.clone()).collect();
+    let mut document = render::json(&statuses);
+    for (index, one) in shown.iter().enumerate() {
+        if let Some(stack) = document.pointer_mut(&format!("/stacks/{index}")) {
+            stack["daemon"] = one.daemon.as_ref().map_or(json!(null), |daemon| {
+                json!({
+                    "pid": daemon.process.pid,
+                    "commit": daemon.commit.as_ref().map(sources::commit_json),
+                    "filesRefused": daemon.files_refused,
+                    "refusedSince": daemon.refused_since.map(render::moment),
+                    "engineLost": daemon.engine_lost.as_ref().map(|(why, _)| why),
+                    "engineLostSince": daemon.engine_lost.as_ref().map(|(_, since)| render::moment(*since)),
+                })
+            });
+        }
+    }
+    document
+}
+
 fn rendered(shown: &[Shown], format: Format, is_real: bool) -> String {
     if format == Format::Json {
-        let statuses: Vec<StackStatus> = shown.iter().map(|one| one.status.clone()).collect();
-        let mut document = render::json(&statuses);
-        for (index, one) in shown.iter().enumerate() {
-            if let Some(stack) = document.pointer_mut(&format!("/stacks/{index}")) {
-                stack["daemon"] = one.daemon.as_ref().map_or(json!(null), |daemon| {
-                    json!({
-                        "pid": daemon.process.pid,
-                        "commit": daemon.commit.as_ref().map(sources::commit_json),
-                        "filesRefused": daemon.files_refused,
-                        "refusedSince": daemon.refused_since.map(render::moment),
-                        "engineLost": daemon.engine_lost.as_ref().map(|(why, _)| why),
-                        "engineLostSince": daemon.engine_lost.as_ref().map(|(_, since)| render::moment(*since)),
-                    })
-                });
-            }
-        }
-        return format!("{document:#}");
+        return format!("{:#}", document(shown));
     }
     let now = standing::now();
     let blocks = shown.iter().map(|one| {
