@@ -10,6 +10,7 @@
 
 mod adopt;
 mod adopt_stacks;
+mod api;
 mod apply;
 mod builds;
 mod chaos;
