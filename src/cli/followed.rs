@@ -51,6 +51,7 @@ fn named(text: &str, args: &RunArgs, options: &LoadOptions) -> anyhow::Result<Se
         interval: args.interval,
         credentials: Credentials::default(),
         suspended: false,
+        verify: None,
         options: options.clone(),
     })
 }

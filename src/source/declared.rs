@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use super::git::address::{Address, checked_reference};
 use super::git::command::{Credentials, Password};
+use super::git::signature::Verify;
 use super::git::{DEFAULT_INTERVAL, Settings};
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::compose::yaml::{self, Node};
@@ -58,6 +59,9 @@ pub struct Metadata {
 pub struct Spec {
     /// The repository.
     pub git: Git,
+    /// Follow only what is signed by a key that is trusted. Everything where nothing is said.
+    #[serde(default)]
+    pub verify: Option<Verify>,
     /// What is in force stays, and no other commit is followed.
     #[serde(default)]
     pub suspend: bool,
@@ -204,6 +208,8 @@ fn settings(
         None => None,
     };
     let ssh = git.ssh.clone().unwrap_or_default();
+    let verify = declared.spec.verify.clone();
+    let verify = verify.map(|verify| Verify { keys: verify.keys.iter().map(within).collect(), ..verify });
     Ok(Settings {
         name: name.clone(),
         address: Address { reference, ..address },
@@ -215,6 +221,7 @@ fn settings(
             known_hosts: ssh.known_hosts_file.as_ref().map(within),
             ca_file: git.ca_file.as_ref().map(within),
         },
+        verify,
         suspended: declared.spec.suspend,
         options: LoadOptions {
             env_files: options
@@ -247,6 +254,7 @@ fn check_password(file: &Path, document: &Node) -> Result<(), Diagnostic> {
 mod tests {
     use super::*;
     use crate::source::git::address::Place;
+    use crate::source::git::signature::Mode;
 
     fn read_text(text: &str) -> Result<Vec<Settings>, Vec<String>> {
         let root = tempfile::tempdir().unwrap();
@@ -263,7 +271,8 @@ mod tests {
     fn a_source_is_read_with_files_beside_its_own() {
         let text = format!(
             "{HEAD}  git:\n    url: https://git.example.com/shop.git\n    ref: main\n    path: manifests\n    interval: 5m\n    basicAuth: {{passwordFile: token}}\n  envFiles: [shop.env]\n---\n{}",
-            HEAD.replace("shop", "blog") + "  git: {url: /srv/blog}\n  suspend: true\n"
+            HEAD.replace("shop", "blog")
+                + "  git: {url: /srv/blog}\n  suspend: true\n  verify: {mode: tag, keys: [keys, /etc/keys]}\n"
         );
         let all = read_text(&text).unwrap();
         let [shop, blog] = all.as_slice() else { panic!("{all:?}") };
@@ -273,22 +282,30 @@ mod tests {
         assert!(user == "git" && file.ends_with("token"));
         assert!(shop.options.env_files[0].ends_with("shop.env") && shop.options.env_files[0].is_absolute());
         assert_eq!((&blog.address.place, blog.suspended), (&Place::Local("/srv/blog".into()), true));
+        let verify = blog.verify.as_ref().unwrap();
+        assert_eq!((verify.mode, shop.verify.is_none()), (Mode::Tag, true));
+        assert!(verify.keys[0].is_absolute() && verify.keys[0].ends_with("keys"));
+        assert_eq!(verify.keys[1], Path::new("/etc/keys"));
         assert!(!format!("{all:?}").contains("canary"));
     }
 
     #[test]
     fn what_is_wrong_is_told_at_its_place() {
-        for (spec, told) in [
-            ("  git: {url: 'ext::id'}\n", "sources.yaml:5:14: `ext:` is no way"),
-            ("  git: {url: /x, ref: a..b}\n", "sources.yaml:5:25: `a..b` is no name"),
-            ("  git: {url: /x, branch: a}\n", "sources.yaml:5:20: unknown field `branch`"),
-            ("  git: {url: /x, interval: 1s}\n", "sources.yaml:5:30: a server is not asked"),
-            ("  git: {url: https://h/x, basicAuth: {passwordFile: none}}\n", "sources.yaml:5:55: "),
+        let cases = [
+            ("  git: {url: 'ext::id'}\n", "sources.yaml:5:14: `ext::` is no way"),
+            ("  git: {url: /x, ref: a..b}\n", "sources.yaml:5:23: `a..b` is no name"),
+            ("  git: {url: /x, branch: a}\n", "sources.yaml:5:18: unknown field `branch`"),
+            ("  git: {url: /x, interval: 1s}\n", "sources.yaml:5:28: a server is not asked"),
+            ("  git: {url: https://h/x, basicAuth: {passwordFile: none}}\n", "sources.yaml:5:53: "),
+            ("  git: {url: /x}\n  verify: {keys: []}\n", "sources.yaml:6:18: "),
+            ("  git: {url: /x}\n  verify: {mode: all, keys: [a]}\n", "sources.yaml:6:18: "),
+            ("  git: {url: /x}\n  verify: {mode: head}\n", "sources.yaml:6:11: "),
             ("  suspend: true\n", "sources.yaml:5:3: spec lacks the field `git`"),
-        ] {
-            let faults = read_text(&format!("{HEAD}{spec}")).unwrap_err();
-            assert!(faults[0].starts_with(told), "{spec}: {faults:?}");
-        }
+        ];
+        let faults = |spec: &str| read_text(&format!("{HEAD}{spec}")).unwrap_err();
+        let wrong = cases.map(|(spec, told)| (told, faults(spec)));
+        let wrong: Vec<_> = wrong.iter().filter(|(told, faults)| !faults[0].starts_with(told)).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
         let twice = format!("{HEAD}  git: {{url: /x}}\n---\n{HEAD}  git: {{url: /y}}\n");
         assert!(read_text(&twice).unwrap_err()[0].contains("there are two sources `shop`"));
         assert!(read_text("").unwrap_err()[0].contains("no source"));

@@ -88,6 +88,7 @@ impl Repository {
             interval: Duration::from_millis(200),
             credentials: Credentials::default(),
             suspended: false,
+            verify: None,
             options: LoadOptions::default(),
         }
     }

@@ -1,9 +1,12 @@
 //! One look at a repository: where its reference stands, and the files of the commit that is new.
 
+use std::path::PathBuf;
+
 use tokio::task::spawn_blocking;
 
 use super::mirror::{Mirror, MirrorError, Tip};
 use super::revisions::Revisions;
+use super::signature::{self, Untrusted, Verify};
 use super::tree::TreeError;
 use crate::core::commit::Commit;
 
@@ -23,7 +26,26 @@ pub(super) enum Seen {
         directory: String,
         /// The commit.
         commit: Commit,
+        /// Who has signed it, where that matters.
+        signer: Option<String>,
     },
+}
+
+/// What the reference pointed to last.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// A commit, or a tag of one. It is in the copy.
+    pub object: String,
+    /// Whether it is followed. What is not trusted is judged again: its key may be there by now.
+    pub is_trusted: bool,
+}
+
+/// What must be signed, and by whom.
+#[derive(Clone, Debug)]
+pub(super) struct Trust {
+    pub verify: Verify,
+    /// A directory for judgements.
+    pub scratch: PathBuf,
 }
 
 /// Why nothing came of a look.
@@ -35,34 +57,30 @@ pub(super) enum LookError {
     Tree { commit: Commit, error: TreeError },
     #[error("the files of {0} cannot be written: the writing ended by itself")]
     Ended(Commit),
+    #[error("{untrusted}")]
+    Untrusted { object: String, commit: Commit, untrusted: Untrusted },
 }
 
-/// Looks. `known`: what the reference pointed to last. `held`: the revision that is looked at in the place of the
-/// reference, for a person said so.
+/// Looks. `held`: the revision that is looked at in the place of the reference, for a person said so.
 pub(super) async fn look(
     mirror: Mirror,
     revisions: Revisions,
-    known: Option<String>,
+    known: Option<Known>,
     held: Option<String>,
+    trust: Option<Trust>,
 ) -> Look {
-    let is_known = |object: &str| known.as_deref() == Some(object);
-    if held.as_deref().is_some_and(is_known) {
+    let known_as = |object: &str| known.as_ref().filter(|it| it.object == object).map(|it| it.is_trusted);
+    if held.as_deref().is_some_and(|held| known_as(held) == Some(true)) {
         return Ok(Seen::Same);
     }
     let tip = mirror.ask().await?;
-    if held.is_none() && is_known(&tip.object) {
-        return Ok(Seen::Same);
-    }
-    let wanted = Wanted { tip: &tip, held: held.as_deref() };
-    let commit = match wanted.fetch(&mirror).await {
-        Ok(commit) => commit,
-        Err(error @ MirrorError::NoReference { .. }) => return Err(error.into()),
-        // The copy may be what is wrong: another one costs a fetch.
-        Err(_) => {
-            mirror.discard()?;
-            wanted.fetch(&mirror).await?
-        }
+    let object = held.clone().unwrap_or_else(|| tip.object.clone());
+    let is_here = match known_as(&object) {
+        Some(true) => return Ok(Seen::Same),
+        known => known.is_some(),
     };
+    let wanted = Wanted { tip: &tip, held: held.as_deref(), object: &object, trust: trust.as_ref() };
+    let (commit, signer) = wanted.get(&mirror, &revisions, is_here).await?;
     let directory = match write(&mirror, &revisions, &commit).await {
         Err(LookError::Tree { error, .. }) if error.is_damage() => {
             mirror.discard()?;
@@ -71,22 +89,76 @@ pub(super) async fn look(
         }
         written => written?,
     };
-    Ok(Seen::Commit { object: held.unwrap_or(tip.object), directory, commit })
+    Ok(Seen::Commit { object, directory, commit, signer })
 }
 
 /// The commit that is looked for.
 struct Wanted<'l> {
     tip: &'l Tip,
     held: Option<&'l str>,
+    /// What it is known by.
+    object: &'l str,
+    trust: Option<&'l Trust>,
 }
 
 impl Wanted<'_> {
+    /// It, and who has signed it. The copy may be what is wrong: another one costs a fetch.
+    async fn get(
+        &self,
+        mirror: &Mirror,
+        revisions: &Revisions,
+        is_here: bool,
+    ) -> Result<(Commit, Option<String>), LookError> {
+        let commit = if is_here { mirror.commit(self.object).await } else { self.fetch(mirror).await };
+        match commit {
+            Ok(commit) => match self.judge(mirror, revisions, &commit).await {
+                Err(LookError::Untrusted { untrusted, .. }) if untrusted.why.is_damage() => {}
+                judged => return judged.map(|signer| (commit, signer)),
+            },
+            Err(error @ MirrorError::NoReference { .. }) => return Err(error.into()),
+            Err(_) => {}
+        }
+        mirror.discard()?;
+        let commit = self.fetch(mirror).await?;
+        let signer = self.judge(mirror, revisions, &commit).await?;
+        Ok((commit, signer))
+    }
+
     async fn fetch(&self, mirror: &Mirror) -> Result<Commit, MirrorError> {
         let commit = mirror.fetch(self.tip).await?;
         match self.held {
             Some(revision) => mirror.find(revision).await,
             None => Ok(commit),
         }
+    }
+
+    /// Who has signed the commit. That of the one in force was judged when it came into force, and stays so when its key
+    /// ends.
+    async fn judge(
+        &self,
+        mirror: &Mirror,
+        revisions: &Revisions,
+        commit: &Commit,
+    ) -> Result<Option<String>, LookError> {
+        let Some(Trust { verify, scratch }) = self.trust else { return Ok(None) };
+        let in_force = revisions.in_force().filter(|turn| turn.commit.hash == commit.hash);
+        if let Some(signer) = in_force.and_then(|turn| turn.signer.clone()) {
+            return Ok(Some(signer));
+        }
+        let held;
+        let tip = match self.held {
+            Some(revision) => {
+                held = mirror.held(revision, commit).await;
+                &held
+            }
+            None => self.tip,
+        };
+        let judged = signature::verify(mirror.git(), mirror.directory(), tip, commit, verify, scratch).await;
+        judged.map(|signer| Some(signer.to_string())).map_err(|untrusted| LookError::Untrusted {
+            object: self.object.to_owned(),
+            commit: commit.clone(),
+            untrusted,
+        })
     }
 }
 

@@ -146,6 +146,18 @@ impl Mirror {
         })
     }
 
+    /// What was found as a tip: a tag by its own name, or else the commit itself.
+    pub async fn held(&self, revision: &str, commit: &Commit) -> Tip {
+        let name = format!("refs/tags/{}", revision.strip_prefix("refs/tags/").unwrap_or(revision));
+        let arguments = ["--verify", "--quiet", "--end-of-options", &name];
+        let found = self.git.run(Some(&self.directory), "rev-parse", &arguments, LOCAL_TIMEOUT).await;
+        let object = found.ok().and_then(|object| String::from_utf8(object).ok());
+        match object.as_deref().map(str::trim_end).filter(|object| is_hash(object)) {
+            Some(object) => Tip { name, object: object.to_owned() },
+            None => Tip { name: revision.to_owned(), object: commit.hash.clone() },
+        }
+    }
+
     /// What is known of a commit that is here, or of what a tag or a revision expression (`HEAD~1`) comes to.
     pub async fn commit(&self, revision: &str) -> Result<Commit, MirrorError> {
         let commit = format!("{revision}^{{commit}}");

@@ -11,7 +11,9 @@ pub mod mirror;
 pub mod past;
 mod refs;
 mod revisions;
+pub mod signature;
 pub mod tree;
+mod troubles;
 mod view;
 
 use std::collections::BTreeSet;
@@ -28,10 +30,11 @@ use tracing::{info, warn};
 
 use self::address::{Address, Place, UserInfo};
 use self::command::{Credentials, Git, Password};
-use self::look::{Look, Seen};
+use self::look::{Known, Look, LookError, Seen, Trust};
 use self::mirror::Mirror;
 use self::refs::Refs;
 use self::revisions::Revisions;
+use self::signature::Verify;
 use self::view::View;
 use super::watch::Watch;
 use super::{Bell, Source};
@@ -43,7 +46,7 @@ use crate::core::ids::short;
 use crate::core::time::Timestamp;
 use crate::stack::{self, Dependencies, Found, Loaded};
 use crate::store::process::Process;
-use crate::store::sources::{Ask, Attempt, SourceStanding, Sources, Trouble};
+use crate::store::sources::{Ask, Attempt, SourceStanding, Sources};
 
 /// A remote repository is asked this often where nothing else is said; a webhook makes it at once.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
@@ -69,6 +72,8 @@ pub struct Settings {
     pub credentials: Credentials,
     /// The repository is not looked at: what is in force stays.
     pub suspended: bool,
+    /// Whose signature a commit must have; anybody's will do, and none, where nothing is said.
+    pub verify: Option<Verify>,
     /// Profiles and files with variables, on this machine: what is none of the repository's.
     pub options: LoadOptions,
 }
@@ -89,6 +94,7 @@ const REPOSITORY: &str = "repository.git";
 struct Candidate {
     directory: String,
     commit: Commit,
+    signer: Option<String>,
 }
 
 /// Tells since when something below a directory may be mounted; nothing where that is not known.
@@ -110,8 +116,11 @@ pub struct GitSource {
     /// A look that is under way. It goes on when it is not waited for.
     looking: Option<LocalBoxFuture<'static, Look>>,
     /// What the reference pointed to in the last look that got all of it.
-    known: Option<String>,
+    known: Option<Known>,
     candidate: Option<Candidate>,
+    /// Why what it points to is not even read: nobody who is trusted has signed it.
+    distrust: Option<Diagnostic>,
+    trust: Option<Trust>,
     last_look: Option<Instant>,
     next_look: Instant,
     /// What there was when the revision in force was read.
@@ -139,6 +148,8 @@ impl GitSource {
             credentials.basic.or(said.map(|UserInfo { user, password }| (user, Password::Known(password))));
         let git = Git::new(&home, credentials)?;
         let mirror = Mirror::new(git, settings.address.clone(), home.join(REPOSITORY));
+        let scratch = home.join("judgement");
+        let trust = settings.verify.clone().map(|verify| Trust { verify, scratch });
         let revisions = Revisions::open(home, state.join("checkouts").join(&settings.name))?;
         let standing = SourceStanding {
             process: Process::own(),
@@ -175,6 +186,8 @@ impl GitSource {
             looking: None,
             known: None,
             candidate: None,
+            distrust: None,
+            trust,
             last_look: None,
             next_look: Instant::now(),
             found: Found::default(),
@@ -210,13 +223,14 @@ impl GitSource {
     }
 
     fn begin(&mut self) -> &mut LocalBoxFuture<'static, Look> {
-        let (mirror, revisions, known) = (self.mirror.clone(), self.revisions.clone(), self.known.clone());
+        let (mirror, revisions) = (self.mirror.clone(), self.revisions.clone());
+        let (known, trust) = (self.known.clone(), self.trust.clone());
         if self.looking.is_none() {
             self.last_look = Some(Instant::now());
             self.asked = self.sources.asked(&self.settings.name);
         }
         let held = self.asked.as_ref().and_then(|ask| ask.revision.clone());
-        self.looking.get_or_insert_with(|| look::look(mirror, revisions, known, held).boxed_local())
+        self.looking.get_or_insert_with(|| look::look(mirror, revisions, known, held, trust).boxed_local())
     }
 
     /// Takes in what a look came to. Whether there is something to load.
@@ -228,13 +242,20 @@ impl GitSource {
                 self.reached(now);
                 false
             }
-            Ok(Seen::Commit { object, directory, commit }) => {
+            Ok(Seen::Commit { object, directory, commit, signer }) => {
                 self.reached(now);
-                self.known = Some(object);
-                let commit = Commit { source: self.settings.name.clone(), ..commit };
-                self.standing.attempted = Some(Attempt { commit: commit.clone(), at: now });
-                self.candidate = Some(Candidate { directory, commit });
+                self.known = Some(Known { object, is_trusted: true });
+                self.distrust = None;
+                let commit = self.attempt(commit, now);
+                self.candidate = Some(Candidate { directory, commit, signer });
                 true
+            }
+            Err(LookError::Untrusted { object, commit, untrusted }) => {
+                self.reached(now);
+                self.known = Some(Known { object, is_trusted: false });
+                self.candidate = None;
+                self.attempt(commit, now);
+                self.distrust(&untrusted)
             }
             Err(trouble) => {
                 self.lost(trouble.to_string(), now);
@@ -259,26 +280,6 @@ impl GitSource {
             warn!(source = self.settings.name, "old revisions cannot be removed: {error}");
         }
         self.is_untidy = false;
-    }
-
-    fn reached(&mut self, now: Timestamp) {
-        self.standing.asked_at = Some(now);
-        if self.standing.unreachable.take().is_some() {
-            info!(source = self.settings.name, "the repository can be read again");
-        }
-    }
-
-    fn lost(&mut self, message: String, now: Timestamp) {
-        let before = self.standing.unreachable.as_ref();
-        if before.is_none_or(|before| before.message != message) {
-            let stays = match self.revisions.in_force() {
-                Some(turn) => format!("{} stays in force", short(&turn.commit.hash)),
-                None => "nothing is in force yet".to_owned(),
-            };
-            warn!(source = self.settings.name, "the repository cannot be followed, {stays}: {message}");
-        }
-        let since = before.map_or(now, |before| before.since);
-        self.standing.unreachable = Some(Trouble { message, since });
     }
 
     /// Until the next look, where nothing wakes it: a tenth more or less, so that many do not ask at once.
@@ -378,7 +379,8 @@ impl GitSource {
             return Err(loaded.faults);
         }
         let now = now();
-        let switched = self.revisions.switch(candidate.directory.clone(), candidate.commit.clone(), now);
+        let Candidate { directory, commit, signer } = candidate.clone();
+        let switched = self.revisions.switch(directory, commit, signer, now);
         switched.map_err(|error| {
             let fault = format!("the commit {} cannot be put in force: {error}", candidate.commit);
             let fault = Diagnostic::new(fault).of_source(&self.settings.name);
@@ -387,16 +389,9 @@ impl GitSource {
         self.found.renew(&loaded);
         self.is_untidy = true;
         self.standing.in_force = Some(Attempt { commit: candidate.commit.clone(), at: now });
-        info!(source = self.settings.name, commit = %candidate.commit, "in force");
+        let signer = candidate.signer.as_deref();
+        info!(source = self.settings.name, commit = %candidate.commit, signer, "in force");
         Ok(loaded)
-    }
-
-    fn refuse(&mut self, candidate: &Candidate, faults: &[Diagnostic]) {
-        let headline = faults.first().map(Diagnostic::headline).unwrap_or_default();
-        let message = format!("the commit {} is refused: {headline}", candidate.commit);
-        let before = self.standing.refused.as_ref();
-        let since = before.map_or_else(now, |before| before.since);
-        self.standing.refused = Some(Trouble { message, since });
     }
 
     /// What is in force.
@@ -446,12 +441,17 @@ impl Source for GitSource {
                 loaded
             }
             Some((candidate, Err(faults))) => {
-                self.refuse(candidate, &faults);
+                let headline = faults.first().map(Diagnostic::headline).unwrap_or_default();
+                self.refuse(format!("the commit {} is refused: {headline}", candidate.commit));
                 let mut loaded = self.last_good();
                 loaded.faults.extend(faults);
                 loaded
             }
-            None => self.last_good(),
+            None => {
+                let mut loaded = self.last_good();
+                loaded.faults.extend(self.distrust.clone());
+                loaded
+            }
         };
         self.follow(&loaded.dependencies);
         self.note();

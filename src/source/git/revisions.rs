@@ -34,6 +34,9 @@ pub(super) struct Turn {
     pub commit: Commit,
     /// From when on.
     pub from: Timestamp,
+    /// Who has signed it, if anybody had to.
+    #[serde(default)]
+    pub signer: Option<String>,
 }
 
 /// The revisions of one source.
@@ -109,13 +112,24 @@ impl Revisions {
     }
 
     /// Puts a revision in force: whoever looks sees the one before or this one, whole.
-    pub(super) fn switch(&mut self, directory: String, commit: Commit, now: Timestamp) -> io::Result<()> {
-        if self.in_force().is_some_and(|turn| turn.directory == directory && turn.commit == commit) {
+    pub(super) fn switch(
+        &mut self,
+        directory: String,
+        commit: Commit,
+        signer: Option<String>,
+        now: Timestamp,
+    ) -> io::Result<()> {
+        let is_same = |turn: &Turn| {
+            turn.directory == directory
+                && turn.commit == commit
+                && (signer.is_none() || turn.signer == signer)
+        };
+        if self.in_force().is_some_and(is_same) {
             return Ok(());
         }
         let path = self.path(&directory);
         let target = self.link.parent().and_then(|from| pathdiff::diff_paths(&path, from)).unwrap_or(path);
-        self.turns.push(Turn { directory, commit, from: now });
+        self.turns.push(Turn { directory, commit, from: now, signer });
         let noted = store::replace_synced(&self.home, &self.home.join("turns.json"), &self.json()?);
         let switched = noted.and_then(|()| {
             let new = self.home.join(".link");
@@ -205,7 +219,7 @@ mod tests {
                     source: "shop".into(),
                 };
                 let at = Timestamp::from_millis(i64::try_from(index).unwrap() * 10_000);
-                revisions.switch((*name).to_owned(), commit, at).unwrap();
+                revisions.switch((*name).to_owned(), commit, None, at).unwrap();
             }
             revisions
         }
