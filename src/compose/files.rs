@@ -40,9 +40,9 @@ pub trait FileView {
     }
 
     /// Where a path leads once each link on it is followed, whether there is anything or not; none when that cannot be
-    /// found out.
-    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
-        Some(clean(path))
+    /// found out, or the view does not know: then no checkout has it.
+    fn leads_to(&self, _path: &Path) -> Option<PathBuf> {
+        None
     }
 
     /// True when the view lets nobody have what is there, whatever it is.
@@ -232,6 +232,10 @@ impl FileView for MemoryFiles {
         let inside = self.files.keys().filter(|path| path.parent() == Some(&directory));
         let inside: Vec<PathBuf> = inside.cloned().collect();
         if inside.is_empty() { Err(FileError::Missing) } else { Ok(inside) }
+    }
+
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        Some(clean(path))
     }
 }
 
