@@ -936,6 +936,7 @@ mod history {
             files_refused: None,
             refused_since: None,
             engine_lost: None,
+            commit: None,
             overrides: Overrides::default(),
             files_as_of: Timestamp::default(),
             status,

@@ -18,6 +18,7 @@ use clap::CommandFactory;
 use compose_operator::cli::args::Cli;
 use compose_operator::core::fields::{FIELDS, Policy};
 use compose_operator::core::redis;
+use compose_operator::source::declared::SourceDocument;
 use compose_operator::stack::manifest;
 use serde_json::Value as Json;
 
@@ -77,17 +78,32 @@ fn fields(schema: &Json, object: &Json, path: &str, found: &mut BTreeMap<String,
     }
 }
 
-#[test]
-fn the_manifest_page_has_every_field_with_its_default() {
-    let schema = manifest::schema();
+/// Holds the table of a page against a schema.
+#[track_caller]
+fn has_every_field(file: &str, table: &str, schema: &Json) {
     let mut expected = BTreeMap::new();
-    fields(&schema, &schema, "", &mut expected);
-    let text = page("manifests/README.md");
-    let told: BTreeMap<String, String> = rows(section(&text, "schema"))
+    fields(schema, schema, "", &mut expected);
+    let text = page(file);
+    let told: BTreeMap<String, String> = rows(section(&text, table))
         .into_iter()
         .map(|row| (row[0].trim_matches('`').to_owned(), row[1].to_owned()))
         .collect();
     assert_eq!(told, expected);
+}
+
+#[test]
+fn the_manifest_page_has_every_field_with_its_default() {
+    has_every_field("manifests/README.md", "schema", &manifest::schema());
+}
+
+#[test]
+fn the_page_on_git_has_every_field_of_a_source_with_its_default() {
+    let mut schema = manifest::schema_of::<SourceDocument>();
+    // What a document of any kind has.
+    for field in ["apiVersion", "kind"] {
+        schema["properties"].as_object_mut().unwrap().remove(field);
+    }
+    has_every_field("manifests/git.md", "source", &schema);
 }
 
 #[test]

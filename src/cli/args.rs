@@ -65,12 +65,12 @@ pub struct FileArgs {
     #[arg(long = "env-file", value_name = "FILE", global = true)]
     pub env_files: Vec<PathBuf>,
     /// How far the files are trusted: privileged, baseline or restricted
-    #[arg(long, value_name = "LEVEL", default_value_t, hide_default_value = true, global = true, value_parser = level())]
+    #[arg(long, value_name = "LEVEL", global = true, value_parser = level())]
     #[arg(hide_possible_values = true)]
     #[arg(
-        help = "What the files may ask of the host: privileged, baseline or restricted [default: privileged]"
+        help = "What the files may ask of the host: privileged, baseline or restricted [default: privileged; baseline for a repository that is elsewhere]"
     )]
-    pub policy: Level,
+    pub policy: Option<Level>,
 }
 
 /// Reads a level, with the words there are for completions and for those that are none.

@@ -107,7 +107,9 @@ pub fn run(args: &DiffArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
         Some(before) => against(revisions::stacks(&cli.files, before, screen)?, stacks, screen)?,
         None => against_engine(&stacks, cli)?,
     };
-    found.iter_mut().for_each(|one| one.keep(&args.services));
+    for one in &mut found {
+        one.keep(&args.services);
+    }
     if let Some((path, files)) = args.plan_out.as_ref().zip(described) {
         plan::write(path, files, &found)?;
     }

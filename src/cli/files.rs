@@ -35,7 +35,7 @@ pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
         services: Vec::new(),
         without_env_files: false,
         environment: environment(),
-        trust: trust(args.policy, &args.files, &working_dir),
+        trust: trust(args.policy.unwrap_or_default(), &args.files, &working_dir),
         working_dir,
     })
 }

@@ -14,7 +14,6 @@ use super::exit::Exit;
 use super::files;
 use super::screen::Screen;
 use crate::compose::clean;
-use crate::core::trust::Level;
 
 /// What `operator install --help` says.
 pub const LONG: &str = "Make `run` a service of this machine, under systemd.\n\n\
@@ -137,8 +136,8 @@ fn unit(binary: &Path, cli: &Cli) -> anyhow::Result<String> {
     for profile in &named.profiles {
         write!(exec, " --profile {}", quoted(profile)?)?;
     }
-    if named.policy != Level::default() {
-        write!(exec, " --policy {}", named.policy)?;
+    if let Some(policy) = named.policy {
+        write!(exec, " --policy {policy}")?;
     }
     exec.push_str(" --log-format json");
     debug_assert!(UNIT.contains(EXEC), "the unit runs what is replaced here");

@@ -20,7 +20,6 @@ use crate::core::desired::Desired;
 use crate::core::ids::StackName;
 use crate::core::licence::Licence;
 use crate::core::time::Timestamp;
-use crate::core::trust::Level;
 use crate::plan::moved::{moved, version};
 use crate::plan::{Plan, StackPlan, Step, file};
 use crate::stack::Stack;
@@ -85,7 +84,7 @@ fn alone(args: &FileArgs) -> anyhow::Result<()> {
         ("--project-directory", project_directory.is_some()),
         ("--profile", !profiles.is_empty()),
         ("--env-file", !env_files.is_empty()),
-        ("--policy", *policy != Level::default()),
+        ("--policy", policy.is_some()),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => {

@@ -28,9 +28,10 @@ impl FromStr for Revisions {
     fn from_str(text: &str) -> Result<Self, String> {
         let revision = |text: &str| {
             // `HEAD~1` and `main^` are revisions, if no references.
-            let name = text.trim_end_matches(|c: char| "~^".contains(c) || c.is_ascii_digit());
-            let name = if name.is_empty() { text } else { name };
-            let sound = checked_reference(name).is_ok() && !text.contains("..");
+            let name = text.split(['~', '^']).next().unwrap_or_default();
+            let (_, steps) = text.split_at(name.len());
+            let is_step = |c: char| c == '~' || c == '^' || c.is_ascii_digit();
+            let sound = checked_reference(name).is_ok() && steps.chars().all(is_step);
             sound.then(|| text.to_owned()).ok_or_else(|| {
                 format!("`{text}` is no revision: write a commit, a branch, a tag, or as `HEAD~1`")
             })

@@ -16,6 +16,7 @@ use super::api::{self, Api, ApiArgs};
 use super::apply::{Allow, allowed};
 use super::args::{Cli, EngineKind, duration};
 use super::exit::Exit;
+use super::followed::Followed;
 use super::log::{self, Log};
 use super::owner::Machine;
 use super::render::shown;
@@ -36,7 +37,7 @@ use crate::core::limits::DEFAULT_PARALLEL;
 use crate::core::time::Timestamp;
 use crate::engine::WriteEngine;
 use crate::notify::Postmaster;
-use crate::server::views::NoSources;
+use crate::server::webhook::Hook;
 use crate::source::Source;
 use crate::source::files::Files;
 use crate::source::git::MountedSince;
@@ -126,7 +127,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     let engine: Rc<dyn WriteEngine> = Rc::from(engine);
     let state = standing::directory();
     let mounted_since = mounted_since(&engine, &clock);
-    let followed = drive.block_on(follow(args, cli, &state, &mounted_since))??;
+    let (followed, asked) = drive.block_on(follow(args, cli, &state, &mounted_since))??;
     let mut source = Overlaid::new(followed, Overlays::new(&state));
     let read_at = standing::now();
     let first = source.load();
@@ -139,7 +140,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     }
     let machine = Machine::new(&state, |warning| warn!("{warning}"));
     let scribe = Scribe::new(state.clone());
-    let api = Api::new(&args.api, &state, scribe.clone(), &clock, (Box::new(NoSources), Vec::new()))?;
+    let api = Api::new(&args.api, &state, scribe.clone(), &clock, (Box::new(asked.0), asked.1))?;
     let daemon = Daemon {
         postmaster: Rc::new(Postmaster::new(Rc::clone(&clock), host(), Outboxes::new(&state))),
         scribe,
@@ -197,19 +198,21 @@ async fn follow(
     cli: &Cli,
     state: &Path,
     mounted_since: &MountedSince,
-) -> anyhow::Result<Box<dyn Source>> {
+) -> anyhow::Result<(Box<dyn Source>, (Followed, Vec<Hook>))> {
     if args.sources.is_empty() {
         let options = files::options(&cli.files)?;
         let near = files::NearFiles::given(&options);
-        return Ok(Box::new(Files::new(options, Box::new(near))));
+        return Ok((Box::new(Files::new(options, Box::new(near))), (Followed::default(), Vec::new())));
     }
     let mut all: Vec<Box<dyn Source>> = Vec::new();
-    for source in followed::open(args, &cli.files, state)? {
+    let sources = followed::open(args, &cli.files, state)?;
+    let asked = Followed::of(&sources, state);
+    for source in sources {
         let mut source = source.knowing(Rc::clone(mounted_since));
         source.begin_with().await;
         all.push(Box::new(source));
     }
-    Ok(Box::new(Many::new(all)))
+    Ok((Box::new(Many::new(all)), asked))
 }
 
 /// Asks the engine since when something may be mounted.

@@ -19,8 +19,8 @@ pub struct Confined<'a> {
     root: Option<PathBuf>,
     allowed: BTreeSet<PathBuf>,
     is_open: bool,
-    /// Paths are shown from the checkout on; else as the view below shows them.
-    from_root: bool,
+    /// What paths are shown with, from the checkout on; without it as the view below shows them.
+    prefix: Option<String>,
 }
 
 impl std::fmt::Debug for Confined<'_> {
@@ -43,12 +43,18 @@ impl Confined<'static> {
     pub fn mapped(logical: PathBuf, physical: PathBuf) -> Self {
         Self { is_open: true, ..Self::new(logical, physical, BTreeSet::new()) }
     }
+
+    /// With this before each path that is shown: `3f2c1a9b04de:`, as git writes a file of a commit.
+    #[must_use]
+    pub fn shown_as(self, prefix: String) -> Self {
+        Self { prefix: Some(prefix), ..self }
+    }
 }
 
 impl<'a> Confined<'a> {
     fn over(view: &'a dyn FileView, logical: PathBuf, physical: PathBuf, allowed: BTreeSet<PathBuf>) -> Self {
         let root = view.leads_to(&physical);
-        Self { view, logical, physical, root, allowed, is_open: false, from_root: true }
+        Self { view, logical, physical, root, allowed, is_open: false, prefix: Some(String::new()) }
     }
 
     /// What the options' trust lets a view show; none where all of it is trusted. Files that the options name themselves
@@ -66,7 +72,7 @@ impl<'a> Confined<'a> {
                 })
                 .filter(|path| !path.starts_with(&root))
                 .collect();
-        Some(Self { from_root: false, ..Self::over(view, root.clone(), root, allowed) })
+        Some(Self { prefix: None, ..Self::over(view, root.clone(), root, allowed) })
     }
 
     /// Where to read a path.
@@ -162,10 +168,10 @@ impl FileView for Confined<'_> {
     }
 
     fn display(&self, path: &Path) -> PathBuf {
+        let Some(prefix) = &self.prefix else { return self.view.display(path) };
         match path.strip_prefix(&self.logical) {
-            _ if !self.from_root => self.view.display(path),
-            Ok(below) if below.as_os_str().is_empty() => PathBuf::from("."),
-            Ok(below) => below.to_owned(),
+            Ok(below) if below.as_os_str().is_empty() => PathBuf::from(format!("{prefix}.")),
+            Ok(below) => PathBuf::from(format!("{prefix}{}", below.display())),
             Err(_) => path.to_owned(),
         }
     }

@@ -167,6 +167,9 @@ impl Server {
     }
 
     fn exposed(&self) -> Answer {
+        for (name, figures) in self.sources.figures() {
+            self.metrics.source(&name, figures);
+        }
         match self.metrics.text() {
             Ok(text) => answer::metrics(text),
             Err(_) => answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written"),

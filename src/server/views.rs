@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::metrics::SourceFigures;
 use crate::source::Bell;
 
 /// Why there is no answer to what was asked.
@@ -60,6 +61,11 @@ pub trait Sources {
 
     /// The bell of one, by its name.
     fn bell(&self, name: &str) -> Option<Bell>;
+
+    /// What metrics have of each, by its name.
+    fn figures(&self) -> Vec<(String, SourceFigures)> {
+        Vec::new()
+    }
 }
 
 /// No sources but the files.

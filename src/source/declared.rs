@@ -10,10 +10,12 @@ use serde_json::Value as Json;
 use super::git::address::{Address, checked_reference};
 use super::git::command::{Credentials, Password};
 use super::git::signature::Verify;
-use super::git::{DEFAULT_INTERVAL, Settings};
+use super::git::{DEFAULT_INTERVAL, Settings, Webhook, default_policy};
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::compose::yaml::{self, Node};
 use crate::compose::{DiskFiles, FileView, LoadOptions, clean};
+use crate::core::trust::Level;
+use crate::secret::Secret;
 use crate::stack::decode::{Document, decode};
 use crate::stack::manifest::{ApiVersion, schema_of};
 use crate::stack::period::Period;
@@ -62,6 +64,13 @@ pub struct Spec {
     /// Follow only what is signed by a key that is trusted. Everything where nothing is said.
     #[serde(default)]
     pub verify: Option<Verify>,
+    /// What its files may ask of this machine. `baseline` for a repository that is elsewhere, `privileged` for one of this
+    /// machine, where nothing is said.
+    #[serde(default)]
+    pub policy: Option<Level>,
+    /// Who tells of a push, at `/hooks/NAME` of the daemon.
+    #[serde(default)]
+    pub webhook: Option<WebhookDocument>,
     /// What is in force stays, and no other commit is followed.
     #[serde(default)]
     pub suspend: bool,
@@ -103,6 +112,34 @@ pub struct Git {
     pub ca_file: Option<PathBuf>,
 }
 
+/// Who tells of a push, and by what it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Webhook")]
+pub struct WebhookDocument {
+    /// What sends it. What a request says of its sender counts for nothing.
+    pub provider: Provider,
+    /// The file with the secret that is said there, too.
+    pub secret_file: PathBuf,
+}
+
+/// What sends webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Provider {
+    /// GitHub.
+    GitHub,
+    /// GitLab.
+    GitLab,
+    /// Gitea.
+    Gitea,
+    /// Forgejo.
+    Forgejo,
+    /// Anything that signs the body with HMAC-SHA256 in `X-Signature-256: sha256=…`.
+    Generic,
+}
+
 /// A user, and a password or token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -137,8 +174,8 @@ impl Document for SourceDocument {
     }
 }
 
-/// The sources of a file, one a document, with places for everything that is wrong.
-pub fn read(file: &Path, options: &LoadOptions) -> Result<Vec<Settings>, Diagnostics> {
+/// The sources of a file, one a document, with places for everything that is wrong. `policy`: that of those which say none.
+pub fn read(file: &Path, options: &LoadOptions, policy: Option<Level>) -> Result<Vec<Settings>, Diagnostics> {
     let path = clean(&options.working_dir.join(file));
     let bytes = DiskFiles.read(&path).map_err(|error| {
         let fault =
@@ -156,7 +193,7 @@ pub fn read(file: &Path, options: &LoadOptions) -> Result<Vec<Settings>, Diagnos
                 continue;
             }
         };
-        match settings(&declared, document, home, options) {
+        match settings(&declared, document, home, (options, policy)) {
             Ok(settings) if all.iter().any(|known| known.name == settings.name) => {
                 let fault =
                     at(document, &["metadata", "name"], format!("there are two sources `{}`", settings.name));
@@ -181,7 +218,7 @@ fn settings(
     declared: &SourceDocument,
     document: &Node,
     home: &Path,
-    options: &LoadOptions,
+    (options, policy): (&LoadOptions, Option<Level>),
 ) -> Result<Settings, Diagnostic> {
     let (name, git) = (&declared.metadata.name, &declared.spec.git);
     let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -202,13 +239,23 @@ fn settings(
     let basic = match &git.basic_auth {
         Some(auth) => {
             let file = within(&auth.password_file);
-            check_password(&file, document)?;
+            line(&file, document, &["spec", "git", "basicAuth", "passwordFile"])?;
             Some((auth.username.clone(), Password::File(file)))
         }
         None => None,
     };
     let ssh = git.ssh.clone().unwrap_or_default();
+    let webhook = declared.spec.webhook.as_ref().map(|webhook| {
+        let secret = line(&within(&webhook.secret_file), document, &["spec", "webhook", "secretFile"])?;
+        Ok(Webhook { provider: webhook.provider, secret })
+    });
+    let webhook = webhook.transpose()?;
+    let policy = declared.spec.policy.or(policy).unwrap_or_else(|| default_policy(&address.place));
     let verify = declared.spec.verify.clone();
+    if verify.as_ref().is_some_and(|verify| verify.keys.is_empty()) {
+        let fault = at(document, &["spec", "verify", "keys"], "there are no keys to trust".to_owned());
+        return Err(fault.help("name the files with the public keys, or a directory of them"));
+    }
     let verify = verify.map(|verify| Verify { keys: verify.keys.iter().map(within).collect(), ..verify });
     Ok(Settings {
         name: name.clone(),
@@ -222,6 +269,8 @@ fn settings(
             ca_file: git.ca_file.as_ref().map(within),
         },
         verify,
+        policy,
+        webhook,
         suspended: declared.spec.suspend,
         options: LoadOptions {
             env_files: options
@@ -236,18 +285,16 @@ fn settings(
     })
 }
 
-/// A file that is not there at the start is a mistake in the document.
-fn check_password(file: &Path, document: &Node) -> Result<(), Diagnostic> {
-    let fault = |why: String| {
-        at(document, &["spec", "git", "basicAuth", "passwordFile"], format!("{}: {why}", file.display()))
-    };
+/// What is in a file with a secret. One that is not there at the start is a mistake in the document.
+fn line(file: &Path, document: &Node, place: &[&str]) -> Result<Secret, Diagnostic> {
+    let fault = |why: String| at(document, place, format!("{}: {why}", file.display()));
     let bytes = DiskFiles.read(file).map_err(|error| fault(error.to_string()).help(error.way_out()))?;
-    let is_empty = bytes.iter().all(u8::is_ascii_whitespace);
-    if is_empty {
-        Err(fault("the file is empty".to_owned()).help("write the password or token into it"))
-    } else {
-        Ok(())
+    let text = String::from_utf8(bytes).map_err(|_| fault("the file is no text".to_owned()))?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.trim().is_empty() {
+        return Err(fault("the file is empty".to_owned()).help("write the secret into it"));
     }
+    Ok(Secret::new(text))
 }
 
 #[cfg(test)]
@@ -261,7 +308,7 @@ mod tests {
         std::fs::write(root.path().join("sources.yaml"), text).unwrap();
         std::fs::write(root.path().join("token"), "canary\n").unwrap();
         let options = LoadOptions { working_dir: root.path().to_owned(), ..LoadOptions::default() };
-        let read = read(Path::new("sources.yaml"), &options);
+        let read = read(Path::new("sources.yaml"), &options, None);
         read.map_err(|found| found.faults.iter().map(Diagnostic::headline).collect())
     }
 
@@ -272,7 +319,7 @@ mod tests {
         let text = format!(
             "{HEAD}  git:\n    url: https://git.example.com/shop.git\n    ref: main\n    path: manifests\n    interval: 5m\n    basicAuth: {{passwordFile: token}}\n  envFiles: [shop.env]\n---\n{}",
             HEAD.replace("shop", "blog")
-                + "  git: {url: /srv/blog}\n  suspend: true\n  verify: {mode: tag, keys: [keys, /etc/keys]}\n"
+                + "  git: {url: /srv/blog}\n  suspend: true\n  policy: restricted\n  webhook: {provider: gitlab, secretFile: token}\n  verify: {mode: tag, keys: [keys, /etc/keys]}\n"
         );
         let all = read_text(&text).unwrap();
         let [shop, blog] = all.as_slice() else { panic!("{all:?}") };
@@ -282,6 +329,9 @@ mod tests {
         assert!(user == "git" && file.ends_with("token"));
         assert!(shop.options.env_files[0].ends_with("shop.env") && shop.options.env_files[0].is_absolute());
         assert_eq!((&blog.address.place, blog.suspended), (&Place::Local("/srv/blog".into()), true));
+        assert_eq!((shop.policy, blog.policy), (Level::Baseline, Level::Restricted));
+        let webhook = blog.webhook.as_ref().unwrap();
+        assert_eq!((webhook.provider, webhook.secret.expose()), (Provider::GitLab, "canary"));
         let verify = blog.verify.as_ref().unwrap();
         assert_eq!((verify.mode, shop.verify.is_none()), (Mode::Tag, true));
         assert!(verify.keys[0].is_absolute() && verify.keys[0].ends_with("keys"));
@@ -299,10 +349,11 @@ mod tests {
             ("  git: {url: https://h/x, basicAuth: {passwordFile: none}}\n", "sources.yaml:5:53: "),
             ("  git: {url: /x}\n  verify: {keys: []}\n", "sources.yaml:6:18: "),
             ("  git: {url: /x}\n  verify: {mode: all, keys: [a]}\n", "sources.yaml:6:18: "),
-            ("  git: {url: /x}\n  verify: {mode: head}\n", "sources.yaml:6:11: "),
+            ("  git: {url: /x}\n  verify: {mode: head}\n", "sources.yaml:6:"),
             ("  suspend: true\n", "sources.yaml:5:3: spec lacks the field `git`"),
         ];
-        let faults = |spec: &str| read_text(&format!("{HEAD}{spec}")).unwrap_err();
+        let faults =
+            |spec: &str| read_text(&format!("{HEAD}{spec}")).err().unwrap_or(vec!["fine".to_owned()]);
         let wrong = cases.map(|(spec, told)| (told, faults(spec)));
         let wrong: Vec<_> = wrong.iter().filter(|(told, faults)| !faults[0].starts_with(told)).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");

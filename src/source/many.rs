@@ -38,7 +38,7 @@ impl Source for Many {
         if self.sources.is_empty() {
             return std::future::pending().boxed_local();
         }
-        let all = self.sources.iter_mut().map(|source| source.changed());
+        let all = self.sources.iter_mut().map(Source::changed);
         select_all(all).map(|_| ()).boxed_local()
     }
 }

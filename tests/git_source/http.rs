@@ -20,13 +20,13 @@ struct Behaviour {
 }
 
 /// Serves the repositories below a directory until the test ends.
-pub struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     behaviour: Arc<Behaviour>,
 }
 
 impl Server {
-    pub fn start(root: &Path, login: Option<&str>) -> Self {
+    pub(crate) fn start(root: &Path, login: Option<&str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let behaviour = Arc::new(Behaviour {
@@ -46,17 +46,17 @@ impl Server {
         Self { address, behaviour }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)
     }
 
     /// Whether it answers with an error.
-    pub fn refuse(&self, refuses: bool) {
+    pub(crate) fn refuse(&self, refuses: bool) {
         self.behaviour.refuses.store(refuses, Ordering::SeqCst);
     }
 
     /// Whether its answers end in their middle.
-    pub fn cut(&self, cuts: bool) {
+    pub(crate) fn cut(&self, cuts: bool) {
         self.behaviour.cuts.store(cuts, Ordering::SeqCst);
     }
 }
@@ -111,11 +111,8 @@ impl Behaviour {
         let head = String::from_utf8_lossy(&output.stdout[..end]).into_owned();
         let status =
             head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK").to_owned();
-        let kept: String = head
-            .lines()
-            .filter(|line| !line.starts_with("Status:"))
-            .map(|line| format!("{line}\r\n"))
-            .collect();
+        let kept: Vec<&str> = head.lines().filter(|line| !line.starts_with("Status:")).collect();
+        let kept = kept.join("\r\n") + "\r\n";
         let body = &output.stdout[end + 4..];
         let is_pack = head.contains("upload-pack-result");
         if self.cuts.load(Ordering::SeqCst) && is_pack {

@@ -133,10 +133,10 @@ async fn a_copy_that_is_damaged_is_fetched_anew() {
     let damages: [&dyn Fn(); 4] = [
         // Objects that are no objects.
         &|| {
-            files(&copy.join("objects")).iter().for_each(|file| {
-                fs::remove_file(file).unwrap();
+            for file in files(&copy.join("objects")) {
+                fs::remove_file(&file).unwrap();
                 fs::write(file, "torn").unwrap();
-            })
+            }
         },
         // A pack that was half fetched, and the lock of a git that was killed.
         &|| {

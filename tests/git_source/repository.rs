@@ -13,20 +13,20 @@ use compose_operator::stack::Loaded;
 use compose_operator::store::sources::{SourceStanding, Sources};
 
 /// A stack with so many replicas.
-pub fn stack(replicas: u32) -> String {
+pub(crate) fn stack(replicas: u32) -> String {
     format!(
         "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {{name: shop}}\nspec:\n  compose: {{files: [../compose.yaml]}}\n  services: {{web: {{replicas: {replicas}}}}}\n"
     )
 }
 
 /// A repository with a working copy, and a place for the operator's state.
-pub struct Repository {
+pub(crate) struct Repository {
     root: tempfile::TempDir,
 }
 
 impl Repository {
     /// With one commit of one stack.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let repository = Self { root: tempfile::tempdir().unwrap() };
         std::fs::create_dir_all(repository.work()).unwrap();
         repository.git(&["init", "-q", "-b", "main"]);
@@ -36,19 +36,19 @@ impl Repository {
         repository
     }
 
-    pub fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
     }
 
-    pub fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.path("shop")
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.path("state")
     }
 
-    pub fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         let output = Command::new("git")
             .args(["-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "commit.gpgsign=false"])
             .args(arguments)
@@ -61,26 +61,26 @@ impl Repository {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.work().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
     /// Commits everything, and says its hash.
-    pub fn commit(&self, subject: &str) -> String {
+    pub(crate) fn commit(&self, subject: &str) -> String {
         self.git(&["add", "-A"]);
         self.git(&["commit", "-q", "--allow-empty", "-m", subject]);
         self.git(&["rev-parse", "HEAD"])
     }
 
     /// Commits another number of replicas.
-    pub fn replicas(&self, count: u32) -> String {
+    pub(crate) fn replicas(&self, count: u32) -> String {
         self.write("manifests/shop.yaml", &stack(count));
         self.commit(&format!("{count} of them"))
     }
 
-    pub fn settings(&self, address: &str) -> Settings {
+    pub(crate) fn settings(&self, address: &str) -> Settings {
         Settings {
             name: "shop".into(),
             address: Address::parse(address, self.root.path()).unwrap(),
@@ -88,17 +88,19 @@ impl Repository {
             interval: Duration::from_millis(200),
             credentials: Credentials::default(),
             suspended: false,
+            policy: compose_operator::core::trust::Level::Privileged,
+            webhook: None,
             verify: None,
             options: LoadOptions::default(),
         }
     }
 
     /// Follows it, from its address.
-    pub async fn follow(&self, address: &str) -> Followed {
+    pub(crate) async fn follow(&self, address: &str) -> Followed {
         self.follow_with(self.settings(address)).await
     }
 
-    pub async fn follow_with(&self, settings: Settings) -> Followed {
+    pub(crate) async fn follow_with(&self, settings: Settings) -> Followed {
         let mut source = GitSource::open(settings, &self.state()).unwrap();
         source.begin_with().await;
         Followed { source, sources: Sources::new(&self.state()) }
@@ -106,30 +108,30 @@ impl Repository {
 }
 
 /// A source that is followed.
-pub struct Followed {
-    pub source: GitSource,
+pub(crate) struct Followed {
+    pub(crate) source: GitSource,
     sources: Sources,
 }
 
 impl Followed {
-    pub fn standing(&self) -> SourceStanding {
+    pub(crate) fn standing(&self) -> SourceStanding {
         self.sources.read("shop").unwrap()
     }
 
     /// What is in force: the replicas of the one stack; none where there is no stack.
-    pub fn load(&mut self) -> Option<u32> {
+    pub(crate) fn load(&mut self) -> Option<u32> {
         replicas(&self.source.load())
     }
 
     /// Waits for what there is to load, and loads it.
-    pub async fn next(&mut self) -> Loaded {
+    pub(crate) async fn next(&mut self) -> Loaded {
         let changed = self.source.changed();
         tokio::time::timeout(Duration::from_secs(20), changed).await.expect("nothing changed");
         self.source.load()
     }
 
     /// Looks, for as long as nothing is to be loaded, until its standing is so.
-    pub async fn until(&mut self, what: &str, is: impl Fn(&SourceStanding) -> bool) {
+    pub(crate) async fn until(&mut self, what: &str, is: impl Fn(&SourceStanding) -> bool) {
         let start = std::time::Instant::now();
         while !is(&self.standing()) {
             assert!(start.elapsed() < Duration::from_secs(20), "never {what}: {:?}", self.standing());
@@ -140,13 +142,13 @@ impl Followed {
     }
 }
 
-pub fn replicas(loaded: &Loaded) -> Option<u32> {
+pub(crate) fn replicas(loaded: &Loaded) -> Option<u32> {
     let stack = loaded.stacks.first()?;
     Some(stack.desired.services.values().next()?.replicas)
 }
 
 /// Everything below a directory.
-pub fn files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     let mut open = vec![directory.to_owned()];
     while let Some(directory) = open.pop() {

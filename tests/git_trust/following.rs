@@ -24,6 +24,8 @@ fn open(world: &World, verify: Option<Verify>) -> GitSource {
         credentials: Credentials::default(),
         verify,
         suspended: false,
+        policy: compose_operator::core::trust::Level::Privileged,
+        webhook: None,
         options: LoadOptions::default(),
     };
     GitSource::open(settings, &world.path("state")).unwrap()
@@ -36,7 +38,7 @@ fn standing(world: &World) -> SourceStanding {
 /// What is loaded when something has changed.
 async fn next(source: &mut GitSource) -> Loaded {
     source.bell().ring();
-    tokio::time::timeout(Duration::from_secs(20), source.changed()).await.expect("nothing has changed");
+    tokio::time::timeout(Duration::from_secs(20), source.changed()).await.unwrap();
     source.load()
 }
 

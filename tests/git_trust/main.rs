@@ -15,6 +15,9 @@ use self::world::{By, World, is_running_in, with_signature, word};
 
 const ANN: By<'_> = By::Ssh("ann");
 
+/// Files of keys, each with what is in it, and what is said of a commit.
+type Case<'a> = (&'a [(&'a str, &'a [u8])], &'a str);
+
 #[tokio::test]
 async fn a_commit_is_trusted_by_an_ssh_key_however_the_key_is_given() {
     let world = World::new();
@@ -79,7 +82,7 @@ async fn an_ssh_key_that_is_unknown_over_early_revoked_or_for_something_else_is_
     let (over, early) = (allowed("valid-before=\"20200101\""), allowed("valid-after=\"29990101\""));
     let (file, bogus) = (allowed("namespaces=\"file\""), allowed("bogus=1"));
     let (ann, bob) = (ann.as_bytes(), bob.as_bytes());
-    let cases: &[(&[(&str, &[u8])], &str)] = &[
+    let cases: &[Case<'_>] = &[
         (&[("bob.pub", bob)], "UnknownKey"),
         (&[("allowed", &over)], "Expired"),
         (&[("allowed", &early)], "Early"),
@@ -179,7 +182,7 @@ async fn an_openpgp_key_is_trusted_until_it_is_over_or_revoked() {
     let certificate = unarmed.replace(":-----BEGIN", "-----BEGIN");
     let certificate = certificate.as_bytes();
     let name = "ann <ann@example.com>";
-    let cases: &[(&[(&str, &[u8])], &str)] = &[
+    let cases: &[Case<'_>] = &[
         (&[("ann.asc", &ann)], name),
         (&[("ann.gpg", &binary)], name),
         (&[("all.asc", &both)], name),

@@ -233,7 +233,7 @@ pub(crate) fn signature_of(commit: &str) -> String {
     let (_, signature) = commit.split_once("\ngpgsig ").unwrap();
     let lines: Vec<&str> = signature.lines().collect();
     let end = lines.iter().position(|line| line.starts_with(" -----END")).unwrap();
-    lines[..=end].iter().map(|line| format!("{}\n", line.trim_start())).collect()
+    lines[..=end].join("\n").replace("\n ", "\n")
 }
 
 pub(crate) fn is_running_in(directory: &Path) -> bool {

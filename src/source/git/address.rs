@@ -212,7 +212,8 @@ pub fn checked_reference(text: &str) -> Result<String, BadAddress> {
     if text.starts_with('-') {
         return Err(BadAddress::Option(text.to_owned()));
     }
-    let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    let is_lock = |part: &str| part.strip_suffix(".lock").is_some();
+    let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !is_lock(part);
     let is_odd = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
     let is_sound = !text.contains(is_odd)
         && !text.contains("..")

@@ -17,7 +17,7 @@ pub const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 pub const FETCH_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// A question to what is on our own disk.
-pub const LOCAL_TIMEOUT: Duration = Duration::from_secs(60);
+pub const LOCAL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A line that goes below a kilobyte a second for this long is dead.
 const STALLED_AFTER: &str = "30";
@@ -284,7 +284,15 @@ mod tests {
         let nowhere = git.run(None, "ls-remote", &["--", "file:///nowhere/at/all"], ASK_TIMEOUT).await;
         let told = nowhere.unwrap_err().to_string();
         assert!(told.contains("/nowhere/at/all"), "{told}");
-        let never = git.run(None, "version", &[], Duration::ZERO).await;
-        assert!(matches!(never, Err(GitError::TimedOut { command: "version", .. })), "{never:?}");
+        // Batch checks wait for what they are asked.
+        let never = git
+            .run(
+                None,
+                "credential-cache--daemon",
+                &[&directory.path().join("socket").to_string_lossy()],
+                Duration::from_millis(50),
+            )
+            .await;
+        assert!(matches!(never, Err(GitError::TimedOut { .. })), "{never:?}");
     }
 }

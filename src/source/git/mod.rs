@@ -11,10 +11,11 @@ pub mod mirror;
 pub mod past;
 mod refs;
 mod revisions;
+mod settings;
 pub mod signature;
 pub mod tree;
 mod troubles;
-mod view;
+mod unkept;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,55 +29,32 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use self::address::{Address, Place, UserInfo};
+use self::address::{Place, UserInfo};
 use self::command::{Credentials, Git, Password};
 use self::look::{Known, Look, LookError, Seen, Trust};
 use self::mirror::Mirror;
 use self::refs::Refs;
 use self::revisions::Revisions;
-use self::signature::Verify;
-use self::view::View;
+pub use self::settings::{DEFAULT_INTERVAL, Settings, Webhook, default_policy};
+use self::unkept::unkept;
 use super::watch::Watch;
 use super::{Bell, Source};
 use crate::clock::{Clock as _, SystemClock};
 use crate::compose::errors::Diagnostic;
-use crate::compose::{FileView as _, LoadOptions, clean};
+use crate::compose::{Confined, FileView as _, LoadOptions, clean};
 use crate::core::commit::Commit;
 use crate::core::ids::short;
 use crate::core::time::Timestamp;
+use crate::core::trust::Trust as Trusted;
 use crate::stack::{self, Dependencies, Found, Loaded};
 use crate::store::process::Process;
 use crate::store::sources::{Ask, Attempt, SourceStanding, Sources};
-
-/// A remote repository is asked this often where nothing else is said; a webhook makes it at once.
-pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// A local one tells of itself; it is looked at all the same, as its file system may send no events.
 const LOCAL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Looks follow each other no faster than this, however often the bell is rung: a flood of webhooks is one fetch each.
 const DEBOUNCE: Duration = Duration::from_millis(250);
-
-/// What a source is, and how it is followed.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// What it is called: lower-case letters, digits and `-`.
-    pub name: String,
-    /// The repository and the reference.
-    pub address: Address,
-    /// Where in it the manifests or Compose files are; where Compose itself would look, if nothing is said.
-    pub path: Option<PathBuf>,
-    /// How often a remote repository is asked.
-    pub interval: Duration,
-    /// Who asks.
-    pub credentials: Credentials,
-    /// The repository is not looked at: what is in force stays.
-    pub suspended: bool,
-    /// Whose signature a commit must have; anybody's will do, and none, where nothing is said.
-    pub verify: Option<Verify>,
-    /// Profiles and files with variables, on this machine: what is none of the repository's.
-    pub options: LoadOptions,
-}
 
 /// Whether the commit of a source that is in force is this one, or came after it; by its first digits.
 pub fn has_passed(sources: &Sources, in_force: &Commit, commit: &str) -> bool {
@@ -204,6 +182,16 @@ impl GitSource {
     #[must_use]
     pub fn knowing(self, mounted_since: MountedSince) -> Self {
         Self { mounted_since: Some(mounted_since), ..self }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Who may ring its bell.
+    pub fn webhook(&self) -> Option<&Webhook> {
+        self.settings.webhook.as_ref()
     }
 
     /// What wakes it.
@@ -339,16 +327,15 @@ impl GitSource {
     fn options(&self) -> LoadOptions {
         let current = self.revisions.current();
         let files = self.settings.path.iter().map(|path| current.join(path)).collect();
-        LoadOptions { files, working_dir: current, ..self.settings.options.clone() }
+        let trust = Trusted { level: self.settings.policy, root: Some(current.clone()) };
+        LoadOptions { files, trust, working_dir: current, ..self.settings.options.clone() }
     }
 
     fn read(&self, directory: &str, commit: &Commit) -> Loaded {
-        let view = View {
-            logical: self.revisions.current(),
-            physical: self.revisions.path(directory),
-            commit: short(&commit.hash).to_owned(),
-        };
-        let path = self.settings.path.as_ref().map(|path| clean(&view.logical.join(path)));
+        let current = self.revisions.current();
+        let view = Confined::mapped(current.clone(), self.revisions.path(directory))
+            .shown_as(format!("{}:", short(&commit.hash)));
+        let path = self.settings.path.as_ref().map(|path| clean(&current.join(path)));
         let is_missing = path.is_some_and(|path| !view.is_file(&path) && !view.is_dir(&path));
         let mut loaded = if is_missing {
             Loaded::default()
@@ -366,6 +353,7 @@ impl GitSource {
         }
         for stack in &mut loaded.stacks {
             stack.desired.commit = Some(commit.clone());
+            loaded.faults.extend(unkept(stack, &current, &view));
         }
         let name = &self.settings.name;
         loaded.faults = loaded.faults.into_iter().map(|fault| fault.of_source(name)).collect();

@@ -120,6 +120,12 @@ impl FileView for Past {
         DiskFiles.identity(&self.real(path)?)
     }
 
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        let real = DiskFiles.leads_to(&self.real(path)?)?;
+        let kept = self.kept.path().join("files");
+        Some(real.strip_prefix(&kept).map_or(real.clone(), |inside| self.root.join(inside)))
+    }
+
     fn display(&self, path: &Path) -> PathBuf {
         match path.strip_prefix(&self.root) {
             Ok(inside) if self.then(path).is_some() => {

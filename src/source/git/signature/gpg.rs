@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn judged(lines: &[&str]) -> String {
-        let status: String = lines.iter().map(|line| format!("[GNUPG:] {line}\n")).collect();
+        let status = format!("[GNUPG:] {}", lines.join("\n[GNUPG:] "));
         parse(&status).map_or_else(|why| why.to_string(), |signer| signer.to_string())
     }
 

@@ -59,7 +59,7 @@ impl Keys {
 
     /// As a file of allowed signers.
     pub(super) fn allowed_signers(&self) -> String {
-        self.signers.iter().map(|line| format!("{line}\n")).collect()
+        self.signers.join("\n") + "\n"
     }
 
     /// What people call one of the allowed signers.
@@ -74,21 +74,9 @@ impl Keys {
             self.revoked.push(content);
             return Ok(());
         }
-        let text = String::from_utf8(content).map_err(std::string::FromUtf8Error::into_bytes);
-        let text = match text {
-            Err(bytes) => {
-                let is_key = bytes.first().is_some_and(|first| is_packet(*first, PUBLIC_KEY));
-                let is_revocation = bytes.first().is_some_and(|first| is_packet(*first, SIGNATURE));
-                if !is_key && !is_revocation {
-                    return Err(NOT_UNDERSTOOD.to_owned());
-                }
-                if is_key && is_revoked {
-                    return Err(KEY_AMONG_REVOKED.to_owned());
-                }
-                self.openpgp.push((path.to_owned(), bytes));
-                return Ok(());
-            }
+        let text = match String::from_utf8(content) {
             Ok(text) => text,
+            Err(error) => return self.take_packets(path, error.into_bytes(), is_revoked),
         };
         if text.contains("PRIVATE KEY") {
             return Err("is a private key, which belongs on no other machine".to_owned());
@@ -106,8 +94,21 @@ impl Keys {
         self.take_lines(&text, is_revoked)
     }
 
+    fn take_packets(&mut self, path: &Path, packets: Vec<u8>, is_revoked: bool) -> Result<(), String> {
+        let begins_with = |kind| packets.first().is_some_and(|first| is_packet(*first, kind));
+        if !begins_with(PUBLIC_KEY) && !begins_with(SIGNATURE) {
+            return Err(NOT_UNDERSTOOD.to_owned());
+        }
+        // A revocation may have a key behind it.
+        if is_revoked {
+            return Err(ARMOUR_IT.to_owned());
+        }
+        self.openpgp.push((path.to_owned(), packets));
+        Ok(())
+    }
+
     fn take_lines(&mut self, text: &str, is_revoked: bool) -> Result<(), String> {
-        let mut revoked = String::new();
+        let mut revoked = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -115,7 +116,7 @@ impl Keys {
             }
             let key = SshKey::parse(line).ok_or_else(|| format!("line {}: {NOT_UNDERSTOOD}", index + 1))?;
             if is_revoked {
-                revoked += &format!("{}\n", key.words);
+                revoked.push(key.words);
             } else if key.is_bare {
                 // Comments may have anything; a fingerprint is a name that matches no other.
                 let principal = fingerprint(&key.blob);
@@ -127,13 +128,14 @@ impl Keys {
             }
         }
         if !revoked.is_empty() {
-            self.revoked.push(revoked.into_bytes());
+            self.revoked.push((revoked.join("\n") + "\n").into_bytes());
         }
         Ok(())
     }
 }
 
 const NOT_UNDERSTOOD: &str = "is neither an OpenPGP public key, nor an SSH public key, nor an allowed signer";
+const ARMOUR_IT: &str = "is an OpenPGP file in binary: put the armoured revocation certificate here";
 const KEY_AMONG_REVOKED: &str = "has a whole OpenPGP key: take its file away from the trusted ones instead, or put a revocation certificate here";
 
 /// The files that are meant, each once.
@@ -298,7 +300,9 @@ mod tests {
         assert_eq!(taken("revoked.asc", armoured("mDMEaw1RABYJ").as_bytes()), Err(KEY_AMONG_REVOKED.into()));
         let both = armoured("iHgEIBYIACAW") + &armoured("mDMEaw1RABYJ");
         assert_eq!(taken("revoked.asc", both.as_bytes()), Err(KEY_AMONG_REVOKED.into()));
-        assert_eq!(taken("revoked.gpg", &[0x98, 0xff]), Err(KEY_AMONG_REVOKED.into()));
+        for first in [0x98, 0x88] {
+            assert_eq!(taken("revoked.gpg", &[first, 0xff]), Err(ARMOUR_IT.into()));
+        }
     }
 
     #[test]

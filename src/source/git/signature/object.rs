@@ -70,8 +70,7 @@ pub(super) fn tag(object: &[u8]) -> (TagHead, Result<Signed, Why>) {
     for line in object.split_inclusive(|byte| *byte == b'\n') {
         is_head &= line != b"\n";
         is_doubled |= is_head && line.starts_with(b"gpgsig");
-        let is_begin = |begin: &&str| line.starts_with(begin.as_bytes());
-        if [OPENPGP, SSH].iter().chain(OTHERS).any(|begin| is_begin(&begin)) {
+        if [OPENPGP, SSH].iter().chain(OTHERS).any(|begin| line.starts_with(begin.as_bytes())) {
             begin = Some(at);
         }
         at += line.len();
@@ -161,8 +160,8 @@ mod tests {
             (format!("{HEAD}{other}\nHello\n"), &*sha256, &*format!("OpenPgp of {plain}")),
             (format!("{HEAD}gpgsig garbage\n\nHello\n"), SHA1, none),
             (format!("{HEAD}gpgsig\n\nHello\n"), SHA1, none),
-            (format!("{HEAD}{} more\n\n", pgp), SHA1, none),
-            (format!("{HEAD}{} {}\n\n", pgp, armour("PGP SIGNATURE", " ").trim_end()), SHA1, several),
+            (format!("{HEAD}{pgp} more\n\n"), SHA1, none),
+            (format!("{HEAD}{pgp} {}\n\n", armour("PGP SIGNATURE", " ").trim_end()), SHA1, several),
         ] {
             assert_eq!(judged(&object, hash), expected, "{object}");
         }
