@@ -71,6 +71,16 @@ pub struct FileArgs {
         help = "What the files may ask of the host: privileged, baseline or restricted [default: privileged; baseline for a repository that is elsewhere]"
     )]
     pub policy: Option<Level>,
+    /// Directory with a file for each secret that `${secret:NAME}` names
+    #[arg(long, value_name = "DIR", global = true, value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    #[arg(help = "Directory with a file for each secret that ${secret:NAME} names \
+                [env: OPERATOR_SECRETS_DIR] [default: /etc/compose-operator/secrets]")]
+    pub secrets_dir: Option<PathBuf>,
+    /// File with age identities, to decrypt env and secret files with
+    #[arg(long = "age-identity", value_name = "FILE", global = true)]
+    #[arg(help = "File with age identities that decrypt env files and secret files (repeatable) \
+                [env: OPERATOR_AGE_IDENTITY, SOPS_AGE_KEY_FILE]")]
+    pub age_identities: Vec<PathBuf>,
 }
 
 /// Reads a level, with the words there are for completions and for those that are none.

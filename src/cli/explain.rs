@@ -163,9 +163,10 @@ fn said(scale: &Scale, place: Option<&Span>) -> Field {
 
 /// The value as people may see it.
 fn shown(written: &Written) -> String {
-    match written.field.split('.').next() {
-        Some("environment") => HIDDEN.to_owned(),
-        _ => redact::command_line(std::slice::from_ref(&written.value)).trim_matches('\'').to_owned(),
+    // Its own, or that of a hook.
+    match written.field.split('.').find(|step| *step == "environment") {
+        Some(_) => HIDDEN.to_owned(),
+        None => redact::command_line(std::slice::from_ref(&written.value)).trim_matches('\'').to_owned(),
     }
 }
 
@@ -174,8 +175,13 @@ fn variables(stack: &Stack, written: &Written) -> Vec<Variable> {
     let spelling = written.spelling.as_deref().unwrap_or_default();
     let without_dollars = spelling.replace("$$", " ");
     let parts = without_dollars.split('$').skip(1).map(|part| part.strip_prefix('{').unwrap_or(part));
+    // A secret of the host is no variable; one may be called so.
+    let is_secret =
+        |part: &&str| part.strip_prefix("secret:").is_some_and(|rest| !rest.starts_with(['-', '+', '?']));
     let is_letter = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-    let names = parts.map(|part| part.chars().take_while(is_letter).collect::<String>());
+    let names = parts
+        .filter(|part| !is_secret(part))
+        .map(|part| part.chars().take_while(is_letter).collect::<String>());
     let mut names: Vec<String> = names.filter(|name| !name.is_empty()).collect();
     names.sort_unstable();
     names.dedup();

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context;
 
 use super::args::FileArgs;
+use super::host;
 use super::render::shown;
 use super::screen::Screen;
 use super::standing;
@@ -36,6 +37,7 @@ pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
         without_env_files: false,
         environment: environment(),
         trust: trust(args.policy.unwrap_or_default(), &args.files, &working_dir),
+        host: host::secrets(args, &working_dir),
         working_dir,
     })
 }
@@ -63,6 +65,7 @@ fn current_dir() -> anyhow::Result<PathBuf> {
 pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| !host::is_secret(name))
         .collect()
 }
 
@@ -261,7 +264,7 @@ static STREAMS: Mutex<BTreeMap<PathBuf, Result<Vec<u8>, FileError>>> = Mutex::ne
 impl NearFiles {
     /// With the pipes that the options name.
     pub(super) fn given(options: &LoadOptions) -> Self {
-        let named = options.files.iter().chain(&options.env_files);
+        let named = options.files.iter().chain(&options.env_files).chain(&options.host.identities);
         Self {
             given: named.map(|path| clean(&options.working_dir.join(path))).collect(),
             working_dir: options.working_dir.clone(),
@@ -322,6 +325,10 @@ impl FileView for NearFiles {
 
     fn leads_to(&self, path: &Path) -> Option<PathBuf> {
         DiskFiles.leads_to(path)
+    }
+
+    fn is_open_to_all(&self, path: &Path) -> bool {
+        DiskFiles.is_open_to_all(path)
     }
 
     fn display(&self, path: &Path) -> PathBuf {

@@ -133,6 +133,12 @@ fn unit(binary: &Path, cli: &Cli) -> anyhow::Result<String> {
     for file in &named.env_files {
         write!(exec, " --env-file {}", absolute(file)?)?;
     }
+    if let Some(directory) = &named.secrets_dir {
+        write!(exec, " --secrets-dir {}", absolute(directory)?)?;
+    }
+    for file in &named.age_identities {
+        write!(exec, " --age-identity {}", absolute(file)?)?;
+    }
     for profile in &named.profiles {
         write!(exec, " --profile {}", quoted(profile)?)?;
     }

@@ -16,6 +16,7 @@ pub mod files;
 mod followed;
 mod historian;
 pub mod history;
+mod host;
 pub mod init;
 pub mod install;
 pub mod log;

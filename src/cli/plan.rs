@@ -9,7 +9,7 @@ use super::args::FileArgs;
 use super::diff::Found;
 use super::files::NearFiles;
 use super::{files, standing};
-use crate::compose::{LoadOptions, clean};
+use crate::compose::{HostSecrets, LoadOptions, clean};
 use crate::core::diff::Change;
 use crate::plan::seal::Seal;
 use crate::plan::{Files, OPERATOR, Plan, StackPlan, Step, VARIABLES, file, wanted};
@@ -86,7 +86,7 @@ pub(super) fn described(args: &FileArgs) -> anyhow::Result<Files> {
 }
 
 /// The same, for the loader: with the environment as it is now, but for Compose's own words on files.
-pub(super) fn options(files: &Files) -> LoadOptions {
+pub(super) fn options(files: &Files, host: HostSecrets) -> LoadOptions {
     let mut environment: BTreeMap<String, String> = files::environment();
     environment.retain(|name, _| !VARIABLES.contains(&name.as_str()));
     environment.extend(files.variables.clone());
@@ -101,5 +101,6 @@ pub(super) fn options(files: &Files) -> LoadOptions {
         environment,
         working_dir: files.working_directory.clone(),
         trust: files::trust(files.policy, &files.files, &files.working_directory),
+        host,
     }
 }

@@ -36,7 +36,8 @@ pub(super) fn run(path: &Path, args: &ApplyArgs, cli: &Cli, screen: &mut Screen)
     if let Some(version) = version(&plan) {
         return Ok(stale(&plan, path, &[version], screen));
     }
-    let (mut stacks, read) = match files::stacks_of(&plan::options(&plan.files), screen) {
+    let host = files::options(&cli.files)?.host;
+    let (mut stacks, read) = match files::stacks_of(&plan::options(&plan.files, host), screen) {
         Ok(loaded) => loaded,
         Err(error) => {
             tell(&error, cli, screen)?;
@@ -77,7 +78,7 @@ pub(super) fn run(path: &Path, args: &ApplyArgs, cli: &Cli, screen: &mut Screen)
 
 /// The plan says which files; a second word on that could only contradict it.
 fn alone(args: &FileArgs) -> anyhow::Result<()> {
-    let FileArgs { files, project_name, project_directory, profiles, env_files, policy } = args;
+    let FileArgs { files, project_name, project_directory, profiles, env_files, policy, .. } = args;
     let given = [
         ("--file", !files.is_empty()),
         ("--project-name", project_name.is_some()),

@@ -10,9 +10,9 @@ use super::at::At;
 use super::consistency::Context;
 use super::defaults::normalise;
 use super::environment::{resolve_env_files, resolve_label_files};
-use super::errors::{Diagnostic, Diagnostics, Result};
+use super::errors::{Diagnostic, Diagnostics, Faults, Result};
 use super::extensions;
-use super::files::{FileView, Recorder};
+use super::files::FileView;
 use super::hash;
 use super::loader::{Loader, Scope};
 use super::model::Model;
@@ -39,7 +39,8 @@ pub(crate) fn load_what_is_sound(
     files: &dyn FileView,
 ) -> Result<(Project, Option<Diagnostics>), Diagnostics> {
     let home = options.environment.get("HOME").cloned();
-    let mut loader = Loader::new(Recorder::new(files), home);
+    let (recorder, interpolator) = setup::readers(options, files);
+    let mut loader = Loader::new(recorder, interpolator, home);
     let found = setup::find(options, &mut loader.files, &mut loader.interpolator, &mut loader.warnings);
     let Some(mut setup) = loader.faults.keep(found) else { return Err(loader.faults.diagnostics()) };
     let name = project_name(&mut loader, options, &setup);
@@ -63,12 +64,31 @@ pub(crate) fn load_what_is_sound(
     loader.faults.next_stage();
     extensions::gather(&mut tree, &Shape::Object(&PROJECT), &At::ROOT, &mut loader.faults);
     let lookup = |variable: &str| setup.environment.get(variable).cloned();
+    let may_pass = |variable: &str| !loader.interpolator.is_sealed(variable);
+    refuse_secret_arguments(&tree, &may_pass, &mut loader.faults);
     normalise(&mut tree, &name, &lookup, &mut loader.faults);
     let place = tree.get("name").map_or_else(|| tree.span.clone(), |node| node.span.clone());
     if let Some(mapping) = tree.as_mapping_mut() {
         mapping.set("name", Node::text(name.clone(), &place));
     }
     finish(loader, setup, name, tree, options)
+}
+
+/// Refuses arguments of builds that take their value from a variable that is for nobody to see: an image keeps them.
+fn refuse_secret_arguments(tree: &Node, may_pass: &dyn Fn(&str) -> bool, faults: &mut Faults) {
+    let services = tree.get("services").and_then(Node::as_mapping);
+    for (name, service) in services.into_iter().flat_map(Mapping::iter) {
+        let arguments = service.lookup(&["build", "args"]).and_then(Node::as_mapping);
+        for (argument, value) in arguments.into_iter().flat_map(Mapping::iter) {
+            if value.is_null() && !may_pass(argument) {
+                let path = format!("services.{name}.build.args.{argument}");
+                let message =
+                    format!("{path}: an image keeps its arguments, and {argument} is a secret variable");
+                let fault = Diagnostic::at(&value.span, message).about(path);
+                faults.push(fault.help("give it to the build in `build.secrets`"));
+            }
+        }
+    }
 }
 
 /// The fault of files without anything in them.

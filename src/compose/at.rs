@@ -31,6 +31,24 @@ impl<'a> At<'a> {
         At { parent: Some(self), step: Step::Index(index) }
     }
 
+    /// What stands for the position of an item in [`At::steps`].
+    pub(crate) const ITEM: &'static str = "*";
+
+    /// The keys on the way from the file to the value; an item of a list is [`At::ITEM`].
+    pub(crate) fn steps(&self) -> Vec<&'a str> {
+        let (mut steps, mut at) = (Vec::new(), Some(self));
+        while let Some(here) = at {
+            match here.step {
+                Step::Root => {}
+                Step::Key(key) => steps.push(key),
+                Step::Index(_) => steps.push(Self::ITEM),
+            }
+            at = here.parent;
+        }
+        steps.reverse();
+        steps
+    }
+
     /// True for the whole file.
     pub(crate) fn is_root(&self) -> bool {
         matches!(self.step, Step::Root)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::errors::{Diagnostic, Diagnostics, Faults, Result};
 use super::interpolate::{Interpolator, Lookup, Reason};
+use super::secrets;
 use super::yaml::{Source, Span};
 
 /// The variables of a file, by name.
@@ -21,7 +22,7 @@ pub(crate) fn parse(
     path: &Path,
     bytes: &[u8],
     lookup: Lookup<'_>,
-    interpolator: &mut Interpolator,
+    interpolator: &mut Interpolator<'_>,
     found: &mut Variables,
 ) -> Result<(), Diagnostics> {
     let text = text(path, bytes)?;
@@ -103,14 +104,14 @@ fn hidden(path: &Path, line: &str, number: usize, part: Range<usize>) -> Span {
     }
 }
 
-struct Reader<'a> {
+struct Reader<'a, 'h> {
     path: &'a Path,
     text: &'a str,
     /// Where in the text it is, and on which line.
     at: usize,
     line: usize,
     lookup: Lookup<'a>,
-    interpolator: &'a mut Interpolator,
+    interpolator: &'a mut Interpolator<'h>,
     found: &'a mut Variables,
 }
 
@@ -119,7 +120,7 @@ fn is_blank(c: char) -> bool {
     matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     /// What is still to be read.
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
@@ -254,7 +255,12 @@ impl<'a> Reader<'a> {
         let (outside, found) = (self.lookup, &*self.found);
         let lookup = |name: &str| outside(name).or_else(|| found.get(name).cloned());
         let error = match self.interpolator.expand(value, &lookup) {
-            Ok(value) => return Ok(value),
+            Ok(value) => {
+                if self.interpolator.has_secret() {
+                    self.interpolator.seal(name);
+                }
+                return Ok(value);
+            }
             Err(error) => error,
         };
         let line = self.rest().split('\n').next().unwrap_or_default();
@@ -268,6 +274,9 @@ impl<'a> Reader<'a> {
             Reason::Invalid => {
                 "a variable is written as ${NAME}; a value with dollars is put in single quotes".to_owned()
             }
+            Reason::NotASecret => secrets::FORM.to_owned(),
+            Reason::NoSecret(missing) => missing.way_out(),
+            Reason::Shown(_) => secrets::WHERE.to_owned(),
             Reason::TooLarge => "look for variables that repeat each other, as A=$B$B".to_owned(),
             Reason::TooDeep => "give the inner ones names of their own".to_owned(),
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::dotenv::{self, Variables};
+use super::encrypted::Opened;
 use super::errors::Diagnostic;
 use super::files::FileError;
 use super::loader::Loader;
@@ -22,13 +23,14 @@ pub(crate) fn resolve_env_files(
         let place = place(node, &["env_file", &index.to_string(), "path"]);
         let path = Path::new(&file.path);
         let missing = if file.required { Missing::IsAFault(OPTIONAL) } else { Missing::IsFine };
-        let Some(bytes) = read(loader, path, "env file", place, missing) else { continue };
+        let Some(opened) = read(loader, path, "env file", place, missing) else { continue };
+        let bytes = opened.bytes();
         let shown = loader.files.display(path);
         let own = &service.environment;
         let lookup = |name: &str| project.get(name).cloned().or_else(|| own.get(name).cloned().flatten());
         let result = match file.format.as_str() {
-            "" => dotenv::parse(&shown, &bytes, &lookup, &mut loader.interpolator, &mut found),
-            "raw" => dotenv::parse_raw(&shown, &bytes, &lookup).map(|more| found.extend(more)),
+            "" => dotenv::parse(&shown, bytes, &lookup, &mut loader.interpolator, &mut found),
+            "raw" => dotenv::parse_raw(&shown, bytes, &lookup).map(|more| found.extend(more)),
             other => {
                 let fault = Diagnostic::new(format!("unsupported env_file format \"{other}\""));
                 let place = self::place(node, &["env_file", &index.to_string(), "format"]).or(place);
@@ -56,11 +58,19 @@ pub(crate) fn resolve_label_files(loader: &mut Loader<'_>, service: &mut Service
         let path = Path::new(file);
         let place = place(node, &["label_file", &index.to_string()]);
         let missing = Missing::IsAFault(FileError::Missing.way_out());
-        let Some(bytes) = read(loader, path, "label file", place, missing) else { continue };
+        let Some(opened) = read(loader, path, "label file", place, missing) else { continue };
         let shown = loader.files.display(path);
+        if let Opened::Secret(_) = opened {
+            let fault =
+                Diagnostic::in_file(&shown, "a label file is encrypted, and labels are for everybody to see");
+            loader.faults.push(named(fault, place).help("keep secrets in an env file"));
+            continue;
+        }
         let mut found = Variables::new();
         let lookup = |name: &str| labels.get(name).cloned();
-        let result = dotenv::parse(&shown, &bytes, &lookup, &mut loader.interpolator, &mut found);
+        loader.interpolator.shown = true;
+        let result = dotenv::parse(&shown, opened.bytes(), &lookup, &mut loader.interpolator, &mut found);
+        loader.interpolator.shown = false;
         let before = loader.faults.len();
         loader.faults.keep(result);
         if let Some(place) = place {
@@ -92,9 +102,9 @@ fn read(
     what: &str,
     place: Option<&Span>,
     missing: Missing,
-) -> Option<Vec<u8>> {
-    let error = match loader.files.read(path) {
-        Ok(bytes) => return loader.spend_bytes(bytes.len(), place).then_some(bytes),
+) -> Option<Opened> {
+    let error = match loader.files.open(path) {
+        Ok(opened) => return loader.spend_bytes(opened.bytes().len(), place).then_some(opened),
         Err(error) => error,
     };
     let fault = named(loader.files.refusal(path, what, &error), place);

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use super::encrypted::{self, Opened, Undecrypted};
 use super::errors::{Diagnostic, Result};
 
 /// The largest file that is read: the bound for YAML, which env files and label files stay below by far,
@@ -50,6 +51,11 @@ pub trait FileView {
         false
     }
 
+    /// True when every user of the machine may read a file; false where the view does not know.
+    fn is_open_to_all(&self, _path: &Path) -> bool {
+        false
+    }
+
     /// The path as messages show it.
     fn display(&self, path: &Path) -> PathBuf {
         path.to_owned()
@@ -71,6 +77,9 @@ pub enum FileError {
     /// It is not of the checkout that the view is confined to.
     #[error("it is outside of the checkout")]
     Outside,
+    /// It is encrypted, and nobody here can read it.
+    #[error("{0}")]
+    Encrypted(Undecrypted),
     /// The view does not let it be read, or reading failed.
     #[error("{0}")]
     Unreadable(String),
@@ -84,6 +93,7 @@ impl FileError {
             Self::NotAFile => "name a regular file: pipes, devices and directories are not read",
             Self::TooLarge => "split it",
             Self::Outside => "move it into the checkout; `--policy privileged` on the host allows it",
+            Self::Encrypted(why) => why.way_out(),
             // The system's words; Rust has no stable name for it.
             Self::Unreadable(why) if why.contains("symbolic links") => {
                 "correct the link: following it leads back to itself"
@@ -134,6 +144,11 @@ impl FileView for DiskFiles {
 
     fn leads_to(&self, path: &Path) -> Option<PathBuf> {
         follow(path)
+    }
+
+    fn is_open_to_all(&self, path: &Path) -> bool {
+        let mode = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.mode());
+        mode(path) & 0o004 != 0 && path.parent().is_some_and(|directory| mode(directory) & 0o001 != 0)
     }
 }
 
@@ -242,14 +257,16 @@ impl FileView for MemoryFiles {
 /// A view that remembers what was asked of it, so that changes can be watched for.
 pub(crate) struct Recorder<'a> {
     view: &'a dyn FileView,
+    /// What encrypted files are decrypted with.
+    identities: &'a [PathBuf],
     read: BTreeSet<PathBuf>,
     missing: BTreeSet<PathBuf>,
 }
 
 impl<'a> Recorder<'a> {
     /// Starts with an empty record.
-    pub(crate) fn new(view: &'a dyn FileView) -> Self {
-        Self { view, read: BTreeSet::new(), missing: BTreeSet::new() }
+    pub(crate) fn new(view: &'a dyn FileView, identities: &'a [PathBuf]) -> Self {
+        Self { view, identities, read: BTreeSet::new(), missing: BTreeSet::new() }
     }
 
     /// Reads a file.
@@ -257,6 +274,12 @@ impl<'a> Recorder<'a> {
         let result = self.view.read(path);
         self.note(path, result.is_ok());
         result
+    }
+
+    /// Reads a file that may be encrypted.
+    pub(crate) fn open(&mut self, path: &Path) -> Result<Opened, FileError> {
+        let bytes = self.read(path)?;
+        encrypted::open(bytes, self.identities, self.view).map_err(FileError::Encrypted)
     }
 
     /// Reads a file that has to be there; `what` says what for.
@@ -303,6 +326,11 @@ impl<'a> Recorder<'a> {
             Some((part, target)) => path.replacen(&*part.to_string_lossy(), &target.to_string_lossy(), 1),
             None => path.to_owned(),
         }
+    }
+
+    /// Where the files come from.
+    pub(crate) fn view(&self) -> &'a dyn FileView {
+        self.view
     }
 
     /// The path as messages show it.

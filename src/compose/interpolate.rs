@@ -1,14 +1,16 @@
 //! Variables in texts: `$NAME`, `${NAME}`, and the forms with `:-`, `-`, `:+`, `+`, `:?` and `?`.
 //!
 //! `$$` is a dollar. Defaults are evaluated even where they are not needed, as the reference does:
-//! `${A:-${B:?x}}` fails without `B`.
+//! `${A:-${B:?x}}` fails without `B`. `${secret:NAME}` is ours, see [`super::secrets`].
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::at::At;
 use super::errors::{Diagnostic, Faults};
+use super::secrets::{self, NoSecret, Secrets};
 use super::yaml::{Node, Value};
+use crate::secret::Secret;
 
 /// The most text that the variables of a project may expand to. Variables in env files can double
 /// each other, so that thirty lines would make a gibibyte.
@@ -16,6 +18,9 @@ pub const MAX_EXPANDED_BYTES: usize = 16 * 1024 * 1024;
 
 /// The deepest nesting of defaults.
 const MAX_NESTING: usize = 32;
+
+/// What a reference to a secret of the host has behind its dollar.
+const SECRET: &str = "{secret:";
 
 /// Where variables come from.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -44,6 +49,15 @@ pub(crate) enum Reason {
         /// What the file says about it.
         reason: String,
     },
+    /// What is written like a secret is none.
+    #[error("not a secret's name")]
+    NotASecret,
+    /// A secret has no value.
+    #[error("{0}")]
+    NoSecret(NoSecret),
+    /// What is for nobody to see would be shown.
+    #[error("{0} would be shown here")]
+    Shown(String),
     /// The result is too large.
     #[error("variables expand to more than {MAX_EXPANDED_BYTES} bytes")]
     TooLarge,
@@ -54,9 +68,16 @@ pub(crate) enum Reason {
 
 /// Expands texts and remembers which variables were not set.
 #[derive(Debug, Default)]
-pub(crate) struct Interpolator {
+pub(crate) struct Interpolator<'a> {
     /// A warning for each variable that is not set.
     pub(crate) warnings: Vec<String>,
+    /// Whether people are shown what texts become.
+    pub(crate) shown: bool,
+    secrets: Secrets<'a>,
+    /// Variables whose values are for nobody to see: of encrypted files, or made of secrets.
+    sealed: BTreeSet<String>,
+    /// Whether the last text has any of these in it.
+    has_secret: bool,
     unset: BTreeSet<String>,
     expanded: usize,
 }
@@ -78,10 +99,31 @@ struct Braced<'t> {
     end: usize,
 }
 
-impl Interpolator {
+impl<'a> Interpolator<'a> {
+    /// One that knows the secrets of the host.
+    pub(crate) fn new(secrets: Secrets<'a>) -> Self {
+        Self { secrets, ..Self::default() }
+    }
+
     /// Expands the variables of a text.
     pub(crate) fn expand(&mut self, text: &str, lookup: Lookup<'_>) -> Result<String, TemplateError> {
+        self.has_secret = false;
         self.expand_nested(text, 0..text.len(), lookup, 0)
+    }
+
+    /// Whether the text that was expanded last has anything in it that is for nobody to see.
+    pub(crate) fn has_secret(&self) -> bool {
+        self.has_secret
+    }
+
+    /// Takes the value of a variable for one that is for nobody to see.
+    pub(crate) fn seal(&mut self, variable: &str) {
+        self.sealed.insert(variable.to_owned());
+    }
+
+    /// Whether the value of a variable is for nobody to see.
+    pub(crate) fn is_sealed(&self, variable: &str) -> bool {
+        self.sealed.contains(variable)
     }
 
     /// Expands all texts of a tree; keys stay as they are. A text that cannot be expanded stays as well.
@@ -93,17 +135,21 @@ impl Interpolator {
         faults: &mut Faults,
     ) {
         match &mut node.value {
-            Value::Text(text) if text.contains('$') && !faults.is_full() => match self.expand(text, lookup) {
-                Ok(expanded) => {
-                    node.spelling = Some(text.as_str().into());
-                    node.value = Value::Text(expanded);
+            Value::Text(text) if text.contains('$') && !faults.is_full() => {
+                self.shown = !secrets::is_hidden(path, text);
+                match self.expand(text, lookup) {
+                    Ok(expanded) => {
+                        node.spelling = Some(text.as_str().into());
+                        node.value = Value::Text(expanded);
+                    }
+                    Err(error) => {
+                        let path = path.to_string();
+                        let place = node.span.part(text, error.part.clone());
+                        faults.push(fault(&error, &path).or_at(&place).about(path));
+                    }
                 }
-                Err(error) => {
-                    let path = path.to_string();
-                    let place = node.span.part(text, error.part.clone());
-                    faults.push(fault(&error, &path).or_at(&place).about(path));
-                }
-            },
+                self.shown = false;
+            }
             Value::Sequence(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     self.expand_tree(item, lookup, &path.index(index), faults);
@@ -143,6 +189,16 @@ impl Interpolator {
             if after.starts_with('$') {
                 result.push('$');
                 at = dollar + 2;
+            } else if let Some(inner) = reference(after) {
+                let name = secrets::name_of(inner);
+                let end = dollar + 1 + SECRET.len() + name.len();
+                if name.is_empty() || !inner[name.len()..].starts_with('}') {
+                    let line_end = text[dollar..].find('\n').map_or(text.len(), |at| dollar + at);
+                    return Err(at_fault(Reason::NotASecret, unreadable(text, dollar, line_end)));
+                }
+                let value = self.secret(name).map_err(|reason| at_fault(reason, dollar..end + 1))?;
+                result.push_str(value.expose());
+                at = end + 1;
             } else if after.starts_with('{') {
                 if line_end <= dollar {
                     line_end = text[dollar..].find('\n').map_or(text.len(), |at| dollar + at);
@@ -157,6 +213,8 @@ impl Interpolator {
                 if name.is_empty() {
                     result.push('$');
                 } else {
+                    let part = dollar..dollar + 1 + name.len();
+                    self.may_stand_here(name).map_err(|reason| at_fault(reason, part))?;
                     result.push_str(&self.value(name, lookup));
                 }
                 at = dollar + 1 + name.len();
@@ -171,6 +229,23 @@ impl Interpolator {
 
     fn bound(&self, pending: &str) -> Result<(), Reason> {
         if self.expanded + pending.len() > MAX_EXPANDED_BYTES { Err(Reason::TooLarge) } else { Ok(()) }
+    }
+
+    fn secret(&mut self, name: &str) -> Result<Secret, Reason> {
+        if self.shown {
+            return Err(Reason::Shown(format!("the secret `{name}`")));
+        }
+        self.has_secret = true;
+        self.secrets.value(name, &mut self.warnings).map_err(Reason::NoSecret)
+    }
+
+    /// Refuses a variable that is for nobody to see where people are shown what a text becomes.
+    fn may_stand_here(&mut self, variable: &str) -> Result<(), Reason> {
+        if !self.is_sealed(variable) {
+            return Ok(());
+        }
+        self.has_secret = true;
+        if self.shown { Err(Reason::Shown(format!("the secret variable {variable}"))) } else { Ok(()) }
     }
 
     fn value(&mut self, name: &str, lookup: Lookup<'_>) -> String {
@@ -192,6 +267,11 @@ impl Interpolator {
         level: usize,
         result: &mut String,
     ) -> Result<(), TemplateError> {
+        // That it has a value is no secret.
+        if !matches!(braced.rest, Some((Operator::Alternative, ..))) {
+            let part = dollar..braced.end;
+            self.may_stand_here(braced.name).map_err(|reason| TemplateError { reason, part })?;
+        }
         let Some((operator, empty_is_missing, rest)) = &braced.rest else {
             result.push_str(&self.value(braced.name, lookup));
             return Ok(());
@@ -209,6 +289,11 @@ impl Interpolator {
         }
         Ok(())
     }
+}
+
+/// What follows `{secret:`, unless that is a variable of this name with an operator: `${secret:-default}`.
+fn reference(after: &str) -> Option<&str> {
+    after.strip_prefix(SECRET).filter(|inner| !inner.starts_with(['-', '+', '?']))
 }
 
 /// The part of a text that begins like a variable and is none: to its brace, or to the end of the word.
@@ -230,6 +315,15 @@ fn fault(error: &TemplateError, path: &str) -> Diagnostic {
                 .label("has to be set")
                 .help(format!("set it in the environment or in the .env file: {name}"))
         }
+        Reason::NotASecret => Diagnostic::new(format!("invalid reference to a secret for {path}"))
+            .label("not a secret")
+            .help(secrets::FORM),
+        Reason::NoSecret(missing) => Diagnostic::new(format!("error while interpolating {path}: {reason}"))
+            .label("has no value")
+            .help(missing.way_out()),
+        Reason::Shown(_) => Diagnostic::new(format!("error while interpolating {path}: {reason}"))
+            .label("for nobody to see")
+            .help(secrets::WHERE),
         Reason::TooLarge => Diagnostic::new(format!("error while interpolating {path}: {reason}"))
             .help("look for variables that repeat each other, as A=$B$B"),
         Reason::TooDeep => Diagnostic::new(format!("error while interpolating {path}: {reason}"))

@@ -52,7 +52,7 @@ pub(crate) struct Loader<'a> {
     /// Where files come from.
     pub(crate) files: Recorder<'a>,
     /// Expands variables.
-    pub(crate) interpolator: Interpolator,
+    pub(crate) interpolator: Interpolator<'a>,
     /// What is dubious.
     pub(crate) warnings: Vec<Diagnostic>,
     /// What is wrong.
@@ -75,10 +75,10 @@ pub(crate) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     /// Nothing loaded yet.
-    pub(crate) fn new(files: Recorder<'a>, home: Option<String>) -> Self {
+    pub(crate) fn new(files: Recorder<'a>, interpolator: Interpolator<'a>, home: Option<String>) -> Self {
         Self {
             files,
-            interpolator: Interpolator::default(),
+            interpolator,
             warnings: Vec::new(),
             faults: Faults::default(),
             incomplete: false,

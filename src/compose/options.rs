@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::core::trust::Trust;
 
+use crate::secret::Secret;
+
 /// What a project is loaded from. The environment of the process comes in as data: the loader
 /// looks nothing up by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct LoadOptions {
     pub working_dir: PathBuf,
     /// How far the files are trusted.
     pub trust: Trust,
+    /// What the host keeps and no repository does.
+    pub host: HostSecrets,
 }
 
 impl LoadOptions {
@@ -41,4 +45,15 @@ impl LoadOptions {
     pub(crate) fn trust_within(&self) -> Trust {
         Trust { root: Some(self.trust_root().to_owned()), ..self.trust.clone() }
     }
+}
+
+/// Where a host keeps what no repository does; all paths are absolute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostSecrets {
+    /// Directories with a file for each secret that `${secret:NAME}` refers to; the first that has it wins.
+    pub directories: Vec<PathBuf>,
+    /// Secrets in variables (`OPERATOR_SECRET_NAME`), which come after those in files. They are no variables of Compose.
+    pub variables: BTreeMap<String, Secret>,
+    /// Files with the age identities that encrypted files are decrypted with.
+    pub identities: Vec<PathBuf>,
 }

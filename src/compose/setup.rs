@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::dotenv::{self, Variables};
+use super::encrypted::Opened;
 use super::errors::{Diagnostic, Diagnostics, Faults, Result};
 use super::files::{FileView, Recorder, clean, parent};
 use super::interpolate::Interpolator;
 use super::options::LoadOptions;
+use super::secrets::{self, Secrets};
 use crate::core::ids::normalised_name;
 
 /// The usual names of the base file, the best first.
@@ -40,10 +42,13 @@ pub(crate) struct Setup {
 pub(crate) fn find(
     options: &LoadOptions,
     files: &mut Recorder<'_>,
-    interpolator: &mut Interpolator,
+    interpolator: &mut Interpolator<'_>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Setup, Diagnostics> {
     let absolute = |path: &PathBuf| absolute(&options.working_dir, path);
+    let identities = options.host.identities.iter();
+    let dubious = identities.filter_map(|path| secrets::warning("an age identity", path, files.view()));
+    warnings.extend(dubious.map(Diagnostic::new));
     let mut environment = options.environment.clone();
     let here = || options.working_dir.to_string_lossy().into_owned();
     environment.entry("PWD".to_owned()).or_insert_with(here);
@@ -80,6 +85,15 @@ pub(crate) fn find(
     Ok(Setup { files: compose_files, directory, env_files, environment, profiles })
 }
 
+/// What reads the files of a project, and what expands the texts in them.
+pub(crate) fn readers<'a>(
+    options: &'a LoadOptions,
+    files: &'a dyn FileView,
+) -> (Recorder<'a>, Interpolator<'a>) {
+    let secrets = Secrets::new(&options.host, files);
+    (Recorder::new(files, &options.host.identities), Interpolator::new(secrets))
+}
+
 /// Whether `COMPOSE_FILE` says which files there are: in the environment, or in an env file that is read for it.
 pub(crate) fn names_files(options: &LoadOptions, files: &dyn FileView) -> bool {
     let mut environment = options.environment.clone();
@@ -87,7 +101,7 @@ pub(crate) fn names_files(options: &LoadOptions, files: &dyn FileView) -> bool {
         .project_directory
         .as_ref()
         .map_or_else(|| options.working_dir.clone(), |directory| absolute(&options.working_dir, directory));
-    let (mut files, mut interpolator) = (Recorder::new(files), Interpolator::default());
+    let (mut files, mut interpolator) = readers(options, files);
     // What cannot be read is told by whoever loads.
     let _ = requested_env_files(options, &environment).map(|env_files| {
         read_env_files(&env_files, &directory, &mut environment, &mut files, &mut interpolator)
@@ -149,7 +163,7 @@ fn read_env_files(
     directory: &Path,
     environment: &mut BTreeMap<String, String>,
     files: &mut Recorder<'_>,
-    interpolator: &mut Interpolator,
+    interpolator: &mut Interpolator<'_>,
 ) -> Result<(), Diagnostics> {
     let paths = match env_files {
         EnvFiles::Off => return Ok(()),
@@ -171,15 +185,21 @@ pub(crate) fn read_variables(
     paths: &[PathBuf],
     environment: &BTreeMap<String, String>,
     files: &mut Recorder<'_>,
-    interpolator: &mut Interpolator,
+    interpolator: &mut Interpolator<'_>,
 ) -> Result<Variables, Diagnostics> {
     let mut found = Variables::new();
     let mut faults = Faults::default();
     for path in paths {
-        let Some(bytes) = faults.keep(files.require(path, "env file")) else { continue };
+        let opened = files.open(path).map_err(|error| files.refusal(path, "env file", &error));
+        let Some(opened) = faults.keep(opened) else { continue };
         let shown = files.display(path);
         let lookup = |name: &str| environment.get(name).cloned();
-        faults.keep(dotenv::parse(&shown, &bytes, &lookup, interpolator, &mut found));
+        let before = found.clone();
+        faults.keep(dotenv::parse(&shown, opened.bytes(), &lookup, interpolator, &mut found));
+        if let Opened::Secret(_) = opened {
+            let is_of_it = |(name, value): &(&String, &String)| before.get(*name) != Some(value);
+            found.iter().filter(is_of_it).for_each(|(name, _)| interpolator.seal(name));
+        }
     }
     faults.gathered().map(|()| found)
 }

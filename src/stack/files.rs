@@ -76,6 +76,10 @@ impl FileView for Watched<'_> {
         self.view.is_withheld(path)
     }
 
+    fn is_open_to_all(&self, path: &Path) -> bool {
+        self.view.is_open_to_all(path)
+    }
+
     fn display(&self, path: &Path) -> PathBuf {
         self.view.display(path)
     }

@@ -12,6 +12,7 @@ use super::found::Found;
 use super::manifest::{Manifest, Spec};
 use super::named;
 use super::policy;
+use super::secret_files;
 use super::validate::{self, validate};
 use crate::compose::FileView;
 use crate::compose::errors::{Diagnostic, Diagnostics, Faults};
@@ -295,6 +296,7 @@ fn options_of(options: &LoadOptions, stack: &Declared<'_>) -> LoadOptions {
         environment,
         working_dir: directory,
         trust: options.trust.clone(),
+        host: options.host.clone(),
     }
 }
 
@@ -306,12 +308,13 @@ fn load_stack(
     if let Some(stack) = declared {
         named::check(options, files, stack.document, &stack.manifest.spec.compose)?;
     }
-    let (project, broken) = compose::load_what_is_sound(options, files)
+    let (mut project, broken) = compose::load_what_is_sound(options, files)
         .map_err(|found| named::manifests_among(&options.files, files).unwrap_or(found.faults))?;
+    let mut findings = Findings::default();
+    secret_files::open(&mut project, options, files, &mut findings);
     let bare = Spec::default();
     let spec = declared.map_or(&bare, |stack| &stack.manifest.spec);
     let places = Places { project: &project, manifest: declared.map(|stack| stack.document) };
-    let mut findings = Findings::default();
     let desired = compile(places, files, spec, &mut findings);
     let notifications = notifications(places, spec, &options.working_dir, &mut findings);
     validate(places, spec, &desired, broken.is_none(), &mut findings);

@@ -16,6 +16,7 @@ pub mod period;
 pub mod policy;
 pub mod provenance;
 pub mod quantity;
+mod secret_files;
 mod validate;
 
 pub use discover::has_files;

@@ -51,6 +51,7 @@ impl Drafting<'_> {
             files: vec![self.path.to_owned()],
             environment: self.options.environment.clone(),
             working_dir: self.options.working_dir.clone(),
+            host: self.options.host.clone(),
             ..LoadOptions::default()
         };
         let stacks = stack::load(&options, &view).all()?;

@@ -83,6 +83,7 @@ impl Place {
             project_name: Some(project.name.clone()),
             environment: options.environment.clone(),
             working_dir: options.working_dir.clone(),
+            host: options.host.clone(),
             ..LoadOptions::default()
         };
         let declared = stack::load(&there, &NearFiles::here()?).stacks.into_iter();

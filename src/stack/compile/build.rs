@@ -155,6 +155,10 @@ fn secrets(
         let id = said(&reference.target).unwrap_or_else(|| name.clone());
         if !declared.file.is_empty() {
             secrets.insert(id, BuildSecret::File(declared.file.clone()));
+        } else if !declared.content.is_empty() {
+            // Of a file that was decrypted.
+            let value = Some(Secret::new(&declared.content));
+            secrets.insert(id, BuildSecret::Variable { name: name.clone(), value });
         } else if !declared.environment.is_empty() {
             let value = project.environment.get(&declared.environment).map(Secret::new);
             secrets.insert(id, BuildSecret::Variable { name: declared.environment.clone(), value });
