@@ -161,12 +161,20 @@ fn said(scale: &Scale, place: Option<&Span>) -> Field {
     }
 }
 
+/// What has names of the file's own, which may say that a value is a secret.
+const NAMED: &[&str] = &["labels.", "annotations.", "logging.options.", "build.labels.", "deploy.labels."];
+
 /// The value as people may see it.
 fn shown(written: &Written) -> String {
-    // Its own, or that of a hook.
-    match written.field.split('.').find(|step| *step == "environment") {
-        Some(_) => HIDDEN.to_owned(),
-        None => redact::command_line(std::slice::from_ref(&written.value)).trim_matches('\'').to_owned(),
+    let field = written.field.as_str();
+    // Its own, or that of a hook. What a build is given may be anything.
+    if field.split('.').any(|step| step == "environment") || field.starts_with("build.args.") {
+        return HIDDEN.to_owned();
+    }
+    let named = NAMED.iter().find_map(|section| field.strip_prefix(section));
+    match named {
+        Some(name) => redact::option(name, &written.words.join(", ")),
+        None => redact::words(written.words.iter().map(String::as_str)).join(", "),
     }
 }
 

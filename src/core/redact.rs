@@ -7,27 +7,100 @@ use crate::secret::HIDDEN;
 const SECRET_WORDS: &[&str] =
     &["pass", "secret", "token", "apikey", "api-key", "api_key", "credential", "auth", "private"];
 
+/// Options that are followed by a password, or have it behind them (`-pWORD`), and the programs whose they are.
+const SHORT_OPTIONS: &[(&str, &str)] = &[
+    ("redis-cli", "-a"),
+    ("valkey-cli", "-a"),
+    ("curl", "-u"),
+    ("mysql", "-p"),
+    ("mysqladmin", "-p"),
+    ("mariadb", "-p"),
+    ("mariadb-admin", "-p"),
+];
+
 /// A command line as one string, with the values of options that look like secrets and the passwords in
 /// URLs hidden.
 pub fn command_line(words: &[String]) -> String {
-    let mut shown = Vec::with_capacity(words.len());
-    let mut hide_next = false;
-    for word in words {
-        if std::mem::take(&mut hide_next) && !word.starts_with('-') {
-            shown.push(HIDDEN.to_owned());
-            continue;
+    let hidden = self::words(words.iter().map(String::as_str));
+    let shown =
+        words.iter().zip(hidden).map(|(word, hidden)| if is_plain(word) { hidden } else { quoted(&hidden) });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// The words of a command line, each without what is secret in it.
+pub fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Vec<String> {
+    let mut reader = Reader::default();
+    words.into_iter().map(|word| reader.shown(word)).collect()
+}
+
+/// Goes through a command line from left to right.
+#[derive(Default)]
+struct Reader {
+    /// The word before says that the next is a secret.
+    hide_next: bool,
+    /// How the program that was named last is given a password.
+    option: Option<&'static str>,
+}
+
+impl Reader {
+    fn shown(&mut self, word: &str) -> String {
+        if std::mem::take(&mut self.hide_next) && !word.starts_with('-') {
+            return HIDDEN.to_owned();
         }
-        shown.push(match word.split_once('=') {
-            Some((name, _)) if is_secret(name) => format!("{name}={HIDDEN}"),
-            _ => without_password(&quoted(word)),
-        });
-        hide_next = word.starts_with('-') && !word.contains('=') && is_secret(word);
+        let named = word.split_once('=').filter(|(name, value)| !value.is_empty() && is_secret(name));
+        if let Some((name, _)) = named.filter(|(name, _)| !name.contains(is_end)) {
+            return format!("{name}={HIDDEN}");
+        }
+        if word.contains(is_end) {
+            return script(word);
+        }
+        let program = word.rsplit('/').next().unwrap_or(word);
+        let of_program = SHORT_OPTIONS.iter().find(|(name, _)| *name == program);
+        self.option = of_program.map(|(_, option)| *option).or(self.option);
+        if let Some((option, behind)) = self.option.and_then(|it| Some((it, word.strip_prefix(it)?))) {
+            self.hide_next = behind.is_empty();
+            return if behind.is_empty() { word.to_owned() } else { format!("{option}{HIDDEN}") };
+        }
+        self.hide_next = word.starts_with('-') && !word.contains('=') && is_secret(word);
+        without_password(word)
     }
-    shown.join(" ")
+}
+
+/// A text that is itself a line: words, and what separates them.
+fn script(text: &str) -> String {
+    let mut reader = Reader::default();
+    let mut line = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(is_end) {
+        let (word, behind) = rest.split_at(at);
+        let end = behind.chars().next().unwrap_or_default();
+        rest = &behind[end.len_utf8()..];
+        if !word.is_empty() {
+            line.push_str(&reader.shown(word));
+        }
+        line.push(end);
+        let is_given = word.strip_suffix('=').is_some_and(is_secret) || reader.hide_next;
+        if is_given && matches!(end, '\'' | '"') {
+            // All that is in the quotes.
+            let close = rest.find(end).unwrap_or(rest.len());
+            line.push_str(if close > 0 { HIDDEN } else { "" });
+            rest = &rest[close..];
+            reader.hide_next = false;
+        }
+    }
+    if !rest.is_empty() {
+        line.push_str(&reader.shown(rest));
+    }
+    line
+}
+
+/// Where a word of a script ends.
+fn is_end(c: char) -> bool {
+    c.is_whitespace() || "'\"`;,()".contains(c)
 }
 
 /// An option's value, as of a driver: hidden where its name says so, or that of a part of it (`o: addr=nas,password=…`).
-pub(super) fn option(name: &str, value: &str) -> String {
+pub fn option(name: &str, value: &str) -> String {
     if is_secret(name) {
         return HIDDEN.to_owned();
     }
@@ -74,27 +147,13 @@ fn password_in(url: &str) -> Option<&str> {
 /// Which words of a command line people may not see. A word that is itself a line (a script, a URL with a password) may not
 /// be seen where anything in it may not.
 pub(super) fn secret_words(words: &[&str]) -> Vec<bool> {
-    let mut hide_next = false;
-    let is_hidden = |word: &&str| {
-        let hidden = std::mem::take(&mut hide_next) && !word.starts_with('-');
-        hide_next = word.starts_with('-') && !word.contains('=') && is_secret(word);
-        hidden || is_told(word)
-    };
-    words.iter().map(is_hidden).collect()
+    let shown = self::words(words.iter().copied());
+    words.iter().zip(shown).map(|(word, shown)| *word != shown).collect()
 }
 
 /// Whether a text tells a secret: a value behind a name that says so, or a password in a URL.
 pub(super) fn is_told(text: &str) -> bool {
-    let is_end = |c: char| c.is_whitespace() || "'\"`;,()".contains(c);
-    let mut parts = text.split(is_end).filter(|part| !part.is_empty()).peekable();
-    let mut told = false;
-    while let Some(part) = parts.next() {
-        let named = part.split_once('=').is_some_and(|(name, value)| !value.is_empty() && is_secret(name));
-        let option = part.starts_with('-') && !part.contains('=') && is_secret(part);
-        told |= named || without_password(part) != part;
-        told |= option && parts.peek().is_some_and(|next| !next.starts_with('-'));
-    }
-    told
+    script(text) != text
 }
 
 /// Whether a name says that its value is a secret.
@@ -114,12 +173,12 @@ fn without_password(word: &str) -> String {
     }
 }
 
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "'\"$&|;<>()".contains(c))
+}
+
 fn quoted(word: &str) -> String {
-    if word.is_empty() || word.contains(|c: char| c.is_whitespace() || "'\"$&|;<>()".contains(c)) {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    } else {
-        word.to_owned()
-    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -149,10 +208,31 @@ mod tests {
             ("app --db-password=canary", "app --db-password=(hidden)"),
             ("curl https://me:canary@host/x", "curl https://(hidden)@host/x"),
             ("env API_TOKEN=canary run", "env API_TOKEN=(hidden) run"),
+            ("redis-cli -h cache -a canary ping", "redis-cli -h cache -a (hidden) ping"),
+            ("/usr/bin/mysqladmin ping -uroot -pcanary", "/usr/bin/mysqladmin ping -uroot -p(hidden)"),
+            ("app -a 1 -p80", "app -a 1 -p80"),
             ("sleep 10", "sleep 10"),
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             assert_eq!(command_line(&words), shown);
+        }
+    }
+
+    #[test]
+    fn secrets_in_a_script_are_hidden_and_the_rest_is_seen() {
+        for (script, shown) in [
+            ("exec app --token=canary --port 1", "'exec app --token=(hidden) --port 1'"),
+            ("app --password canary; echo done", "'app --password (hidden); echo done'"),
+            ("export TOKEN='canary'; app", r"'export TOKEN='\''(hidden)'\''; app'"),
+            ("app --password \"a canary\" --user 'b c'", r#"'app --password "(hidden)" --user '\''b c'\'''"#),
+            (
+                "curl https://a:canary@x/ https://b:canary@y/",
+                "'curl https://(hidden)@x/ https://(hidden)@y/'",
+            ),
+            ("redis-cli -a \"canary\" ping || exit 1", "'redis-cli -a \"(hidden)\" ping || exit 1'"),
+            ("echo 'a b'", r"'echo '\''a b'\'''"),
+        ] {
+            assert_eq!(command_line(&[script.to_owned()]), shown);
         }
     }
 

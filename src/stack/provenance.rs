@@ -25,8 +25,8 @@ pub struct Written {
     pub layer: Layer,
     /// Its path below the service, with dots: `deploy.replicas`.
     pub field: String,
-    /// The value: variables replaced, files merged, short forms spelt out.
-    pub value: String,
+    /// The value: variables replaced, files merged, short forms spelt out; of a list, each of its words.
+    pub words: Vec<String>,
     /// As it was written, where variables stood in it.
     pub spelling: Option<String>,
     /// Where it was written; what follows from another value has the place of that.
@@ -148,18 +148,18 @@ fn collect(node: &Node, path: &mut Vec<String>, layer: Layer, written: &mut Vec<
             let spellings = items.iter().filter_map(|item| item.spelling.as_deref());
             let spellings: Vec<&str> = spellings.filter(|spelling| spelling.contains('$')).collect();
             let spelling = (!spellings.is_empty()).then(|| spellings.join(", "));
-            written.push(one(node, path, layer, texts.join(", "), spelling));
+            written.push(one(node, path, layer, texts, spelling));
         }
         _ => {
             let spelling = node.spelling.as_deref().filter(|spelling| spelling.contains('$'));
             let value = node.scalar_text().unwrap_or_default();
-            written.push(one(node, path, layer, value, spelling.map(str::to_owned)));
+            written.push(one(node, path, layer, vec![value], spelling.map(str::to_owned)));
         }
     }
 }
 
-fn one(node: &Node, path: &[String], layer: Layer, value: String, spelling: Option<String>) -> Written {
-    Written { layer, field: path.join("."), value, spelling, place: node.span.clone() }
+fn one(node: &Node, path: &[String], layer: Layer, words: Vec<String>, spelling: Option<String>) -> Written {
+    Written { layer, field: path.join("."), words, spelling, place: node.span.clone() }
 }
 
 #[cfg(test)]

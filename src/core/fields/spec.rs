@@ -228,7 +228,8 @@ fn shown(spec: &ContainerSpec) -> BTreeMap<String, Field> {
                 Value::Object(map),
             ) => {
                 for (key, value) in map {
-                    fields.insert(format!("{name}.{key}"), Field { text: words::plain(&value), value });
+                    let text = redact::option(&key, &words::plain(&value));
+                    fields.insert(format!("{name}.{key}"), Field { text, value });
                 }
             }
             ("command", value) => {
@@ -250,6 +251,10 @@ fn shown(spec: &ContainerSpec) -> BTreeMap<String, Field> {
             }
             ("healthcheck", value) => {
                 let text = spec.healthcheck.as_ref().map(words::healthcheck).unwrap_or_default();
+                fields.insert(name, Field { value, text });
+            }
+            ("logging", value) => {
+                let text = spec.logging.as_ref().map(words::logging).unwrap_or_default();
                 fields.insert(name, Field { value, text });
             }
             ("stop_grace_period", value) => {
@@ -290,7 +295,7 @@ fn mount(mount: &Mount) -> Field {
         .into_iter()
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
-        .chain(options.iter().map(|(key, value)| format!("{key}={value}")))
+        .chain(options.iter().map(|(key, value)| format!("{key}={}", redact::option(key, value))))
         .collect::<Vec<_>>()
         .join(" ");
     Field { value: serde_json::json!([kind, source, access, options]), text }

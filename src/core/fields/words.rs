@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::core::redact;
-use crate::core::spec::{Healthcheck, Port};
+use crate::core::spec::{Healthcheck, Logging, Port};
 
 /// A value as it is.
 pub(super) fn plain(value: &Value) -> String {
@@ -11,6 +11,13 @@ pub(super) fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// A log's driver and options, without what is secret in these.
+pub(super) fn logging(logging: &Logging) -> String {
+    let mut shown = logging.clone();
+    shown.options.iter_mut().for_each(|(name, value)| *value = redact::option(name, value));
+    serde_json::to_value(&shown).map_or_else(|_| String::new(), |value| plain(&value))
 }
 
 /// A seccomp profile is pages of JSON.
