@@ -33,6 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("controller", &["engine", "source", "store", "stack", "compose", "core", "clock"]),
     // Answers with what others hand it: how a thing looks, `cli` knows.
     ("server", &["controller", "source", "store", "core", "clock", "secret"]),
+    ("controller", &["engine", "source", "store", "stack", "compose", "core", "clock", "secret"]),
     // The preview is the shell on the simulated engine.
     ("rehearse", &["controller", "engine", "engine::sim", "core", "clock"]),
     ("plan", &["core", "secret"]),

@@ -6,3 +6,5 @@
 mod canary;
 #[path = "secrets/host.rs"]
 mod host;
+#[path = "secrets/word.rs"]
+mod word;

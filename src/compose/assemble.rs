@@ -217,6 +217,7 @@ fn finish(
         ),
         files_read,
         files_missing,
+        secrets: interpolator.values,
         unresolved,
         tree,
     };

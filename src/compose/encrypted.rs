@@ -16,6 +16,12 @@ const BINARY: &[u8] = b"age-encryption.org/v1";
 /// What one in ASCII armour begins with.
 const ARMOURED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 
+/// A line that every env file of SOPS has.
+const SOPS: &[u8] = b"sops_mac=ENC[";
+
+/// It stands among the last lines, which are short: this many bytes from the end at most.
+const SOPS_END: usize = 4096;
+
 /// Why an encrypted file was not decrypted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecrypted {
@@ -39,6 +45,9 @@ pub enum Undecrypted {
     /// It is not as it was when it was encrypted.
     #[error("it is encrypted, and damaged or cut off")]
     Damaged,
+    /// SOPS made it: its values would reach containers as `ENC[…]`.
+    #[error("it is encrypted with SOPS, which is not read")]
+    Sops,
 }
 
 impl Undecrypted {
@@ -58,6 +67,9 @@ impl Undecrypted {
                 "encrypt it for a recipient (`age -r age1…`): nobody is here to type a passphrase"
             }
             Self::Damaged => "encrypt it again, or take it from an earlier commit",
+            Self::Sops => {
+                "encrypt what `sops decrypt FILE` prints with age: `sops decrypt FILE | age -r age1… -o FILE.age`"
+            }
         }
     }
 }
@@ -155,7 +167,11 @@ pub(crate) fn open(
     files: &dyn FileView,
 ) -> Result<Opened, Undecrypted> {
     if is_encrypted(&bytes) {
-        decrypt(&bytes, identities, files).map(Opened::Secret)
+        return decrypt(&bytes, identities, files).map(Opened::Secret);
+    }
+    let end = &bytes[bytes.len().saturating_sub(SOPS_END)..];
+    if end.split(|byte| *byte == b'\n').any(|line| line.starts_with(SOPS)) {
+        Err(Undecrypted::Sops)
     } else {
         Ok(Opened::Plain(bytes))
     }

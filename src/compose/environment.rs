@@ -28,6 +28,7 @@ pub(crate) fn resolve_env_files(
         let shown = loader.files.display(path);
         let own = &service.environment;
         let lookup = |name: &str| project.get(name).cloned().or_else(|| own.get(name).cloned().flatten());
+        let earlier = found.clone();
         let result = match file.format.as_str() {
             "" => dotenv::parse(&shown, bytes, &lookup, &mut loader.interpolator, &mut found),
             "raw" => dotenv::parse_raw(&shown, bytes, &lookup).map(|more| found.extend(more)),
@@ -38,6 +39,9 @@ pub(crate) fn resolve_env_files(
                 continue;
             }
         };
+        if let Opened::Secret(_) = opened {
+            loader.interpolator.hide(&found, &earlier);
+        }
         let before = loader.faults.len();
         loader.faults.keep(result);
         if let Some(place) = place {

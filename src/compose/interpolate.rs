@@ -3,7 +3,7 @@
 //! `$$` is a dollar. Defaults are evaluated even where they are not needed, as the reference does:
 //! `${A:-${B:?x}}` fails without `B`. `${secret:NAME}` is ours, see [`super::secrets`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::at::At;
@@ -76,6 +76,8 @@ pub(crate) struct Interpolator<'a> {
     secrets: Secrets<'a>,
     /// Variables whose values are for nobody to see: of encrypted files, or made of secrets.
     sealed: BTreeSet<String>,
+    /// Values that are for nobody to see.
+    pub(crate) values: BTreeSet<Secret>,
     /// Whether the last text has any of these in it.
     has_secret: bool,
     unset: BTreeSet<String>,
@@ -114,6 +116,12 @@ impl<'a> Interpolator<'a> {
     /// Whether the text that was expanded last has anything in it that is for nobody to see.
     pub(crate) fn has_secret(&self) -> bool {
         self.has_secret
+    }
+
+    /// Takes what an encrypted file has anew, or otherwise than before, for values that are for nobody to see.
+    pub(crate) fn hide(&mut self, found: &BTreeMap<String, String>, before: &BTreeMap<String, String>) {
+        let is_of_it = |(name, value): &(&String, &String)| before.get(*name) != Some(value);
+        self.values.extend(found.iter().filter(is_of_it).map(|(_, value)| Secret::new(value)));
     }
 
     /// Takes the value of a variable for one that is for nobody to see.
@@ -236,7 +244,9 @@ impl<'a> Interpolator<'a> {
             return Err(Reason::Shown(format!("the secret `{name}`")));
         }
         self.has_secret = true;
-        self.secrets.value(name, &mut self.warnings).map_err(Reason::NoSecret)
+        let value = self.secrets.value(name, &mut self.warnings).map_err(Reason::NoSecret)?;
+        self.values.insert(value.clone());
+        Ok(value)
     }
 
     /// Refuses a variable that is for nobody to see where people are shown what a text becomes.

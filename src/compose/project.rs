@@ -1,6 +1,6 @@
 //! A loaded project.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde_json::Value as Json;
@@ -11,6 +11,7 @@ use super::hash;
 use super::model::{Model, Service};
 use super::printed;
 use super::yaml::{Node, Span};
+use crate::secret::Secret;
 
 /// A project: its model and where everything came from.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Project {
     pub network_hashes: BTreeMap<String, String>,
     /// The hashes of the volumes, as their label has them.
     pub volume_hashes: BTreeMap<String, String>,
+    /// Values that came from the host or from an encrypted file.
+    pub(crate) secrets: BTreeSet<Secret>,
     pub(crate) tree: Node,
     /// Services with env files, as they were before these were read.
     pub(crate) unresolved: BTreeMap<String, Service>,

@@ -199,6 +199,7 @@ pub(crate) fn read_variables(
         if let Opened::Secret(_) = opened {
             let is_of_it = |(name, value): &(&String, &String)| before.get(*name) != Some(value);
             found.iter().filter(is_of_it).for_each(|(name, _)| interpolator.seal(name));
+            interpolator.hide(&found, &before);
         }
     }
     faults.gathered().map(|()| found)

@@ -162,6 +162,10 @@ pub struct Service {
     pub image: ImageSource,
     /// What cannot change in place. Live settings are taken out of `command` (they are in `live`).
     pub spec: ContainerSpec,
+    /// Values in its environment that came from the host or from an encrypted file: what its program prints is shown without
+    /// them, whatever their variables are called.
+    #[serde(skip)]
+    pub secrets: BTreeSet<Secret>,
     /// The command exactly as written, live settings included: what a new container is given.
     pub command: Option<Vec<String>>,
     /// What is copied into a new container.

@@ -1,7 +1,9 @@
 //! What people may see of a command line, and of what a program prints.
 
+use std::collections::BTreeMap;
+
 use super::desired::Service;
-use crate::secret::HIDDEN;
+use crate::secret::{HIDDEN, Secret};
 
 /// Words in an option's name that say that its value is a secret.
 const SECRET_WORDS: &[&str] =
@@ -122,14 +124,20 @@ const SHORTEST_SECRET: usize = 4;
 
 /// A line that a service's program printed, without the secrets that it was given: the contents of its secret files,
 /// its live password, variables whose names say so, and passwords in URLs.
-pub fn printed(line: &str, service: &Service) -> String {
-    let variables = service.spec.environment.iter().filter_map(|(name, value)| {
+///
+/// It may still run with the variables of another time: `given` are those of its container.
+pub fn printed(line: &str, service: &Service, given: &BTreeMap<String, Secret>) -> String {
+    let wanted = &service.spec.environment;
+    let has_secret = |value: &Secret| service.secrets.iter().any(|it| value.expose().contains(it.expose()));
+    let variables = given.iter().chain(wanted).filter_map(|(name, value)| {
         let value = value.expose();
-        if is_secret(name) { Some(value) } else { password_in(value) }
+        let is_secret = is_secret(name) || wanted.get(name).is_some_and(has_secret);
+        if is_secret { Some(value) } else { password_in(value) }
     });
     let files = service.files.iter().map(|(_, file)| file.content.expose().trim());
     let password = service.live.iter().filter_map(|live| Some(live.password.as_ref()?.expose()));
     variables
+        .chain(service.secrets.iter().map(Secret::expose))
         .chain(files)
         .chain(password)
         .filter(|secret| secret.len() >= SHORTEST_SECRET)
@@ -258,10 +266,12 @@ mod tests {
         for (name, value) in
             [("API_TOKEN", "canary"), ("DATABASE_URL", "postgres://me:pass-word@db/x"), ("MODE", "fast")]
         {
-            service.spec.environment.insert(name.into(), crate::secret::Secret::new(value));
+            service.spec.environment.insert(name.into(), Secret::new(value));
         }
+        service.secrets.insert(Secret::new("of-host"));
+        assert_eq!(printed("of-host, at-host", &service, &BTreeMap::new()), "(hidden), at-host");
         assert_eq!(
-            printed("fast: canary refused, postgres://me:pass-word@db/x", &service),
+            printed("fast: canary refused, postgres://me:pass-word@db/x", &service, &BTreeMap::new()),
             "fast: (hidden) refused, postgres://me:(hidden)@db/x"
         );
     }

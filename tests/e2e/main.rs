@@ -52,9 +52,12 @@ mod registry_stage;
 mod replace;
 mod rollout;
 mod scale;
+mod secrets;
 mod sim;
 mod stage;
 mod traffic;
 mod verbs;
 mod volumes;
+#[path = "../secrets/word.rs"]
+mod word;
 mod zero_downtime;

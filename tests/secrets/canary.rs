@@ -1,36 +1,21 @@
 //! One word is planted wherever a secret can stand. No output of any command and no file of the operator may have it, in
 //! no spelling.
 //!
-//! Left out is what shows values on purpose: `config`, as Compose prints it; and the state of the simulated engine, which
+//! What the daemon keeps and logs is looked at in `e2e/secrets.rs`: on the simulated engine there is none. Left out is what shows values on purpose: `config`, as Compose prints it; and the state of the simulated engine, which
 //! stands for Docker's own.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use assert_cmd::Command;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 
-/// The word. Letters and digits only, so that JSON and URLs spell it as it is.
-const WORD: &str = "C4n4ryW0rd";
+use crate::word::{WORD, files, spellings, told};
 
 const IDENTITY: &str = "AGE-SECRET-KEY-1NPGT4U689GZVWN2K3W07GQ30Q4VQWED6QG2SUNZ90GM7VZP7550QUW28W2";
-
-/// The word as it may be written: as it is, in hex, in URLs, and in base64 at any distance from its start.
-fn spellings(word: &str) -> Vec<String> {
-    let percent: String = word.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let in_base64 = (0..3).map(|skipped| {
-        let text = [&b"___"[..skipped], word.as_bytes()].concat();
-        let whole = text.len() / 3 * 3;
-        // What is in front of the word has a part in the first letters.
-        let first = [0, 2, 3][skipped];
-        BASE64_STANDARD_NO_PAD.encode(&text[..whole])[first..].to_owned()
-    });
-    let hex = hex::encode(word);
-    in_base64.chain([word.to_owned(), hex.to_uppercase(), hex, percent]).collect()
-}
 
 struct Planted {
     dir: tempfile::TempDir,
@@ -97,19 +82,6 @@ impl Drop for Planted {
             assert!(told.is_empty(), "{}", told.into_iter().collect::<Vec<_>>().join("\n"));
         }
     }
-}
-
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let inside = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
-    inside.collect()
-}
-
-/// The lines that have the word in them.
-fn told(what: &str, text: &str) -> BTreeSet<String> {
-    let spellings = spellings(WORD);
-    let tells = |line: &&str| spellings.iter().any(|spelling| line.contains(spelling));
-    text.lines().filter(tells).map(|line| format!("{what}: {line:.300}")).collect()
 }
 
 fn stack(version: u32) -> String {
@@ -221,8 +193,11 @@ fn no_command_and_no_file_tells_a_secret() {
     }
 }
 
+/// What names things (services, volumes, images) is told by its name, so that a variable of a plain file is no secret there;
+/// one of an encrypted file is refused.
 #[test]
 fn no_error_tells_a_secret() {
+    let planted = Planted::new("");
     for field in [
         "image: web, environment: {A: '${secret:db} ${secret:none}'}",
         "image: web, ports: ['${HELD}:80']",
@@ -232,11 +207,10 @@ fn no_error_tells_a_secret() {
         "image: web, environment: ['${secret:db}']",
         "image: web, env_file: filed.txt",
         "image: web, command: ['${HELD}', {a: 1}]",
-        "image: web, volumes: ['${HELD}/x:rel']",
-        "image: web, network_mode: 'service:${HELD}'",
-        "image: '${HELD}:::x'",
+        "image: web, hostname: '${secret:db}', configs: [none]",
+        "image: web, build: {context: ., args: [FROM_AGE]}",
     ] {
-        let planted = Planted::new(&format!("services: {{web: {{{field}}}}}\n"));
+        planted.write("shop/compose.yaml", format!("services: {{web: {{{field}}}}}\n"));
         for line in ["validate -vv", "validate -o json", "diff", "diff -o json", "apply", "status"] {
             planted.says(line);
         }

@@ -1,10 +1,12 @@
 //! `${secret:NAME}` and encrypted files, from files in memory to what is desired.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use age::secrecy::ExposeSecret as _;
 use compose_operator::compose::{HostSecrets, LoadOptions, MemoryFiles};
 use compose_operator::core::desired::Service;
+use compose_operator::core::redact;
 use compose_operator::stack::{self, Loaded};
 
 /// What `age` 1.1.1 made of two lines for the first of these identities; the second is another.
@@ -86,6 +88,7 @@ configs: {settings: {content: 'password = \"${secret:db}\"'}}
     assert_eq!(variable(&service, "LITERAL"), "${secret:db}");
     let (_, config) = service.files.iter().next().unwrap();
     assert_eq!(config.content.expose(), "password = \"canary-of-db\"");
+    assert_eq!(redact::printed("I have canary-of-db", &service, &BTreeMap::new()), "I have (hidden)");
     assert_eq!(service.hooks.post_start[0].environment[0].expose(), "KEY=canary-of-db");
     let shown = format!("{service:?}");
     assert!(!shown.contains("canary-of"), "{shown}");
@@ -155,6 +158,9 @@ fn a_secret_is_watched_and_a_new_value_is_a_new_revision() {
     let after = service(load(&files(compose).with("/secrets/db", "canary-of-tomorrow")));
     assert_eq!(variable(&after, "KEY"), "canary-of-tomorrow");
     assert_ne!(before.spec, after.spec);
+    // Of a container that still has the value of before.
+    let said = redact::printed("I have canary-of-db", &after, &before.spec.environment);
+    assert_eq!(said, "I have (hidden)");
 }
 
 #[test]
@@ -163,6 +169,7 @@ fn what_age_encrypted_is_read_wherever_env_files_are() {
     let read = service(load(&of_service));
     assert_eq!(variable(&read, "TOKEN"), "canary-of-age");
     assert_eq!(variable(&read, "URL"), "postgres://me:canary-of-age@db/x");
+    assert_eq!(redact::printed("I have canary-of-age", &read, &BTreeMap::new()), "I have (hidden)");
     // Not armoured, and for the whole project.
     let of_project = files("services: {web: {image: web, environment: {T: '$TOKEN', LOG: '$LOG'}}}\n")
         .with("/w/.env", encrypted(b"TOKEN=canary-of-project\nLOG=debug\n"));
@@ -259,6 +266,13 @@ fn what_cannot_be_decrypted_is_told_with_the_way_out_and_nothing_of_it() {
         let secret = [&other, "canary", "YWdl", "AGE-SECRET-KEY-1NPG"];
         assert!(secret.iter().all(|word| !found.contains(word)), "{found}");
     }
+    let of_sops =
+        "TOKEN=ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]\nsops_mac=ENC[AES256_GCM,data:d,type:str]\n";
+    let found = faults(load(&files(compose).with("/w/secrets.env", of_sops)));
+    assert!(
+        found.contains("encrypted with SOPS, which is not read") && found.contains("sops decrypt"),
+        "{found}"
+    );
     let files = files(compose);
     let host = HostSecrets { identities: vec!["/keys/none".into()], ..HostSecrets::default() };
     let found = faults(stack::load(&LoadOptions { host, ..options() }, &files));

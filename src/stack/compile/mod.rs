@@ -38,6 +38,7 @@ use crate::compose::model;
 use crate::core::desired::{Condition, Dependency, Desired, ImageSource, Origin, PullPolicy, Service};
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::overrides::Overrides;
+use crate::secret::Secret;
 
 /// One service on its way from Compose's model to the desired state.
 #[derive(Clone, Copy)]
@@ -104,8 +105,13 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
     let (command, live) = redis::live(source, &mut spec, findings);
     let resources = resources::resources(source, findings);
     let replicas = replicas(source, findings);
+    // What is nowhere in its environment is no secret of its.
+    let is_given =
+        |secret: &&Secret| spec.environment.values().any(|it| it.expose().contains(secret.expose()));
+    let secrets = source.places.project.secrets.iter().filter(is_given).cloned().collect();
     Service {
         replicas,
+        secrets,
         rollout: rollout::rollout(source, replicas, findings),
         scaled: None,
         container_name: container::said(&service.container_name),
