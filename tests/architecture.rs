@@ -30,10 +30,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine::docker", &["engine", "live", "core", "secret"]),
     ("engine::sim", &["engine", "clock", "core", "secret"]),
     // The shell works on ports: which engine it is, others choose.
-    ("controller", &["engine", "source", "store", "stack", "compose", "core", "clock"]),
+    ("controller", &["engine", "source", "store", "stack", "compose", "core", "clock", "secret"]),
     // Answers with what others hand it: how a thing looks, `cli` knows.
     ("server", &["controller", "source", "store", "core", "clock", "secret"]),
-    ("controller", &["engine", "source", "store", "stack", "compose", "core", "clock", "secret"]),
     // The preview is the shell on the simulated engine.
     ("rehearse", &["controller", "engine", "engine::sim", "core", "clock"]),
     ("plan", &["core", "secret"]),

@@ -167,6 +167,14 @@ impl FileView for Confined<'_> {
         self.within(path).is_none_or(|real| self.view.is_withheld(&real))
     }
 
+    fn read_of_host(&self, path: &Path) -> Result<Vec<u8>, FileError> {
+        self.view.read_of_host(path)
+    }
+
+    fn is_open_to_all(&self, path: &Path) -> bool {
+        self.view.is_open_to_all(path)
+    }
+
     fn display(&self, path: &Path) -> PathBuf {
         let Some(prefix) = &self.prefix else { return self.view.display(path) };
         match path.strip_prefix(&self.logical) {

@@ -123,7 +123,7 @@ fn read_identities(
     let mut all = Vec::new();
     for path in paths {
         let bad = |why: String| Undecrypted::BadIdentity { path: files.display(path), why };
-        let bytes = files.read(path).map_err(|error| bad(unread(&error)))?;
+        let bytes = files.read_of_host(path).map_err(|error| bad(unread(&error)))?;
         // The words of the crate name the line, and nothing of it.
         let found = IdentityFile::from_buffer(&*bytes).map_err(|_| bad("is none".to_owned()))?;
         let found = found.into_identities().map_err(|_| bad("is none".to_owned()))?;

@@ -96,7 +96,7 @@ impl<'a> Secrets<'a> {
         for directory in &self.host.directories {
             let Files(Some(files)) = self.files else { break };
             let path = directory.join(name);
-            match files.read(&path) {
+            match files.read_of_host(&path) {
                 Ok(bytes) => {
                     warnings.extend(warning(&format!("the secret `{name}`"), &path, files));
                     return text(name, &files.display(&path), bytes);

@@ -76,6 +76,11 @@ impl FileView for Watched<'_> {
         self.view.is_withheld(path)
     }
 
+    fn read_of_host(&self, path: &Path) -> Result<Vec<u8>, FileError> {
+        self.note(path);
+        self.view.read_of_host(path)
+    }
+
     fn is_open_to_all(&self, path: &Path) -> bool {
         self.view.is_open_to_all(path)
     }

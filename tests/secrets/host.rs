@@ -7,6 +7,7 @@ use age::secrecy::ExposeSecret as _;
 use compose_operator::compose::{HostSecrets, LoadOptions, MemoryFiles};
 use compose_operator::core::desired::Service;
 use compose_operator::core::redact;
+use compose_operator::core::trust::Level;
 use compose_operator::stack::{self, Loaded};
 
 /// What `age` 1.1.1 made of two lines for the first of these identities; the second is another.
@@ -279,4 +280,20 @@ fn what_cannot_be_decrypted_is_told_with_the_way_out_and_nothing_of_it() {
     assert!(found.contains("the age identity /keys/none is not there"), "{found}");
     let labels = files.with("/w/compose.yaml", "services: {web: {image: web, label_file: secrets.env}}\n");
     assert!(faults(load(&labels)).contains("labels are for everybody to see"));
+}
+
+/// Files that are not trusted are read within their checkout only; what the host keeps is the host's word.
+#[test]
+fn what_the_host_keeps_is_read_for_files_that_are_not_trusted_too() {
+    let compose =
+        "services: {web: {image: web, environment: {KEY: '${secret:db}'}, env_file: secrets.env}}\n";
+    let mut options = options();
+    options.trust.level = Level::Baseline;
+    let found = stack::load(&options, &files(compose));
+    let read = service(found);
+    assert_eq!((variable(&read, "KEY"), variable(&read, "TOKEN")), ("canary-of-db", "canary-of-age"));
+    // By no other way.
+    let other = "services: {web: {image: web, env_file: /secrets/db}}\n";
+    let found = faults(stack::load(&options, &files(other)));
+    assert!(found.contains("outside of the checkout") && !found.contains("canary"), "{found}");
 }

@@ -229,7 +229,7 @@ fn shown(spec: &ContainerSpec) -> BTreeMap<String, Field> {
             ) => {
                 for (key, value) in map {
                     let text = redact::option(&key, &words::plain(&value));
-                    fields.insert(format!("{name}.{key}"), Field { text, value });
+                    fields.insert(format!("{name}.{key}"), Field { value, text });
                 }
             }
             ("command", value) => {
