@@ -63,7 +63,7 @@ fn variable<'s>(service: &'s Service, name: &str) -> &'s str {
 
 /// What is wrong, as a person reads it.
 fn faults(loaded: Loaded) -> String {
-    loaded.all().map(|_| String::new()).unwrap_or_else(|found| found.frames(false))
+    loaded.all().map_or_else(|found| found.frames(false), |_| String::new())
 }
 
 fn encrypted(text: &[u8]) -> Vec<u8> {

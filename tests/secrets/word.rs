@@ -12,7 +12,7 @@ pub(crate) const WORD: &str = "C4n4ryW0rd";
 
 /// The word as it may be written: as it is, in hex, in URLs, and in base64 at any distance from its start.
 pub(crate) fn spellings(word: &str) -> Vec<String> {
-    let percent: String = word.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let percent = word.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
     let in_base64 = (0..3).map(|skipped| {
         let text = [&b"___"[..skipped], word.as_bytes()].concat();
         let whole = text.len() / 3 * 3;
