@@ -57,6 +57,23 @@ impl Committed {
         self.git(&["rev-parse", "HEAD"])
     }
 
+    /// Makes an SSH key of this name, beside the repository.
+    pub(crate) fn key(&self, name: &str) {
+        let key = self.project.path(name).to_string_lossy().into_owned();
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f", &key])
+            .status();
+        assert!(made.unwrap().success());
+    }
+
+    /// Commits everything, signed by a key of this name.
+    pub(crate) fn commit_signed(&self, subject: &str, name: &str) -> String {
+        let key = format!("user.signingkey={}", self.project.path(name).display());
+        self.git(&["add", "-A"]);
+        self.git(&["-c", "gpg.format=ssh", "-c", &key, "commit", "-q", "-S", "-m", subject]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
     pub(crate) fn daemon(&self) -> Background {
         self.project.daemon_with(&["--source", "repository@main", "--path", "manifests"])
     }

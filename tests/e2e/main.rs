@@ -29,6 +29,7 @@ mod events;
 mod everything;
 mod files;
 mod git;
+mod git_fair_edge;
 mod heal;
 mod history;
 mod hooks;
