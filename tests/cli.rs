@@ -97,7 +97,7 @@ fn help_says_what_there_is() {
     for command in
         ["diff", "apply", "run", "status", "down", "config", "validate", "init", "schema", "completion"]
             .into_iter()
-            .chain(["scale", "restart", "wait", "history", "rollback"])
+            .chain(["scale", "restart", "wait", "history", "rollback", "sources", "sync"])
     {
         assert_snapshot!(format!("help-{command}"), run(&format!("{command} --help")).seen());
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
@@ -138,6 +139,26 @@ impl Engine {
             }
         };
         futures_util::future::join(watch, act).await.0
+    }
+
+    /// Runs a command to its end; the time from its beginning until the first thing is done about a container of the
+    /// project.
+    pub(crate) fn until_acted(&self, project: &str, command: &mut Command) -> Duration {
+        let mut filters = label(project);
+        filters.insert("type".to_owned(), vec!["container".to_owned()]);
+        let options = EventsOptionsBuilder::new().filters(&filters).build();
+        let mut events = self.docker.events(Some(options));
+        let settled = Duration::from_millis(300);
+        self.block_on(async {
+            while let Ok(Some(_)) = tokio::time::timeout(settled, events.next()).await {}
+            let start = Instant::now();
+            let mut child = command.spawn().expect("the command starts");
+            let first = tokio::time::timeout(Duration::from_secs(30), events.next()).await;
+            first.expect("something is done within 30 s");
+            let took = start.elapsed();
+            assert!(child.wait().expect("the command ends").success());
+            took
+        })
     }
 
     async fn network(&self, project: &str) -> String {

@@ -1,6 +1,6 @@
 //! The operator on a real Docker Engine, side by side with Docker Compose and with the engine's own calls.
 //!
-//! `cargo bench --bench engine -- [--json] [--rounds N] [noop|cold|heal|change|idle]…`
+//! `cargo bench --bench engine -- [--json] [--rounds N] [noop|cold|heal|change|commit|idle]…`
 
 #![allow(
     clippy::print_stdout,
@@ -30,6 +30,7 @@ const WORKS: &[Work] = &[
     ("cold", works::cold::measure),
     ("heal", works::heal::measure),
     ("change", works::change::measure),
+    ("commit", works::commit::measure),
     ("idle", works::idle::measure),
 ];
 

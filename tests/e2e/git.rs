@@ -4,7 +4,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use self::http::Server;
 use crate::stage::{Background, Container, Project, SLEEPER, docker, wait_until};
+
+#[allow(dead_code, reason = "how it fails is for the tests of the source alone")]
+#[path = "../git_source/http.rs"]
+mod http;
 
 /// A project whose files are in a repository beside it.
 pub(crate) struct Committed {
@@ -232,4 +240,45 @@ fn a_revision_is_held_for_as_long_as_somebody_says() {
     let said = project.operator(&["sync", "repository", "--revision", "no-such-tag"]);
     assert!(said.code == 2 && said.err.contains("no commit, tag or branch `no-such-tag`"), "{said}");
     assert_eq!(project.running().len(), 2);
+}
+
+/// Pushed to a server, told by a webhook with a signature, fetched, read, and begun with.
+#[test]
+fn a_push_that_a_webhook_tells_of_is_acted_on_within_a_second() {
+    let committed = Committed::new("webhook");
+    committed.write("compose.yaml", &format!("services:\n  web:\n    {SLEEPER}\n"));
+    committed.manifest(&replicas(1));
+    committed.commit("First");
+    let project = &committed.project;
+    let server = Server::start(&project.directory(), None);
+    project.write("secret", "a secret of both\n");
+    let source = format!(
+        "apiVersion: compose-operator/v1\nkind: Source\nmetadata: {{name: shop}}\nspec:\n  git: {{url: \"{}\", ref: main, path: \
+         manifests, interval: 1h}}\n  webhook: {{provider: github, secretFile: secret}}\n",
+        server.url("repository/.git")
+    );
+    project.write("sources.yaml", &source);
+    let _daemon = project.daemon_with(&["--source", "sources.yaml"]);
+    let socket = project.directory().join("../state/operator.sock");
+    let push = |signed_with: &str| {
+        let body = r#"{"ref":"refs/heads/main"}"#;
+        let mut mac = Hmac::<Sha256>::new_from_slice(signed_with.as_bytes()).unwrap();
+        mac.update(body.as_bytes());
+        let signature = format!("X-Hub-Signature-256: sha256={}", hex::encode(mac.finalize().into_bytes()));
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket"]).arg(&socket);
+        curl.args(["-H", "X-GitHub-Event: push", "-H", &signature, "-d", body, "http://operator/hooks/shop"]);
+        crate::stage::said(&mut curl).out
+    };
+    committed.manifest(&replicas(2));
+    committed.commit("Two of them");
+    assert_eq!(push("another secret"), "401");
+    let events = project.events();
+    let start = std::time::Instant::now();
+    assert_eq!(push("a secret of both"), "202");
+    wait_until("it is begun with", || (!events.changes().is_empty()).then_some(()));
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    println!("from the webhook to the first action: {} ms", took.as_millis());
+    wait_until("it is true", || (project.running().len() == 2).then_some(()));
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod cold;
+pub(crate) mod commit;
 pub(crate) mod heal;
 pub(crate) mod idle;
 pub(crate) mod noop;

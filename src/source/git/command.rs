@@ -254,6 +254,8 @@ pub fn said(stderr: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::DirBuilderExt as _;
+
     use super::*;
 
     #[test]
@@ -284,15 +286,12 @@ mod tests {
         let nowhere = git.run(None, "ls-remote", &["--", "file:///nowhere/at/all"], ASK_TIMEOUT).await;
         let told = nowhere.unwrap_err().to_string();
         assert!(told.contains("/nowhere/at/all"), "{told}");
-        // Batch checks wait for what they are asked.
-        let never = git
-            .run(
-                None,
-                "credential-cache--daemon",
-                &[&directory.path().join("socket").to_string_lossy()],
-                Duration::from_millis(50),
-            )
-            .await;
+        // It serves until it is told to end, in a directory that is its user's alone.
+        let home = directory.path().join("private");
+        std::fs::DirBuilder::new().mode(0o700).create(&home).unwrap();
+        let socket = home.join("socket").to_string_lossy().into_owned();
+        let waits = git.run(None, "credential-cache--daemon", &[&socket], Duration::from_millis(50));
+        let never = waits.await;
         assert!(matches!(never, Err(GitError::TimedOut { .. })), "{never:?}");
     }
 }
