@@ -121,3 +121,36 @@ fn systemd_is_told_what_to_do_and_its_refusal_is_told() {
     ];
     assert!(expected.iter().any(|expected| said.contains(expected)), "{said}");
 }
+
+#[test]
+fn a_unit_follows_repositories_and_has_nobodys_password() {
+    let stage = Stage::new();
+    let source = "apiVersion: compose-operator/v1\nkind: Source\nmetadata: {name: shop}\nspec: {git: {url: 'https://host/shop'}}\n";
+    stage.write("sources.yaml", source);
+    let install = |args: &[&str]| stage.operator(&[&["install", "--root", "tree"], args].concat());
+    let done =
+        install(&["--source", "sources.yaml", "--source", "ssh://git@host/blog@main", "--path", "manifests"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let file = stage.path().join("sources.yaml");
+    let exec = format!(
+        " run --source {} --source ssh://git@host/blog@main --path manifests --log-format",
+        file.display()
+    );
+    assert!(stage.unit().unwrap().contains(&exec), "{}", stage.unit().unwrap());
+    let told = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(told.contains("looks after https://host/shop, ssh://git@host/blog@main"), "{told}");
+    let refused = install(&["--source", "https://ann:canary@host/blog"]);
+    assert!(
+        refused.status.code() == Some(2) && stderr(&refused).contains("basicAuth"),
+        "{}",
+        stderr(&refused)
+    );
+    assert!(!stderr(&refused).contains("canary"));
+    stage.write("sources.yaml", &source.replace("url", "urll"));
+    let refused = install(&["--source", "sources.yaml"]);
+    assert!(
+        refused.status.code() == Some(2) && stderr(&refused).contains("sources.yaml:4:13"),
+        "{}",
+        stderr(&refused)
+    );
+}

@@ -1,16 +1,16 @@
 //! The repositories that `run` follows, as the command line has them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use serde_json::Value as Json;
 
-use super::args::FileArgs;
+use super::args::{FileArgs, duration};
 use super::files;
 use super::render::sources as render;
-use super::run::RunArgs;
 use super::standing;
 use crate::compose::{LoadOptions, clean};
 use crate::server::metrics::SourceFigures;
@@ -23,8 +23,33 @@ use crate::source::git::command::Credentials;
 use crate::source::git::{GitSource, Settings, default_policy};
 use crate::store::sources::{SourceStanding, Sources};
 
-/// Opens the repositories that are to be followed.
-pub(super) fn open(args: &RunArgs, near: &FileArgs, state: &Path) -> anyhow::Result<Vec<GitSource>> {
+/// Which repositories are followed.
+#[derive(Args, Clone, Debug)]
+pub struct SourceArgs {
+    /// A git repository with the stacks, and which branch, tag or commit of it; or a file that says so of several
+    #[arg(long = "source", value_name = "URL|PATH[@REF]", conflicts_with = "files")]
+    #[arg(
+        help = "A git repository with the stacks, and which branch, tag or commit of it; or a file with `kind: Source` \
+                documents (repeatable)"
+    )]
+    pub sources: Vec<String>,
+    /// Where in the repository the manifests are: a directory or a file
+    #[arg(long, value_name = "PATH", requires = "sources")]
+    pub path: Option<PathBuf>,
+    /// How often a remote repository is asked
+    #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "1m", requires = "sources")]
+    pub interval: Duration,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let least = declared::SHORTEST_INTERVAL;
+    duration(text).and_then(|read| {
+        if read < least { Err(format!("`{text}` is less than 5 seconds")) } else { Ok(read) }
+    })
+}
+
+/// What is said of the repositories.
+pub(super) fn settings(args: &SourceArgs, near: &FileArgs) -> anyhow::Result<Vec<Settings>> {
     let options = files::options(near)?;
     // Nothing of this machine's environment is anything to a repository; files that are named here are.
     let options = LoadOptions {
@@ -42,16 +67,24 @@ pub(super) fn open(args: &RunArgs, near: &FileArgs, state: &Path) -> anyhow::Res
         }
     }
     let mut names = BTreeSet::new();
-    let mut open = |settings: Settings| {
-        let name = &settings.name;
-        anyhow::ensure!(names.insert(name.clone()), "--source: there are two sources `{name}`");
-        GitSource::open(settings, state).with_context(|| format!("{} cannot be written", state.display()))
-    };
-    all.into_iter().map(&mut open).collect()
+    if let Some(twice) = all.iter().find(|settings| !names.insert(&settings.name)) {
+        anyhow::bail!(
+            "--source: there are two sources `{}`: give each a name in a file of `kind: Source`",
+            twice.name
+        );
+    }
+    Ok(all)
+}
+
+/// Opens the repositories that are to be followed.
+pub(super) fn open(args: &SourceArgs, near: &FileArgs, state: &Path) -> anyhow::Result<Vec<GitSource>> {
+    let failed = || format!("{} cannot be written", state.display());
+    let open = |settings| GitSource::open(settings, state).with_context(failed);
+    settings(args, near)?.into_iter().map(open).collect()
 }
 
 /// A repository by its address alone.
-fn named(text: &str, args: &RunArgs, near: &FileArgs, options: &LoadOptions) -> anyhow::Result<Settings> {
+fn named(text: &str, args: &SourceArgs, near: &FileArgs, options: &LoadOptions) -> anyhow::Result<Settings> {
     let address = Address::parse(text, &options.working_dir).context("--source")?;
     let policy = near.policy.unwrap_or_else(|| default_policy(&address.place));
     Ok(Settings {

@@ -12,12 +12,15 @@ use clap::Args;
 use super::args::Cli;
 use super::exit::Exit;
 use super::files;
+use super::followed::{self, SourceArgs};
 use super::screen::Screen;
 use crate::compose::clean;
+use crate::source::git::DEFAULT_INTERVAL;
+use crate::source::git::address::Address;
 
 /// What `operator install --help` says.
 pub const LONG: &str = "Make `run` a service of this machine, under systemd.\n\n\
-Writes a hardened unit that looks after the stacks that -f names (a directory, or files), enables it and starts it: \
+Writes a hardened unit that looks after the stacks that -f names (a directory, or files) or --source follows, enables it and starts it: \
 after a reboot it is back before anybody looks. Said again with other files, it follows those. The files are loaded first: \
 with anything wrong in them, nothing is installed. --remove takes the unit away and leaves the containers running.";
 
@@ -27,8 +30,13 @@ with anything wrong in them, nothing is installed. --remove takes the unit away 
 Examples:
   sudo operator install -f /etc/operator       all stacks of a directory
   operator install -f manifests/ --print       the unit, to look at
+  sudo operator install --source /etc/compose-operator/sources.yaml
+                                               what is committed to repositories
   sudo operator install --remove")]
 pub struct InstallArgs {
+    /// The repositories that are followed.
+    #[command(flatten)]
+    pub followed: SourceArgs,
     /// Print the unit and change nothing
     #[arg(long, conflicts_with = "remove")]
     pub print: bool,
@@ -65,9 +73,15 @@ pub fn run(args: &InstallArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
         return remove(&service, screen);
     }
     // Bad files change nothing.
-    let stacks = files::stacks(&cli.files, screen)?;
+    let names = if args.followed.sources.is_empty() {
+        let stacks = files::stacks(&cli.files, screen)?;
+        stacks.into_iter().map(|stack| stack.desired.stack.to_string()).collect::<Vec<_>>()
+    } else {
+        let sources = followed::settings(&args.followed, &cli.files)?;
+        sources.iter().map(|settings| settings.address.to_string()).collect()
+    };
     let binary = std::env::current_exe().context("the path of this program is not known")?;
-    let unit = unit(&binary, cli)?;
+    let unit = unit(&binary, args, cli)?;
     if args.print {
         screen.bytes(unit.as_bytes())?;
         return Ok(Exit::Ok);
@@ -79,7 +93,6 @@ pub fn run(args: &InstallArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result
         service.write(&unit)?;
     }
     service.start(before.is_some_and(|before| before != unit))?;
-    let names: Vec<&str> = stacks.iter().map(|stack| stack.desired.stack.as_str()).collect();
     screen.line(format_args!("{}: looks after {}", path.display(), names.join(", ")))?;
     if args.root.is_none() {
         screen.note(format_args!(
@@ -110,14 +123,17 @@ fn remove(service: &Service<'_>, screen: &mut Screen) -> anyhow::Result<Exit> {
 }
 
 /// The unit for these files.
-fn unit(binary: &Path, cli: &Cli) -> anyhow::Result<String> {
+fn unit(binary: &Path, args: &InstallArgs, cli: &Cli) -> anyhow::Result<String> {
     let here = std::env::current_dir().context("the current directory is not known")?;
     let absolute = |path: &Path| quoted(&clean(&here.join(path)).to_string_lossy());
     let mut exec = format!("ExecStart={} run", quoted(&binary.to_string_lossy())?);
     let named = &cli.files;
-    if named.files.is_empty() {
-        anyhow::bail!("say which stacks: -f with a directory of manifests, a manifest, or Compose files");
+    if named.files.is_empty() && args.followed.sources.is_empty() {
+        anyhow::bail!(
+            "say which stacks: -f with a directory of manifests, a manifest, or Compose files, or --source with a repository"
+        );
     }
+    write_sources(&mut exec, &args.followed, &here)?;
     for file in &named.files {
         if file.as_os_str() == "-" {
             anyhow::bail!("a service has no standard input: name a file in place of `-f -`");
@@ -151,6 +167,32 @@ fn unit(binary: &Path, cli: &Cli) -> anyhow::Result<String> {
     // The head says how to install by hand.
     let body = unit.find("[Unit]").map_or(unit.as_str(), |start| &unit[start..]);
     Ok(format!("# Written by `operator install`, which replaces it.\n{body}"))
+}
+
+/// What is followed. A file or a directory of this machine has its whole path: the service is elsewhere.
+fn write_sources(exec: &mut String, followed: &SourceArgs, here: &Path) -> anyhow::Result<()> {
+    for source in &followed.sources {
+        let (path, reference) = match source.rsplit_once('@') {
+            Some((path, reference)) if here.join(path).exists() => (path, format!("@{reference}")),
+            _ => (source.as_str(), String::new()),
+        };
+        let found = here.join(path);
+        let word =
+            if found.exists() { clean(&found).display().to_string() + &reference } else { source.clone() };
+        let address = Address::parse(&word, here)?;
+        anyhow::ensure!(
+            address.user_info.is_none(),
+            "everybody may read a unit, and {address} would have a password in it: write a file with a `kind: Source` document and `basicAuth`"
+        );
+        write!(exec, " --source {}", quoted(&word)?)?;
+    }
+    if let Some(path) = &followed.path {
+        write!(exec, " --path {}", quoted(&path.to_string_lossy())?)?;
+    }
+    if !followed.sources.is_empty() && followed.interval != DEFAULT_INTERVAL {
+        write!(exec, " --interval {}s", followed.interval.as_secs())?;
+    }
+    Ok(())
 }
 
 /// A word of a command line in a unit: `%`, `$` and quotes mean something there.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::api::{self, Api, ApiArgs};
 use super::apply::{Allow, allowed};
 use super::args::{Cli, EngineKind, duration};
 use super::exit::Exit;
-use super::followed::Followed;
+use super::followed::{Followed, SourceArgs};
 use super::log::{self, Log};
 use super::owner::Machine;
 use super::render::shown;
@@ -66,15 +66,9 @@ Examples:
   operator run --listen 127.0.0.1:9464 --token-file token    metrics for Prometheus over the network
   curl --unix-socket /var/lib/compose-operator/operator.sock http://operator/metrics")]
 pub struct RunArgs {
-    /// A git repository with the stacks, and which branch, tag or commit of it (repeatable)
-    #[arg(long = "source", value_name = "URL|PATH[@REF]", conflicts_with = "files")]
-    pub sources: Vec<String>,
-    /// Where in the repository the manifests are: a directory or a file
-    #[arg(long, value_name = "PATH", requires = "sources")]
-    pub path: Option<PathBuf>,
-    /// How often a remote repository is asked
-    #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "1m", requires = "sources")]
-    pub interval: Duration,
+    /// The repositories that are followed.
+    #[command(flatten)]
+    pub followed: SourceArgs,
     /// How log lines look
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub log_format: LogFormat,
@@ -97,14 +91,6 @@ fn resync(text: &str) -> Result<Duration, String> {
     let least = Duration::from_secs(1);
     duration(text)
         .and_then(|read| if read < least { Err(format!("`{text}` is less than a second")) } else { Ok(read) })
-}
-
-/// Servers are not asked more often than this: a webhook tells at once.
-fn interval(text: &str) -> Result<Duration, String> {
-    let least = Duration::from_secs(5);
-    duration(text).and_then(|read| {
-        if read < least { Err(format!("`{text}` is less than 5 seconds")) } else { Ok(read) }
-    })
 }
 
 /// How log lines look.
@@ -131,7 +117,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     let mut source = Overlaid::new(followed, Overlays::new(&state));
     let read_at = standing::now();
     let first = source.load();
-    if first.stacks.is_empty() && args.sources.is_empty() {
+    if first.stacks.is_empty() && args.followed.sources.is_empty() {
         // There is no last good state yet that could stay in force.
         return Err(Diagnostics { faults: first.faults }.into());
     }
@@ -199,13 +185,13 @@ async fn follow(
     state: &Path,
     mounted_since: &MountedSince,
 ) -> anyhow::Result<(Box<dyn Source>, (Followed, Vec<Hook>))> {
-    if args.sources.is_empty() {
+    if args.followed.sources.is_empty() {
         let options = files::options(&cli.files)?;
         let near = files::NearFiles::given(&options);
         return Ok((Box::new(Files::new(options, Box::new(near))), (Followed::default(), Vec::new())));
     }
     let mut all: Vec<Box<dyn Source>> = Vec::new();
-    let sources = followed::open(args, &cli.files, state)?;
+    let sources = followed::open(&args.followed, &cli.files, state)?;
     let asked = Followed::of(&sources, state);
     for source in sources {
         let mut source = source.knowing(Rc::clone(mounted_since));

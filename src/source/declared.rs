@@ -13,7 +13,7 @@ use super::git::signature::Verify;
 use super::git::{DEFAULT_INTERVAL, Settings, Webhook, default_policy};
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::compose::yaml::{self, Node};
-use crate::compose::{DiskFiles, FileView, LoadOptions, clean};
+use crate::compose::{DiskFiles, FileView, HostSecrets, LoadOptions, clean};
 use crate::core::trust::Level;
 use crate::secret::Secret;
 use crate::stack::decode::{Document, decode};
@@ -81,6 +81,13 @@ pub struct Spec {
     /// Profiles whose services run too.
     #[serde(default)]
     pub profiles: Vec<String>,
+    /// The directory with the secrets that its stacks may name (`${secret:NAME}`), in the place of the daemon's own: whoever
+    /// writes to a repository can use every secret that is in it.
+    #[serde(default)]
+    pub secrets_dir: Option<PathBuf>,
+    /// Files with age identities that decrypt its env and secret files, in the place of the daemon's own.
+    #[serde(default)]
+    pub age_identities: Vec<PathBuf>,
 }
 
 /// A git repository.
@@ -279,10 +286,24 @@ fn settings(
                 .cloned()
                 .chain(declared.spec.env_files.iter().map(within))
                 .collect(),
+            host: host(&declared.spec, &within, options),
             profiles: options.profiles.iter().chain(&declared.spec.profiles).cloned().collect(),
             ..options.clone()
         },
     })
+}
+
+/// What of this machine its stacks may name.
+fn host(spec: &Spec, within: &impl Fn(&PathBuf) -> PathBuf, options: &LoadOptions) -> HostSecrets {
+    let mut host = options.host.clone();
+    if let Some(directory) = &spec.secrets_dir {
+        host.directories = vec![within(directory)];
+        host.variables.clear();
+    }
+    if !spec.age_identities.is_empty() {
+        host.identities = spec.age_identities.iter().map(within).collect();
+    }
+    host
 }
 
 /// What is in a file with a secret. One that is not there at the start is a mistake in the document.

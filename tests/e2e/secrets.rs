@@ -57,6 +57,16 @@ fn no_log_and_no_kept_file_of_the_daemon_tells_a_secret() {
         let said = project.operator(&[line, &host[..]].concat());
         found.extend(told(&line.join(" "), &said.all()));
     }
+    let socket = project.directory().join("../state/operator.sock");
+    for path in
+        ["v1/status", "v1/events", "v1/history", "v1/sources", "metrics", "healthz", "readyz", "v1/nothing"]
+    {
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-s", "--unix-socket"]).arg(&socket).arg(format!("http://operator/{path}"));
+        let answer = crate::stage::said(&mut curl);
+        assert!(answer.code == 0 && !answer.out.is_empty(), "{path}: {answer}");
+        found.extend(told(path, &answer.all()));
+    }
     daemon.signal("TERM");
     daemon.end();
     found.extend(told("the log", &daemon.text()));

@@ -290,8 +290,8 @@ mod tests {
         let home = directory.path().join("private");
         std::fs::DirBuilder::new().mode(0o700).create(&home).unwrap();
         let socket = home.join("socket").to_string_lossy().into_owned();
-        let waits = git.run(None, "credential-cache--daemon", &[&socket], Duration::from_millis(50));
-        let never = waits.await;
+        let arguments = [socket.as_str()];
+        let never = git.run(None, "credential-cache--daemon", &arguments, Duration::from_millis(50)).await;
         assert!(matches!(never, Err(GitError::TimedOut { .. })), "{never:?}");
     }
 }
