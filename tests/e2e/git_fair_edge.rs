@@ -187,4 +187,5 @@ fn seven_commits_to_the_example_come_true_and_restart_no_more_than_they_must() {
     let said = project.operator(&["sources"]);
     assert!(said.out.contains("refused") && said.out.contains("Not by Ann"), "{said}");
     print(&rows);
+    println!("\n$ operator sources\n{}", said.out);
 }
