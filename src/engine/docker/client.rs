@@ -118,23 +118,21 @@ impl Docker {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// What is known of the engine; asked for at the first need. Who needs it meanwhile waits for that answer:
-    /// it is among the dearest that an engine gives.
+    /// What is known of the engine; asked for at the first need. Who needs it meanwhile waits a moment for that answer: it is
+    /// among the dearest that an engine gives.
     pub(super) async fn facts(&self) -> Result<Arc<Facts>, Failure> {
-        let mut known = self.facts.lock().await;
-        match &*known {
-            Some(facts) => Ok(Arc::clone(facts)),
-            None => Ok(Arc::clone(known.insert(self.ask_facts().await?))),
+        if let Some(facts) = self.known.get() {
+            return Ok(facts);
+        }
+        match self.known.awaited().await {
+            Some(facts) => Ok(facts),
+            None => self.read_facts().await,
         }
     }
 
     /// Asks the engine what it is. It may have been upgraded since the last time.
     pub(super) async fn read_facts(&self) -> Result<Arc<Facts>, Failure> {
-        let mut known = self.facts.lock().await;
-        Ok(Arc::clone(known.insert(self.ask_facts().await?)))
-    }
-
-    async fn ask_facts(&self) -> Result<Arc<Facts>, Failure> {
+        let asking = self.known.ask();
         let call = "read the engine's version";
         let info = self.call(call, READ, async |client| client.info().await).await?;
         let api = match self.said.api_version() {
@@ -144,7 +142,7 @@ impl Docker {
         let mut facts = Facts::new(api.unwrap_or_default(), info);
         // Another machine's is not to be known from here.
         facts.info.boot = itself::boot().filter(|_| self.address.is_local());
-        Ok(Arc::new(facts))
+        Ok(asking.answer(facts))
     }
 
     /// The failure that the client's error means.
@@ -215,7 +213,14 @@ pub(super) fn image_in_path(reference: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use futures_util::poll;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
     use super::*;
+    use crate::engine::docker::connect::Address;
 
     #[test]
     fn api_versions_are_compared_as_numbers() {
@@ -232,5 +237,33 @@ mod tests {
         assert_eq!(image_in_path("a/../../containers"), None);
         assert_eq!(image_in_path(""), None);
         assert_eq!(image_in_path("a?b#c").as_deref(), Some("a%3Fb%23c"));
+    }
+
+    /// As the call of a stack whose loop waits for another one.
+    #[tokio::test]
+    async fn nobody_waits_for_ever_for_who_asks_and_is_not_polled() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut asked = [0; 4096];
+                    let answer = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+                    while let Ok(1..) = stream.read(&mut asked).await {
+                        let _gone = stream.write_all(answer).await;
+                    }
+                });
+            }
+        });
+        let address = format!("unix://{}", path.display());
+        let engine = Docker::new(Address::find(Some(&address), &BTreeMap::new()).unwrap(), BTreeMap::new());
+        let (mut first, mut second) = (Box::pin(engine.facts()), Box::pin(engine.facts()));
+        assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
+        let third = tokio::time::timeout(Duration::from_secs(5), engine.facts()).await;
+        assert_eq!(third.unwrap().unwrap().info.api_version, "1.41");
+        assert!(first.await.is_ok() && second.await.is_ok());
+        server.abort();
     }
 }

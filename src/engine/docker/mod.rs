@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures_util::stream::LocalBoxStream;
@@ -40,6 +40,7 @@ mod host;
 mod images;
 mod inspect;
 mod itself;
+mod known;
 mod limits;
 mod logs;
 mod mounts;
@@ -61,7 +62,7 @@ pub struct Docker {
     client: OnceLock<bollard::Docker>,
     said: wire::Said,
     abandoned: exec::Abandoned,
-    facts: tokio::sync::Mutex<Option<Arc<client::Facts>>>,
+    known: known::Known,
 }
 
 impl Docker {
@@ -73,7 +74,7 @@ impl Docker {
             client: OnceLock::new(),
             said: wire::Said::default(),
             abandoned: exec::Abandoned::default(),
-            facts: tokio::sync::Mutex::new(None),
+            known: known::Known::default(),
         }
     }
 
