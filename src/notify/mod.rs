@@ -3,6 +3,7 @@
 //! What is to be told is put into a [`Mailbox`] per receiver, which gathers and bounds; the [`Postmaster`] sends what is
 //! due, side by side, each attempt bounded in time. What was not told yet outlives the process.
 
+pub mod commit_status;
 mod letter;
 mod mail;
 mod page;

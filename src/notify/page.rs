@@ -5,8 +5,9 @@ use std::path::Path;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::Full;
-use hyper::Request;
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use hyper::{Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use sha2::Sha256;
@@ -16,6 +17,9 @@ use crate::secret::Secret;
 
 /// The header with the signature of the body.
 const SIGNATURE: &str = "x-operator-signature-256";
+
+/// Who posts.
+pub(super) const AGENT: &str = concat!("compose-operator/", env!("CARGO_PKG_VERSION"));
 
 /// What stands in a file, without the line's end.
 pub(super) fn secret_in(path: &Path) -> Result<Secret, String> {
@@ -30,17 +34,22 @@ pub(super) fn address(address: &Address) -> Result<Secret, String> {
     }
 }
 
-/// Posts JSON. Redirections are not followed: what a hook says must not lead elsewhere.
+/// Posts JSON.
 pub(super) async fn post(url: &Secret, body: Vec<u8>, key: Option<&Secret>) -> Result<(), String> {
-    let mut request = Request::post(url.expose())
-        .header(CONTENT_TYPE, "application/json")
-        .header(USER_AGENT, concat!("compose-operator/", env!("CARGO_PKG_VERSION")));
+    let mut request =
+        Request::post(url.expose()).header(CONTENT_TYPE, "application/json").header(USER_AGENT, AGENT);
     if let Some(key) = key {
         request = request.header(SIGNATURE, signature(key, &body)?);
     }
     // What is wrong with an address is not repeated: it may be a secret.
     let request =
         request.body(Full::new(Bytes::from(body))).map_err(|_| "its address cannot be read".to_owned())?;
+    let status = send(request).await?.status();
+    if status.is_success() { Ok(()) } else { Err(format!("it answers {status}")) }
+}
+
+/// Sends a request. Redirections are not followed: what a page says must not lead elsewhere.
+pub(super) async fn send(request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
         .map_err(|error| format!("the system's certificates cannot be read: {error}"))?
@@ -48,9 +57,7 @@ pub(super) async fn post(url: &Secret, body: Vec<u8>, key: Option<&Secret>) -> R
         .enable_http1()
         .build();
     let client = Client::builder(TokioExecutor::new()).build(connector);
-    let answer = client.request(request).await.map_err(|error| causes(&error))?;
-    let status = answer.status();
-    if status.is_success() { Ok(()) } else { Err(format!("it answers {status}")) }
+    client.request(request).await.map_err(|error| causes(&error))
 }
 
 /// The innermost cause says most, and no address.

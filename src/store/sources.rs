@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::process::Process;
 use crate::core::commit::Commit;
 use crate::core::time::Timestamp;
+use crate::core::verdict::{About, State};
+
+/// So many verdicts are kept of a source: those of its last commits.
+const MOST_TOLD: usize = 256;
 
 /// Something that lasts, and since when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +127,22 @@ impl Sources {
     /// What was asked last, where it can be read.
     pub fn asked(&self, name: &str) -> Option<Ask> {
         serde_json::from_slice(&fs::read(self.asks(name).join("ask.json")).ok()?).ok()
+    }
+
+    /// What the code host of a source was told of its commits, the oldest first; nothing where that cannot be read.
+    pub fn told(&self, name: &str) -> Vec<(About, State)> {
+        let bytes = fs::read(self.home(name).join("told.json")).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    /// Keeps that the code host of a source was told this.
+    pub fn tell(&self, name: &str, about: About, state: State) -> io::Result<()> {
+        let mut told = self.told(name);
+        told.retain(|(known, _)| *known != about);
+        told.push((about, state));
+        let kept = &told[told.len().saturating_sub(MOST_TOLD)..];
+        let home = self.home(name);
+        super::replace(&home, &home.join("told.json"), &kept)
     }
 
     /// All standings of daemons that still run, by name.
