@@ -13,6 +13,7 @@ use super::files;
 use super::render::sources as render;
 use super::standing;
 use crate::compose::{LoadOptions, clean};
+use crate::core::code_host::CodeHost;
 use crate::server::metrics::SourceFigures;
 use crate::server::views;
 use crate::server::webhook::{Hook, Provider};
@@ -90,6 +91,7 @@ fn named(text: &str, args: &SourceArgs, near: &FileArgs, options: &LoadOptions) 
     Ok(Settings {
         policy,
         webhook: None,
+        commit_status: None,
         name: address.name(),
         address,
         path: args.path.clone(),
@@ -105,6 +107,7 @@ fn named(text: &str, args: &SourceArgs, near: &FileArgs, options: &LoadOptions) 
 #[derive(Debug, Default)]
 pub(super) struct Followed {
     bells: BTreeMap<String, Bell>,
+    code_hosts: BTreeMap<String, CodeHost>,
     /// Where their standings are; nowhere, without any source.
     standings: Option<Sources>,
 }
@@ -128,7 +131,17 @@ impl Followed {
                 bell: source.bell(),
             })
         });
-        (Self { bells, standings: Some(Sources::new(state)) }, hooks.collect())
+        let code_hosts = sources.iter().filter_map(|source| {
+            let host = source.commit_status()?;
+            Some((source.name().to_owned(), host.clone()))
+        });
+        let code_hosts = code_hosts.collect();
+        (Self { bells, code_hosts, standings: Some(Sources::new(state)) }, hooks.collect())
+    }
+
+    /// Where it is told what becomes of commits, by source.
+    pub(super) fn code_hosts(&self) -> BTreeMap<String, CodeHost> {
+        self.code_hosts.clone()
     }
 
     fn standings(&self) -> impl Iterator<Item = SourceStanding> {

@@ -3,6 +3,7 @@
 mod api;
 pub mod apply;
 pub mod args;
+mod commit_status;
 pub mod completion;
 pub mod config;
 mod converge;

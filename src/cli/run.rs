@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use super::api::{self, Api, ApiArgs};
 use super::apply::{Allow, allowed};
 use super::args::{Cli, EngineKind, duration};
+use super::commit_status;
 use super::exit::Exit;
 use super::followed::{Followed, SourceArgs};
 use super::log::{self, Log};
@@ -37,6 +38,7 @@ use crate::core::limits::DEFAULT_PARALLEL;
 use crate::core::time::Timestamp;
 use crate::engine::WriteEngine;
 use crate::notify::Postmaster;
+use crate::notify::commit_status::CommitStatuses;
 use crate::server::webhook::Hook;
 use crate::source::Source;
 use crate::source::files::Files;
@@ -46,6 +48,7 @@ use crate::source::overlaid::Overlaid;
 use crate::stack::Stack;
 use crate::store::outbox::Outboxes;
 use crate::store::overrides::Overlays;
+use crate::store::sources::Sources;
 
 /// What `operator run --help` says.
 pub const LONG: &str = "Converge, then stay: heal, follow the files, correct drift.\n\n\
@@ -126,9 +129,13 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     }
     let machine = Machine::new(&state, |warning| warn!("{warning}"));
     let scribe = Scribe::new(state.clone());
+    let sources = Sources::new(&state);
+    let statuses = CommitStatuses::new(Rc::clone(&clock), asked.0.code_hosts(), sources.clone());
     let api = Api::new(&args.api, &state, scribe.clone(), &clock, (Box::new(asked.0), asked.1))?;
     let daemon = Daemon {
         postmaster: Rc::new(Postmaster::new(Rc::clone(&clock), host(), Outboxes::new(&state))),
+        statuses: Rc::new(statuses),
+        sources,
         scribe,
         api,
         supervisor: Supervisor::of_environment(),
@@ -151,7 +158,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     drive.block_on(async {
         let mut fleet =
             std::pin::pin!(fleet::run(reconciler, (first, read_at), &mut source, &daemon, stop.clone()));
-        let mut post = std::pin::pin!(daemon.postmaster.work());
+        let mut post = std::pin::pin!(join(daemon.postmaster.work(), daemon.statuses.work()));
         // Last of all: whoever asks a lot takes nothing from those that heal and tell.
         let mut served = std::pin::pin!(daemon.api.serve(&stop));
         let ended = tokio::select! {
@@ -163,16 +170,16 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
                 stop.cancel();
                 tokio::select! {
                     ((), ()) = join(fleet, served) => Ok(Exit::Ok),
-                    () = &mut post => Ok(Exit::Ok),
+                    ((), ()) = &mut post => Ok(Exit::Ok),
                     again = asked_to_end() => again.map(|()| Exit::Interrupted),
                 }
             }
             () = &mut fleet => Ok(Exit::Ok),
-            () = &mut post => Ok(Exit::Ok),
+            ((), ()) = &mut post => Ok(Exit::Ok),
             () = &mut served => Ok(Exit::Ok),
         };
         if matches!(ended, Ok(Exit::Ok)) {
-            daemon.postmaster.settle().await;
+            join(daemon.postmaster.settle(), daemon.statuses.settle()).await;
         }
         ended
     })?
@@ -223,6 +230,8 @@ async fn asked_to_end() -> anyhow::Result<()> {
 /// Hears of everything: logs it, and keeps the standings that `status` reads.
 struct Daemon {
     postmaster: Rc<Postmaster>,
+    statuses: Rc<CommitStatuses>,
+    sources: Sources,
     scribe: Scribe,
     api: Api,
     supervisor: Supervisor,
@@ -257,11 +266,14 @@ impl Watch for Daemon {
     fn stack(&self, stack: &StackName) -> Box<dyn Report> {
         let kept = Both(Log::new(stack.clone()), self.scribe.of(stack));
         let heard = Both(self.supervisor.of(stack), self.api.of(stack));
-        Box::new(Both(Both(kept, heard), Tells(Rc::clone(&self.postmaster))))
+        let tells =
+            Both(Tells(Rc::clone(&self.postmaster)), commit_status::of(stack, Rc::clone(&self.statuses)));
+        Box::new(Both(Both(kept, heard), tells))
     }
 
     fn read(&self, faults: &[Diagnostic]) {
         self.api.read(!faults.is_empty());
+        commit_status::read(&self.statuses, &self.sources, faults);
         let headlines: Vec<String> = faults.iter().map(Diagnostic::headline).collect();
         let mut refusals = BTreeMap::new();
         for (fault, headline) in faults.iter().zip(&headlines) {

@@ -1,5 +1,7 @@
 //! Sources in a file of the host: `kind: Source`. What a repository may do is said here, and never in the repository.
 
+mod commit_status;
+
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -7,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use self::commit_status::{CommitStatusDocument, code_host};
 use super::git::address::{Address, checked_reference};
 use super::git::command::{Credentials, Password};
 use super::git::signature::Verify;
@@ -71,6 +74,9 @@ pub struct Spec {
     /// Who tells of a push, at `/hooks/NAME` of the daemon.
     #[serde(default)]
     pub webhook: Option<WebhookDocument>,
+    /// Where it is told what becomes of its commits. Nowhere where nothing is said.
+    #[serde(default)]
+    pub commit_status: Option<CommitStatusDocument>,
     /// What is in force stays, and no other commit is followed.
     #[serde(default)]
     pub suspend: bool,
@@ -257,6 +263,8 @@ fn settings(
         Ok(Webhook { provider: webhook.provider, secret })
     });
     let webhook = webhook.transpose()?;
+    let status = declared.spec.commit_status.as_ref();
+    let commit_status = status.map(|said| code_host(said, &address, document, home)).transpose()?;
     let policy = declared.spec.policy.or(policy).unwrap_or_else(|| default_policy(&address.place));
     let verify = declared.spec.verify.clone();
     if verify.as_ref().is_some_and(|verify| verify.keys.is_empty()) {
@@ -278,6 +286,7 @@ fn settings(
         verify,
         policy,
         webhook,
+        commit_status,
         suspended: declared.spec.suspend,
         options: LoadOptions {
             env_files: options
@@ -324,7 +333,7 @@ mod tests {
     use crate::source::git::address::Place;
     use crate::source::git::signature::Mode;
 
-    fn read_text(text: &str) -> Result<Vec<Settings>, Vec<String>> {
+    pub(super) fn read_text(text: &str) -> Result<Vec<Settings>, Vec<String>> {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("sources.yaml"), text).unwrap();
         std::fs::write(root.path().join("token"), "canary\n").unwrap();
@@ -333,7 +342,8 @@ mod tests {
         read.map_err(|found| found.faults.iter().map(Diagnostic::headline).collect())
     }
 
-    const HEAD: &str = "apiVersion: compose-operator/v1\nkind: Source\nmetadata: {name: shop}\nspec:\n";
+    pub(super) const HEAD: &str =
+        "apiVersion: compose-operator/v1\nkind: Source\nmetadata: {name: shop}\nspec:\n";
 
     #[test]
     fn a_source_is_read_with_files_beside_its_own() {

@@ -90,6 +90,7 @@ impl Repository {
             suspended: false,
             policy: compose_operator::core::trust::Level::Privileged,
             webhook: None,
+            commit_status: None,
             verify: None,
             options: LoadOptions::default(),
         }

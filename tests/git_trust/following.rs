@@ -26,6 +26,7 @@ fn open(world: &World, verify: Option<Verify>) -> GitSource {
         suspended: false,
         policy: compose_operator::core::trust::Level::Privileged,
         webhook: None,
+        commit_status: None,
         options: LoadOptions::default(),
     };
     GitSource::open(settings, &world.path("state")).unwrap()

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod command;
+pub mod hosted;
 mod look;
 pub mod mirror;
 pub mod past;
@@ -42,6 +43,7 @@ use super::{Bell, Source};
 use crate::clock::{Clock as _, SystemClock};
 use crate::compose::errors::Diagnostic;
 use crate::compose::{Confined, FileView as _, LoadOptions, clean};
+use crate::core::code_host::CodeHost;
 use crate::core::commit::Commit;
 use crate::core::ids::short;
 use crate::core::time::Timestamp;
@@ -192,6 +194,11 @@ impl GitSource {
     /// Who may ring its bell.
     pub fn webhook(&self) -> Option<&Webhook> {
         self.settings.webhook.as_ref()
+    }
+
+    /// Where it is told what becomes of its commits.
+    pub fn commit_status(&self) -> Option<&CodeHost> {
+        self.settings.commit_status.as_ref()
     }
 
     /// What wakes it.

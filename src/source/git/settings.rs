@@ -7,6 +7,7 @@ use super::address::{Address, Place};
 use super::command::Credentials;
 use super::signature::Verify;
 use crate::compose::LoadOptions;
+use crate::core::code_host::CodeHost;
 use crate::core::trust::Level;
 use crate::secret::Secret;
 use crate::source::declared::Provider;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub policy: Level,
     /// Who may ring its bell.
     pub webhook: Option<Webhook>,
+    /// Where it is told what becomes of its commits.
+    pub commit_status: Option<CodeHost>,
     /// Profiles and files with variables, on this machine: what is none of the repository's.
     pub options: LoadOptions,
 }
