@@ -256,6 +256,62 @@ mod finding {
         assert_eq!(loaded.stacks[0].desired.stack.as_str(), "shop");
     }
 
+    /// What the image's tag comes to, with this for values, in this environment, with these env files of the host.
+    fn tag(values: &str, environment: &[(&str, &str)], env_files: &[&str]) -> String {
+        let manifest = MANIFEST.replace(
+            "[../compose.yaml]",
+            &format!("[../compose.yaml], envFiles: [own.env], values: {values}"),
+        );
+        assert_ne!(manifest, MANIFEST);
+        let view = files(&[
+            ("m/shop.yaml", &manifest),
+            ("m/own.env", "TAG=own\n"),
+            ("host.env", "TAG=host\n"),
+            ("compose.yaml", "services: {web: {image: 'web:${TAG-none}', environment: [TAG]}}"),
+        ]);
+        let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let options = LoadOptions {
+            environment: environment.collect(),
+            env_files: env_files.iter().map(PathBuf::from).collect(),
+            ..options(&["m/shop.yaml"])
+        };
+        let loaded = stack::load(&options, &view);
+        assert_eq!(told(&loaded), [""; 0], "{values}");
+        let service = &loaded.stacks[0].desired.services["web"];
+        service.spec.image.strip_prefix("web:").unwrap().to_owned()
+    }
+
+    #[test]
+    fn values_of_a_manifest_win_over_its_env_files_and_lose_to_the_host() {
+        assert_eq!(tag("{}", &[], &[]), "own");
+        assert_eq!(tag("{TAG: '1'}", &[], &[]), "1");
+        assert_eq!(tag("{TAG: }", &[], &[]), "own", "a field that is empty is not there");
+        assert_eq!(tag("{TAG: '1'}", &[("TAG", "shell")], &[]), "shell");
+        assert_eq!(tag("{TAG: '1'}", &[], &["host.env"]), "host");
+        assert_eq!(tag("{TAG: '1', OTHER: x}", &[("TAG", "shell")], &["host.env"]), "shell");
+    }
+
+    #[test]
+    fn values_are_the_text_that_they_are_written_as() {
+        for text in ["1.10", "1e3", "007", "0x1F", "true", "yes", "3"] {
+            assert_eq!(tag(&format!("{{TAG: {text}}}"), &[], &[]), text);
+        }
+    }
+
+    #[test]
+    fn values_are_refused_that_choose_files_or_that_nothing_can_refer_to() {
+        let values = "[../compose.yaml], values: {COMPOSE_FILE: x.yaml, a-b: c, 1A: b}";
+        let manifest = MANIFEST.replace("[../compose.yaml]", values);
+        let loaded = load(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)]);
+        let told = told(&loaded);
+        assert_eq!(told.len(), 3, "{told:#?}");
+        for (told, word) in
+            told.iter().zip(["`COMPOSE_FILE` is a setting of Compose", "`a-b` cannot be", "`1A`"])
+        {
+            assert!(told.starts_with("m/shop.yaml:") && told.contains(word), "{told}");
+        }
+    }
+
     #[test]
     fn a_manifest_may_come_in_on_the_standard_input() {
         let manifest = MANIFEST.replace("../compose.yaml", "compose.yaml");

@@ -196,12 +196,15 @@ fn variables(stack: &Stack, written: &Written) -> Vec<Variable> {
     names.into_iter().map(|name| Variable { set_by: set_by(stack, &name), name }).collect()
 }
 
-/// Where a variable is set; `None` where nothing sets it and its default holds. The process wins over files, and a later
-/// file over an earlier one.
+/// Where a variable is set; `None` where nothing sets it and its default holds. The process wins over the manifest's values,
+/// these over files, and a later file over an earlier one.
 fn set_by(stack: &Stack, name: &str) -> Option<String> {
     let value = stack.project.environment.get(name)?;
     if std::env::var(name).as_ref() == Ok(value) {
         return Some("the environment".to_owned());
+    }
+    if let Some(place) = stack.value_at(name, value) {
+        return Some(place.to_string());
     }
     let usual = [stack.project.working_dir.join(".env")];
     let given = &stack.project.environment_files;

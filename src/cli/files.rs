@@ -32,6 +32,7 @@ pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
         // Scripts pass variables that may be empty.
         project_directory: args.project_directory.clone().filter(|path| !path.as_os_str().is_empty()),
         env_files: args.env_files.clone(),
+        values: BTreeMap::new(),
         profiles: args.profiles.clone(),
         services: Vec::new(),
         without_env_files: false,

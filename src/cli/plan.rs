@@ -95,6 +95,7 @@ pub(super) fn options(files: &Files, host: HostSecrets) -> LoadOptions {
         project_name: files.project_name.clone(),
         project_directory: files.project_directory.clone(),
         env_files: files.env_files.clone(),
+        values: BTreeMap::new(),
         profiles: files.profiles.clone(),
         services: Vec::new(),
         without_env_files: false,

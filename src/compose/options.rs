@@ -19,6 +19,8 @@ pub struct LoadOptions {
     pub project_directory: Option<PathBuf>,
     /// The files with variables (`--env-file`). Empty: `COMPOSE_ENV_FILES`, else `.env`.
     pub env_files: Vec<PathBuf>,
+    /// Variables that win over nothing: not over the environment, and not over a file with variables.
+    pub values: BTreeMap<String, String>,
     /// The enabled profiles (`--profile`). Empty: `COMPOSE_PROFILES`.
     pub profiles: Vec<String>,
     /// Services that are asked for by name: their profiles are enabled too, and nobody checks what is in these.

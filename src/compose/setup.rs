@@ -77,6 +77,9 @@ pub(crate) fn find(
     }
     let directory = directory(&compose_files);
     read_env_files(&env_files, &directory, &mut environment, files, interpolator)?;
+    for (name, value) in &options.values {
+        environment.entry(name.clone()).or_insert_with(|| value.clone());
+    }
     let profiles = profiles(options, &environment);
     let env_files = match &env_files {
         EnvFiles::Given(given) => given.clone(),

@@ -16,7 +16,7 @@ use super::secret_files;
 use super::validate::{self, validate};
 use crate::compose::FileView;
 use crate::compose::errors::{Diagnostic, Diagnostics, Faults};
-use crate::compose::yaml::{Node, Span};
+use crate::compose::yaml::{Mapping, Node, Span};
 use crate::compose::{self, Confined, LoadOptions, Project, clean};
 use crate::core::desired::Desired;
 use crate::core::ids::StackName;
@@ -275,6 +275,13 @@ fn options_of(options: &LoadOptions, stack: &Declared<'_>) -> LoadOptions {
     for variable in ["COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES"] {
         environment.remove(variable);
     }
+    let mut values = values_of(stack.document);
+    // The manifest's own env files say what all environments share; those of the host are the last word.
+    if options.env_files.is_empty() {
+        for (name, value) in std::mem::take(&mut values) {
+            environment.entry(name).or_insert(value);
+        }
+    }
     let project_directory = match (&options.project_directory, &compose.project_directory) {
         (Some(given), _) => Some(options.working_dir.join(given)),
         (None, declared) => declared.as_ref().map(|path| directory.join(path)),
@@ -290,6 +297,7 @@ fn options_of(options: &LoadOptions, stack: &Declared<'_>) -> LoadOptions {
         } else {
             given(&options.env_files)
         },
+        values,
         profiles,
         services: options.services.clone(),
         without_env_files: options.without_env_files,
@@ -298,6 +306,14 @@ fn options_of(options: &LoadOptions, stack: &Declared<'_>) -> LoadOptions {
         trust: options.trust.clone(),
         host: options.host.clone(),
     }
+}
+
+/// The variables that a manifest sets, spelt as they are there: `1.10` is no other number's text.
+fn values_of(document: &Node) -> BTreeMap<String, String> {
+    let values = document.lookup(&["spec", "compose", "values"]).and_then(Node::as_mapping);
+    let text = |node: &Node| node.as_text().or(node.spelling.as_deref()).map(str::to_owned);
+    let values = values.into_iter().flat_map(Mapping::iter).filter(|(_, node)| !node.is_null());
+    values.filter_map(|(name, node)| Some((name.to_owned(), text(node)?))).collect()
 }
 
 fn load_stack(

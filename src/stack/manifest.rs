@@ -112,6 +112,11 @@ pub struct ComposeFiles {
     /// Files with variables for `${…}`, instead of the project directory's `.env`; later ones win.
     #[schemars(extend("examples" = [["../.env"]]))]
     pub env_files: Vec<String>,
+    /// Variables for `${…}`, written here: what is different from one environment to the next. They win over `envFiles` and
+    /// `.env`, and lose to what the host says (`--env-file`, the environment of the command). A number or a switch is the
+    /// text that it is written as. They are shown in the clear: no place for secrets.
+    #[schemars(extend("propertyNames" = {"pattern": "^(?!COMPOSE_)[A-Za-z_][A-Za-z0-9_]*$"}, "examples" = [{"TAG": "1.4", "REPLICAS": 3}]))]
+    pub values: BTreeMap<String, Scalar>,
     /// Profiles whose services run too.
     #[schemars(extend("examples" = [["debug"]]))]
     pub profiles: Vec<String>,

@@ -6,7 +6,7 @@ use super::discover::{Content, in_file};
 use super::files::Watched;
 use super::manifest::ComposeFiles;
 use crate::compose::errors::Diagnostic;
-use crate::compose::yaml::Node;
+use crate::compose::yaml::{Entry, Node};
 use crate::compose::{FileError, FileView as _, LoadOptions, NOTHING, clean};
 
 /// What to know about paths in a manifest.
@@ -53,7 +53,30 @@ pub(super) fn check(
         };
         tell(&["projectDirectory"], told);
     }
+    faults.extend(names_of_values(document));
     if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// Tells values that no `${…}` could mean, and those that would choose other files than the manifest does.
+fn names_of_values(document: &Node) -> Vec<Diagnostic> {
+    let values = document.lookup(&["spec", "compose", "values"]).and_then(Node::as_mapping);
+    let judge = |(name, entry): (&String, &Entry)| {
+        let fault = |message: String| Diagnostic::at(&entry.key_span, message);
+        if name.starts_with("COMPOSE_") {
+            let fault = fault(format!("`{name}` is a setting of Compose, and no value"));
+            return Some(
+                fault.help("`files`, `envFiles`, `profiles` and `projectDirectory` say such things"),
+            );
+        }
+        let is_sound = !name.starts_with(|c: char| c.is_ascii_digit())
+            && !name.is_empty()
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        (!is_sound).then(|| {
+            let fault = fault(format!("`{name}` cannot be the name of a variable"));
+            fault.help("use letters, digits and `_`, no digit first")
+        })
+    };
+    values.into_iter().flat_map(|values| &values.entries).filter_map(judge).collect()
 }
 
 fn no_file(what: &str, path: &Path, written: &str, files: &Watched<'_>) -> (String, &'static str) {

@@ -48,6 +48,12 @@ impl Stack {
         written
     }
 
+    /// Where the manifest sets a variable to this value.
+    pub fn value_at(&self, name: &str, value: &str) -> Option<&Span> {
+        let node = self.document.as_ref()?.lookup(&["spec", "compose", "values", name])?;
+        (node.as_text().or(node.spelling.as_deref()) == Some(value)).then_some(&node.span)
+    }
+
     fn layers(&self, service: &str) -> Vec<(Layer, &Node)> {
         let manifest = self.document.as_ref().and_then(|it| it.lookup(&["spec", "services", service]));
         let compose = self.project.tree.lookup(&["services", service]);
