@@ -312,6 +312,52 @@ mod finding {
         }
     }
 
+    /// Manifests of these names, each with those that it waits for.
+    fn waiting(all: &[(&str, &str)]) -> Loaded {
+        let manifest = |(name, others): &(&str, &str)| {
+            let text = MANIFEST.replace("name: shop", &format!("name: {name}"));
+            format!("{text}  dependsOn: [{others}]\n")
+        };
+        let text: Vec<String> = all.iter().map(manifest).collect();
+        load(&["m/all.yaml"], &[("m/all.yaml", &text.join("---\n")), ("compose.yaml", COMPOSE)])
+    }
+
+    #[test]
+    fn stacks_go_after_those_that_they_depend_on() {
+        let loaded = waiting(&[("a", "c, b"), ("b", "d"), ("c", "d"), ("d", ""), ("e", "")]);
+        assert_eq!(told(&loaded), [""; 0]);
+        let ordered = stack::in_order(loaded.stacks);
+        let names: Vec<&str> = ordered.iter().map(|stack| stack.desired.stack.as_str()).collect();
+        assert_eq!(names, ["d", "b", "c", "a", "e"]);
+    }
+
+    #[test]
+    fn stacks_that_wait_for_each_other_are_refused_and_the_others_are_not() {
+        let loaded = waiting(&[("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"), ("e", "e")]);
+        let ways = ["a → b → c → a", "b → c → a → b", "c → a → b → c", "e → e"];
+        assert_eq!(told(&loaded).len(), ways.len(), "{:#?}", told(&loaded));
+        for (fault, way) in loaded.faults.iter().zip(ways) {
+            assert!(fault.headline().contains(&format!("waits for itself: {way}")), "{}", fault.headline());
+            assert!(fault.headline().starts_with("/w/m/all.yaml:"), "{}", fault.headline());
+        }
+        let sound: Vec<&str> = loaded.stacks.iter().map(|stack| stack.desired.stack.as_str()).collect();
+        assert_eq!(sound, ["d"]);
+    }
+
+    #[test]
+    fn a_stack_that_waits_for_one_that_is_not_here_is_warned_of_where_it_says_so() {
+        let loaded = waiting(&[("shop", "databse"), ("database", "")]);
+        assert_eq!(told(&loaded), [""; 0]);
+        let warnings = &loaded.stacks[1].warnings;
+        assert_eq!(warnings.len(), 1);
+        let headline = warnings[0].headline();
+        assert!(
+            headline.starts_with("/w/m/all.yaml:6:15: `shop` waits for the stack `databse`"),
+            "{headline}"
+        );
+        assert!(warnings[0].help.as_deref().unwrap().ends_with("did you mean `database`?"));
+    }
+
     #[test]
     fn a_manifest_may_come_in_on_the_standard_input() {
         let manifest = MANIFEST.replace("../compose.yaml", "compose.yaml");

@@ -14,8 +14,9 @@ use super::screen::Screen;
 use super::{engine, files, overrides, planned, standing};
 use crate::controller::execute::Allowed;
 use crate::core::desired::Desired;
+use crate::core::ids::StackName;
 use crate::core::limits::DEFAULT_PARALLEL;
-use crate::stack::Stack;
+use crate::stack::{Stack, in_order};
 
 /// How long `apply` waits unless told otherwise: the deadline that Kubernetes gives a rollout.
 pub const DEFAULT_TIMEOUT: &str = "10m";
@@ -155,17 +156,26 @@ pub(super) fn as_applied(desired: &Desired) -> Desired {
     Desired { images_first: true, ..desired.clone() }
 }
 
-/// Converges the stacks, one after the other. The first that does not decides how it ends.
+/// Converges the stacks, one after the other, each after those that it depends on. The first that does not decides how it ends.
 pub fn run(args: &ApplyArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
     if let Some(plan) = &args.plan {
         return planned::run(plan, args, cli, screen);
     }
-    let mut stacks = files::stacks(&cli.files, screen)?;
+    let mut stacks = in_order(files::stacks(&cli.files, screen)?);
     agree(&args.allow, &mut stacks)?;
     let engine = engine::writer(&cli.engine)?;
     let effort = effort(args);
     let mut exit = Exit::Ok;
+    let mut missed: Vec<&StackName> = Vec::new();
     for stack in &stacks {
+        let name = &stack.desired.stack;
+        if let Some(first) = stack.depends_on.iter().find(|first| missed.contains(first)) {
+            screen.note(format_args!(
+                "{name}: nothing is begun: it depends on {first}, which has not converged"
+            ));
+            missed.push(name);
+            continue;
+        }
         overrides::keep_ended(&stack.desired, &engine.drive, screen);
         for (name, service) in &stack.desired.services {
             if let Some(scale) = &service.scaled {
@@ -176,7 +186,10 @@ pub fn run(args: &ApplyArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<E
         match converge(&desired, effort, &engine, screen)? {
             Exit::Ok => {}
             Exit::Interrupted => return Ok(Exit::Interrupted),
-            other => exit = other,
+            other => {
+                missed.push(name);
+                exit = other;
+            }
         }
     }
     Ok(exit)

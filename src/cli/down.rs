@@ -20,7 +20,7 @@ use crate::core::ids::{StackName, short};
 use crate::core::limits::DEFAULT_PARALLEL;
 use crate::core::observed::{Observed, Volume};
 use crate::core::{labels, ownership};
-use crate::stack::Stack;
+use crate::stack::{Stack, in_order};
 
 /// What `operator down --help` says.
 pub const LONG: &str = "Remove a stack's containers and networks.\n\n\
@@ -83,21 +83,20 @@ fn doomed(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Vec<Doomed>> {
         let desired = Desired::teardown(stack, Origin::default(), teardown);
         return Ok(vec![Doomed { desired, volumes: None, external: BTreeSet::new(), unknown }]);
     }
-    Ok(files::stacks_even_idle(&cli.files, screen)?.into_iter().map(of_files).collect())
+    // Dependents go before what they depend on.
+    Ok(in_order(files::stacks_even_idle(&cli.files, screen)?).iter().rev().map(of_files).collect())
 }
 
-fn of_files(stack: Stack) -> Doomed {
-    let pre_stop = stack.desired.services.into_iter().map(|(name, service)| (name, service.hooks.pre_stop));
-    let (external, own): (Vec<_>, Vec<_>) =
-        stack.desired.volumes.into_iter().partition(|(_, volume)| volume.external);
-    let own: BTreeMap<String, String> = own.into_iter().map(|(key, volume)| (key, volume.name)).collect();
-    // All of them are looked at; which go is said afterwards.
-    let volumes = own.values().cloned().collect();
-    let teardown = Teardown { volumes, pre_stop: pre_stop.collect(), ..Teardown::default() };
+fn of_files(stack: &Stack) -> Doomed {
+    let desired = &stack.desired;
+    let own: BTreeMap<String, String> =
+        desired.own_volumes().map(|(key, name)| (key.to_owned(), name.to_owned())).collect();
+    let external = desired.volumes.values().filter(|volume| volume.external);
     Doomed {
-        desired: Desired::teardown(stack.desired.stack, stack.desired.origin, teardown),
+        // All of them are looked at; which go is said afterwards.
+        desired: desired.gone(own.values().cloned().collect()),
+        external: external.map(|volume| volume.name.clone()).collect(),
         volumes: Some(own),
-        external: external.into_iter().map(|(_, volume)| volume.name).collect(),
         unknown: None,
     }
 }

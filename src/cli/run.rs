@@ -27,12 +27,12 @@ use super::supervisor::Supervisor;
 use super::{engine, files, followed, standing};
 use crate::clock::Clock;
 use crate::compose::errors::{Diagnostic, Diagnostics};
-use crate::controller::fleet::{self, Watch};
+use crate::controller::fleet::{self, Note, Spared, Watch};
 use crate::controller::mounted;
 use crate::controller::reconcile::Reconciler;
 use crate::controller::report::{Both, Report};
 use crate::core::desired::Desired;
-use crate::core::event::Event;
+use crate::core::event::{Event, EventKind};
 use crate::core::ids::StackName;
 use crate::core::limits::DEFAULT_PARALLEL;
 use crate::core::time::Timestamp;
@@ -263,12 +263,21 @@ impl Watch for Daemon {
         self.scribe.wants(desired, as_of);
     }
 
-    fn stack(&self, stack: &StackName) -> Box<dyn Report> {
+    fn stack(&self, stack: &StackName, note: Note) -> Box<dyn Report> {
         let kept = Both(Log::new(stack.clone()), self.scribe.of(stack));
         let heard = Both(self.supervisor.of(stack), self.api.of(stack));
         let tells =
             Both(Tells(Rc::clone(&self.postmaster)), commit_status::of(stack, Rc::clone(&self.statuses)));
-        Box::new(Both(Both(kept, heard), tells))
+        Box::new(Both(Both(kept, heard), Both(tells, note)))
+    }
+
+    fn knew(&self, stack: &StackName) -> bool {
+        standing::knows(stack)
+    }
+
+    fn waits(&self, stack: &StackName, others: &[StackName]) {
+        let others: Vec<&str> = others.iter().map(StackName::as_str).collect();
+        info!(%stack, "waits for {} to be ready (`dependsOn`): what its files say is taken on then", others.join(" and "));
     }
 
     fn read(&self, faults: &[Diagnostic]) {
@@ -305,8 +314,32 @@ impl Watch for Daemon {
         self.api.joined(stack);
     }
 
-    fn left(&self, stack: &StackName) {
-        warn!(%stack, "gone from the files: left alone from now on, and nothing of it is removed; `operator down -p {stack}` removes it");
+    fn left(&self, stack: &StackName, spared: Option<Spared>) {
+        let despite = spared.map(|spared| format!(", although `deletionPolicy: Delete`: {}", spared.why()));
+        let despite = despite.unwrap_or_default();
+        warn!(%stack, "gone from the files: left alone from now on, and nothing of it is removed{despite}; `operator down -p {stack}` removes it");
+        self.part(stack);
+    }
+
+    fn removes(&self, stack: &StackName) {
+        let why = "its manifest is gone, and said `deletionPolicy: Delete`: its containers and networks are removed, its volumes stay";
+        warn!(%stack, "{why}");
+        let (name, subject) = (stack.clone(), stack.to_string());
+        let event = Event::new(name, EventKind::DesiredChanged, subject, why.to_owned(), standing::now());
+        self.scribe.keep(&event);
+        self.postmaster.happened(&event);
+        self.api.happened(&event);
+    }
+
+    fn removed(&self, stack: &StackName) {
+        info!(%stack, "gone: its manifest was");
+        self.part(stack);
+    }
+}
+
+impl Daemon {
+    /// A stack is not looked after any more.
+    fn part(&self, stack: &StackName) {
         self.scribe.left(stack);
         self.supervisor.left(stack);
         self.api.left(stack);

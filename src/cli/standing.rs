@@ -158,6 +158,11 @@ impl Scribe {
         events
     }
 
+    /// Keeps what happened and no loop tells of.
+    pub(super) fn keep(&self, event: &Event) {
+        self.0.keep(event);
+    }
+
     /// How each stack that was decided on stands, by name, as it is written down.
     pub(super) fn standings(&self) -> Vec<Standing> {
         let last = self.0.last.borrow();

@@ -1,20 +1,31 @@
 //! All stacks of a source: one loop each, side by side, following the source.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use tokio::sync::watch::{self as slot, Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
+use self::gone::{Missing, Verdict, judge, judged_at};
+use self::readiness::Readiness;
 use super::reconcile::{Reconciler, Updates};
 use super::report::Report;
 use crate::compose::errors::Diagnostic;
 use crate::core::desired::Desired;
 use crate::core::ids::StackName;
+use crate::core::overrides::Overrides;
 use crate::core::time::Timestamp;
 use crate::source::Source;
+use crate::stack::manifest::DeletionPolicy;
 use crate::stack::{Loaded, Stack};
+
+mod gone;
+mod readiness;
+
+pub use gone::Spared;
+pub use readiness::Note;
 
 /// Who hears of the fleet, and gives each stack somebody who hears of it.
 pub trait Watch {
@@ -28,8 +39,14 @@ pub trait Watch {
         let _ = (desired, as_of);
     }
 
-    /// The report of one stack's loop.
-    fn stack(&self, stack: &StackName) -> Box<dyn Report>;
+    /// The report of one stack's loop, with the fleet's own note in it.
+    fn stack(&self, stack: &StackName, note: Note) -> Box<dyn Report>;
+
+    /// Whether somebody has looked after a stack before this fleet: what runs of it is to be healed at once.
+    fn knew(&self, stack: &StackName) -> bool {
+        let _ = stack;
+        false
+    }
 
     /// The source was read. Where it has faults, what they are about stays as it was.
     fn read(&self, faults: &[Diagnostic]);
@@ -37,8 +54,24 @@ pub trait Watch {
     /// A stack is found in the source, and looked after as soon as nobody else does.
     fn joined(&self, stack: &StackName);
 
-    /// A stack is gone from the source: it is left alone from now on, and nothing of it is removed.
-    fn left(&self, stack: &StackName);
+    /// What the files say of a stack waits for these others to be ready by what the files say of them.
+    fn waits(&self, stack: &StackName, others: &[StackName]) {
+        let _ = (stack, others);
+    }
+
+    /// A stack is gone from the source: it is left alone from now on, and nothing of it is removed. Where its manifest said
+    /// that it is to go, why it stays.
+    fn left(&self, stack: &StackName, spared: Option<Spared>);
+
+    /// A stack is gone from the source, and its manifest said that it is to go: its containers and networks are removed.
+    fn removes(&self, stack: &StackName) {
+        let _ = stack;
+    }
+
+    /// All of that is gone, and the stack is not looked after any more.
+    fn removed(&self, stack: &StackName) {
+        let _ = stack;
+    }
 }
 
 /// The loops of one source.
@@ -48,13 +81,76 @@ struct Fleet<'w> {
     stop: CancellationToken,
     stacks: BTreeMap<StackName, Member>,
     loops: FuturesUnordered<LocalBoxFuture<'w, ()>>,
+    readiness: Rc<Readiness>,
+    /// When what was read last was read.
+    read_at: Timestamp,
 }
 
-/// One stack that is looked after.
+/// One stack of the source.
 struct Member {
+    /// What it should be, by the files and what people laid over them; or that it should be gone, as its files are.
+    wanted: Desired,
+    /// Its loop was not given that yet.
+    is_held: bool,
+    /// Its loop; none while a new stack waits for others.
+    run: Option<Run>,
+    depends_on: Vec<StackName>,
+    /// What was last told of those that it waits for.
+    waits_for: Vec<StackName>,
+    deletion: DeletionPolicy,
+    /// The source that it is of, where that has a name.
+    source: Option<String>,
+    /// Since when the source is sound and does not have it.
+    missing_since: Option<Timestamp>,
+}
+
+/// A loop.
+struct Run {
     /// The latest desired state: one that the loop has not taken yet is of no use once there is another.
     updates: Sender<Desired>,
     stop: CancellationToken,
+}
+
+impl Member {
+    fn new(desired: Desired) -> Self {
+        Self {
+            wanted: desired,
+            is_held: true,
+            run: None,
+            depends_on: Vec::new(),
+            waits_for: Vec::new(),
+            deletion: DeletionPolicy::default(),
+            source: None,
+            missing_since: None,
+        }
+    }
+
+    fn is_going(&self) -> bool {
+        self.wanted.teardown.is_some()
+    }
+
+    /// What people laid over it holds, whatever it waits for. One that goes has nothing for it to be laid over.
+    fn overlay(&mut self, overrides: &Overrides) {
+        if self.is_going() {
+            return;
+        }
+        self.wanted.overrides.clone_from(overrides);
+        let Some(run) = &self.run else { return };
+        run.updates.send_if_modified(|latest| {
+            let is_news = latest.overrides != *overrides && latest.teardown.is_none();
+            if is_news {
+                latest.overrides.clone_from(overrides);
+            }
+            is_news
+        });
+    }
+
+    /// Whether somebody said that it, or a service of it, is to be left as it is.
+    fn is_paused(&self, now: Timestamp) -> bool {
+        let overrides = &self.wanted.overrides;
+        let mut services = overrides.paused_services.keys();
+        overrides.pause(now).is_some() || services.any(|service| overrides.pause_of(service, now).is_some())
+    }
 }
 
 /// Looks after all stacks of `source`, of which `first` was read at that moment, until `stop` is cancelled; then waits for the calls under way.
@@ -65,74 +161,209 @@ pub async fn run(
     watch: &dyn Watch,
     stop: CancellationToken,
 ) {
-    let mut fleet =
-        Fleet { with, watch, stop: stop.clone(), stacks: BTreeMap::new(), loops: FuturesUnordered::new() };
-    fleet.follow(first, read_at);
+    let readiness = Rc::new(Readiness::default());
+    let mut fleet = Fleet {
+        with,
+        watch,
+        stop: stop.clone(),
+        stacks: BTreeMap::new(),
+        loops: FuturesUnordered::new(),
+        readiness: Rc::clone(&readiness),
+        read_at,
+    };
+    fleet.begin(first);
     loop {
+        let judged_at = fleet.judged_at();
+        let is_time = async {
+            match judged_at {
+                Some(at) => with.clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(()) = fleet.loops.next() => {}
-            () = source.changed() => {
-                let read_at = fleet.with.clock.now();
-                let loaded = source.load();
-                fleet.follow(loaded, read_at);
-            }
+            () = readiness.changed() => fleet.go_on(),
+            () = source.changed() => fleet.read(source),
+            () = is_time => fleet.read(source),
         }
     }
     while fleet.loops.next().await.is_some() {}
 }
 
 impl Fleet<'_> {
+    /// Takes on what was read first. What somebody has looked after before is healed at once: that this process knows no last
+    /// state of it is no reason to leave it alone.
+    fn begin(&mut self, first: Loaded) {
+        let known = first.stacks.iter().map(|stack| stack.desired.stack.clone());
+        let known: Vec<StackName> = known.filter(|name| self.watch.knew(name)).collect();
+        for stack in first.stacks.iter().filter(|stack| known.contains(&stack.desired.stack)) {
+            self.take_on(stack);
+            self.hand_over(&stack.desired.stack);
+        }
+        self.follow(first);
+    }
+
+    fn read(&mut self, source: &mut dyn Source) {
+        self.read_at = self.with.clock.now();
+        let loaded = source.load();
+        self.follow(loaded);
+    }
+
     /// Takes on what was read. A stack that is not in it may only be broken, where anything is: what people laid over it
     /// holds all the same.
-    fn follow(&mut self, loaded: Loaded, read_at: Timestamp) {
+    fn follow(&mut self, loaded: Loaded) {
         self.watch.read(&loaded.faults);
-        let mut seen = Vec::new();
-        for stack in loaded.stacks {
-            self.watch.declared(&stack);
-            seen.push(stack.desired.stack.clone());
-            self.take_on(stack.desired);
+        let mut seen = BTreeSet::new();
+        for stack in &loaded.stacks {
+            self.watch.declared(stack);
+            seen.insert(stack.desired.stack.clone());
+            self.take_on(stack);
         }
-        for (name, overrides) in loaded.overrides.iter().filter(|(name, _)| !seen.contains(name)) {
-            let Some(member) = self.stacks.get(name) else { continue };
-            member.updates.send_if_modified(|latest| {
-                let is_news = latest.overrides != *overrides;
-                latest.overrides.clone_from(overrides);
-                is_news
-            });
-        }
-        for member in self.stacks.values() {
-            self.watch.wants(&member.updates.borrow(), read_at);
+        for (name, overrides) in loaded.overrides.iter().filter(|(name, _)| !seen.contains(*name)) {
+            if let Some(member) = self.stacks.get_mut(name) {
+                member.overlay(overrides);
+            }
         }
         if loaded.faults.is_empty() {
-            let gone: Vec<StackName> =
-                self.stacks.keys().filter(|name| !seen.contains(name)).cloned().collect();
-            for name in gone {
-                if let Some(member) = self.stacks.remove(&name) {
-                    member.stop.cancel();
-                    self.watch.left(&name);
+            self.miss(&seen);
+        } else {
+            // Nothing is known of what is not there.
+            self.stacks.values_mut().for_each(|member| member.missing_since = None);
+        }
+        self.go_on();
+        for member in self.stacks.values().filter(|member| member.run.is_some()) {
+            self.watch.wants(&member.wanted, self.read_at);
+        }
+    }
+
+    fn take_on(&mut self, stack: &Stack) {
+        let desired = &stack.desired;
+        let name = desired.stack.clone();
+        let member = self.stacks.entry(name).or_insert_with(|| Member::new(desired.clone()));
+        member.wanted.clone_from(desired);
+        member.overlay(&desired.overrides);
+        member.is_held = member.run.as_ref().is_none_or(|run| *run.updates.borrow() != *desired);
+        member.depends_on.clone_from(&stack.depends_on);
+        member.deletion = stack.deletion;
+        member.source = desired.commit.as_ref().map(|commit| commit.source.clone());
+        member.missing_since = None;
+    }
+
+    /// Parts with the stacks that a sound source does not have any more.
+    fn miss(&mut self, seen: &BTreeSet<StackName>) {
+        let all = self.stacks.len();
+        let alive: BTreeSet<Option<String>> =
+            seen.iter().filter_map(|name| Some(self.stacks.get(name)?.source.clone())).collect();
+        // One of which nothing was begun has nothing to remove.
+        let goes = |member: &Member| member.deletion == DeletionPolicy::Delete && member.run.is_some();
+        let missing: Vec<StackName> =
+            self.stacks.keys().filter(|name| !seen.contains(*name)).cloned().collect();
+        let going = missing.iter().filter(|name| self.stacks.get(*name).is_some_and(goes)).count();
+        for name in missing {
+            let Some(member) = self.stacks.get_mut(&name) else { continue };
+            if !goes(member) {
+                self.part(&name);
+                self.watch.left(&name, None);
+                continue;
+            }
+            if member.is_going() {
+                continue;
+            }
+            let since = *member.missing_since.get_or_insert(self.read_at);
+            let missing = Missing {
+                for_so_long: self.read_at.since(since),
+                is_paused: member.is_paused(self.read_at),
+                has_others: alive.contains(&member.source),
+            };
+            match judge(missing, going, all) {
+                Verdict::Wait => {}
+                Verdict::Remove => {
+                    member.wanted = member.wanted.gone(BTreeSet::new());
+                    member.is_held = true;
+                    self.watch.removes(&name);
+                }
+                Verdict::Spare(why) => {
+                    self.part(&name);
+                    self.watch.left(&name, Some(why));
                 }
             }
         }
     }
 
-    fn take_on(&mut self, desired: Desired) {
-        let name = desired.stack.clone();
-        if let Some(member) = self.stacks.get(&name) {
-            member.updates.send_if_modified(|latest| {
-                let is_news = *latest != desired;
-                *latest = desired;
+    /// When the next manifest that is missing is judged, where one is.
+    fn judged_at(&self) -> Option<Timestamp> {
+        let waits = self.stacks.values().filter(|member| !member.is_going());
+        waits.filter_map(|member| member.missing_since).map(judged_at).min()
+    }
+
+    /// Looks after a stack no more.
+    fn part(&mut self, name: &StackName) {
+        if let Some(Member { run: Some(run), .. }) = self.stacks.remove(name) {
+            run.stop.cancel();
+        }
+        self.readiness.forget(name);
+    }
+
+    /// Hands over what need not wait any longer, and parts with what is gone by now.
+    fn go_on(&mut self) {
+        let is_gone = |member: &&Member| member.is_going() && self.readiness.is_as(&member.wanted);
+        let gone: Vec<StackName> =
+            self.stacks.values().filter(is_gone).map(|member| member.wanted.stack.clone()).collect();
+        for name in gone {
+            self.part(&name);
+            self.watch.removed(&name);
+        }
+        let held = self.stacks.iter().filter(|(_, member)| member.is_held);
+        let held: Vec<(StackName, Vec<StackName>)> =
+            held.map(|(name, member)| (name.clone(), self.waits_for(member))).collect();
+        for (name, others) in held {
+            if others.is_empty() {
+                self.hand_over(&name);
+            } else if let Some(member) = self.stacks.get_mut(&name)
+                && member.waits_for != others
+            {
+                self.watch.waits(&name, &others);
+                member.waits_for = others;
+            }
+        }
+    }
+
+    /// The stacks that are not ready yet, of those that one depends on. What goes waits for none.
+    fn waits_for(&self, member: &Member) -> Vec<StackName> {
+        let is_ready = |name: &&StackName| {
+            let other = self.stacks.get(*name);
+            other.is_some_and(|other| {
+                !other.is_held && !other.is_going() && self.readiness.is_as(&other.wanted)
+            })
+        };
+        let others = member.depends_on.iter().filter(|_| !member.is_going());
+        others.filter(|name| !is_ready(name)).cloned().collect()
+    }
+
+    /// Gives a stack's loop what is wanted, and begins one where there is none.
+    fn hand_over(&mut self, name: &StackName) {
+        let Some(member) = self.stacks.get_mut(name) else { return };
+        member.is_held = false;
+        member.waits_for.clear();
+        let wanted = member.wanted.clone();
+        if let Some(run) = &member.run {
+            run.updates.send_if_modified(|latest| {
+                let is_news = *latest != wanted;
+                *latest = wanted;
                 is_news
             });
+            self.watch.wants(&member.wanted, self.read_at);
             return;
         }
-        let (updates, received) = slot::channel(desired.clone());
+        let (updates, received) = slot::channel(wanted.clone());
         let stop = self.stop.child_token();
-        self.watch.joined(&name);
-        let report = self.watch.stack(&name);
-        self.loops.push(look_after(self.with, report, desired, received, stop.clone()).boxed_local());
-        self.stacks.insert(name, Member { updates, stop });
+        self.watch.joined(name);
+        self.watch.wants(&wanted, self.read_at);
+        let report = self.watch.stack(name, self.readiness.of(name));
+        self.loops.push(look_after(self.with, report, wanted, received, stop.clone()).boxed_local());
+        member.run = Some(Run { updates, stop });
     }
 }
 

@@ -95,6 +95,15 @@ impl Desired {
         self.breaker.budget(replicas.fold(0, u32::saturating_add))
     }
 
+    /// The same stack, which should be gone: with what runs before its containers stop, and of its volumes these.
+    #[must_use]
+    pub fn gone(&self, volumes: BTreeSet<String>) -> Self {
+        let hooks =
+            self.services.iter().map(|(name, service)| (name.clone(), service.hooks.pre_stop.clone()));
+        let teardown = Teardown { volumes, pre_stop: hooks.collect(), ..Teardown::default() };
+        Self::teardown(self.stack.clone(), self.origin.clone(), teardown)
+    }
+
     /// The desired state of a stack that should be gone.
     pub fn teardown(stack: StackName, origin: Origin, teardown: Teardown) -> Self {
         Self {

@@ -187,6 +187,8 @@ impl Narrator {
     pub fn looked_after(desired: &Desired, yes: bool, now: Timestamp) -> Told {
         let (kind, what) = if yes {
             (EventKind::Adopted, "looked after from now on")
+        } else if desired.teardown.is_some() {
+            (EventKind::Released, "not looked after any more: it was to go")
         } else {
             (EventKind::Released, "not looked after any more; its containers keep running")
         };

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::compile::{compile, notifications};
 use super::decode::{Undecoded, decode};
+use super::depends::{self, Link};
 use super::discover::{Sources, discover};
 use super::faults::{Findings, Places, did_you_mean};
 use super::files::{Dependencies, Watched};
 use super::found::Found;
-use super::manifest::{Manifest, Spec};
+use super::manifest::{DeletionPolicy, Manifest, Spec};
 use super::named;
 use super::policy;
 use super::secret_files;
@@ -34,6 +35,10 @@ pub struct Stack {
     pub manifest: Option<PathBuf>,
     /// Who is told of what happens to it.
     pub notifications: Notifications,
+    /// The stacks that come first.
+    pub depends_on: Vec<StackName>,
+    /// What becomes of it when its manifest is gone.
+    pub deletion: DeletionPolicy,
     /// The manifest as it was written.
     pub(super) document: Option<Node>,
     /// What is dubious without being wrong, with places where they are known.
@@ -199,6 +204,8 @@ struct Declared<'a> {
     manifest: Manifest,
     /// What is wrong with it; the manifest is what is left without.
     faults: Vec<Diagnostic>,
+    /// What is dubious about it.
+    warnings: Vec<Diagnostic>,
 }
 
 /// Reads the manifests, and picks the one that `-p` names.
@@ -223,8 +230,9 @@ fn declared<'a>(
             // Compose would have its own to say about the name.
             NAMELESS.clone_into(&mut manifest.metadata.name);
         }
-        declared.push(Declared { path, document, manifest, faults: found });
+        declared.push(Declared { path, document, manifest, faults: found, warnings: Vec::new() });
     }
+    judge_order(&mut declared);
     if let Some(wanted) = &options.project_name {
         let is_sound = faults.is_empty() && declared.iter().all(|stack| stack.faults.is_empty());
         if !names.contains_key(wanted) && is_sound {
@@ -237,6 +245,23 @@ fn declared<'a>(
         declared = picked;
     }
     declared
+}
+
+/// Tells of stacks that wait for each other, and of those that are not here.
+fn judge_order(declared: &mut [Declared<'_>]) {
+    let links: Vec<Link<'_>> = declared
+        .iter()
+        .map(|stack| {
+            let Declared { document, manifest, .. } = stack;
+            Link { name: &manifest.metadata.name, document, depends_on: &manifest.spec.depends_on }
+        })
+        .collect();
+    let judge = |link: &Link<'_>| (depends::cycle(link, &links), depends::elsewhere(link, &links));
+    let judged: Vec<_> = links.iter().map(judge).collect();
+    for (stack, (fault, warnings)) in declared.iter_mut().zip(judged) {
+        stack.faults.extend(fault);
+        stack.warnings = warnings;
+    }
 }
 
 /// What a stack is called while its name is at fault.
@@ -350,11 +375,14 @@ fn load_stack(
     }
     let mut warnings = project.warnings.clone();
     warnings.extend(in_order_of_place(findings.warnings));
+    warnings.extend(declared.into_iter().flat_map(|stack| stack.warnings.iter().cloned()));
     Ok(Stack {
         desired,
         project,
         manifest: declared.map(|stack| stack.path.to_owned()),
         notifications,
+        depends_on: spec.depends_on.iter().map(|name| StackName::from(name.as_str())).collect(),
+        deletion: spec.deletion_policy.unwrap_or_default(),
         document: declared.map(|stack| stack.document.clone()),
         warnings,
         idle,

@@ -76,6 +76,12 @@ pub struct Spec {
     pub compose: ComposeFiles,
     /// Remove containers of services that the files no longer have. Volumes are never removed by this.
     pub prune: bool,
+    /// Stacks that come first: nothing of this one is begun, and no change of its files taken on, before these are ready by
+    /// what their own files say. What runs is healed meanwhile. Stacks of one daemon.
+    #[schemars(extend("examples" = [["database"]]))]
+    pub depends_on: Vec<String>,
+    /// What becomes of what runs when this manifest is gone from its source. `Keep` where nothing is said.
+    pub deletion_policy: Option<DeletionPolicy>,
     /// All services whose containers are replaced become ready, or all go back to what they were.
     pub atomic: bool,
     /// How long to wait between attempts at what crashes or fails.
@@ -99,6 +105,17 @@ pub struct Spec {
     /// What Compose cannot say about its services, by service name.
     #[schemars(extend("propertyNames" = {"pattern": "^[a-zA-Z0-9._-]+$"}))]
     pub services: BTreeMap<String, ServiceOverlay>,
+}
+
+/// What becomes of a stack whose manifest is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum DeletionPolicy {
+    /// It is left alone as it is.
+    #[default]
+    Keep,
+    /// Its containers and networks are removed; volumes never are.
+    Delete,
 }
 
 /// Which Compose files, read how. Relative paths are relative to the manifest's own directory.

@@ -5,6 +5,7 @@
 
 mod compile;
 pub(crate) mod decode;
+mod depends;
 mod discover;
 mod faults;
 mod files;
@@ -19,6 +20,7 @@ pub mod quantity;
 mod secret_files;
 mod validate;
 
+pub use depends::in_order;
 pub use discover::has_files;
 pub use faults::nearest;
 pub use files::Dependencies;

@@ -55,6 +55,7 @@ mod rollout;
 mod scale;
 mod secrets;
 mod sim;
+mod stacks;
 mod stage;
 mod traffic;
 mod verbs;

@@ -9,6 +9,7 @@ mod content;
 mod cost;
 mod events;
 mod files;
+mod fleet;
 mod found;
 mod golden;
 mod healing;
