@@ -205,10 +205,22 @@ const WRONG_HEALING: [&str; 31] = [
     "{rollout: {canary: {replicas: 0, for: 1m}}}",
 ];
 
+/// What values, and what is said of other stacks, cannot be.
+const WRONG_STACKS: [&str; 8] = [
+    "{compose: {files: [compose.yaml]}, dependsOn: database}",
+    "{compose: {files: [compose.yaml]}, dependsOn: [1]}",
+    "{compose: {files: [compose.yaml]}, deletionPolicy: Remove}",
+    "{compose: {files: [compose.yaml], values: [TAG=1]}}",
+    "{compose: {files: [compose.yaml], values: {TAG: [1]}}}",
+    "{compose: {files: [compose.yaml], values: {1A: b}}}",
+    "{compose: {files: [compose.yaml], values: {a-b: c}}}",
+    "{compose: {files: [compose.yaml], values: {COMPOSE_FILE: x}}}",
+];
+
 #[test]
 fn what_the_loader_refuses_for_its_shape_the_schema_refuses() {
     let mut cases: Vec<String> = WRONG_HEADS.iter().map(|text| (*text).to_owned()).collect();
-    cases.extend(WRONG_HEALING.map(with_api));
+    cases.extend(WRONG_HEALING.map(with_api).into_iter().chain(WRONG_STACKS.map(with_spec)));
     cases.extend(
         [
             "[{files: []}, true]",
@@ -223,14 +235,6 @@ fn what_the_loader_refuses_for_its_shape_the_schema_refuses() {
             "{compose: {profiles: a}}",
             "{compose: {projectDirectory: [a]}}",
             "{compose: {file: [compose.yaml]}}",
-            "{compose: {files: [compose.yaml], values: [TAG=1]}}",
-            "{compose: {files: [compose.yaml], values: {TAG: [1]}}}",
-            "{compose: {files: [compose.yaml], values: {1A: b}}}",
-            "{compose: {files: [compose.yaml], values: {a-b: c}}}",
-            "{compose: {files: [compose.yaml], values: {COMPOSE_FILE: x}}}",
-            "{compose: {files: [compose.yaml]}, dependsOn: database}",
-            "{compose: {files: [compose.yaml]}, dependsOn: [1]}",
-            "{compose: {files: [compose.yaml]}, deletionPolicy: Remove}",
             "{services: [api]}",
             "{compose: {files: [compose.yaml]}, backoff: 10s}",
             "{compose: {files: [compose.yaml]}, backoff: {initial: 10}}",

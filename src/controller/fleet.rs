@@ -171,7 +171,7 @@ pub async fn run(
         readiness: Rc::clone(&readiness),
         read_at,
     };
-    fleet.begin(first);
+    fleet.begin(&first);
     loop {
         let judged_at = fleet.judged_at();
         let is_time = async {
@@ -195,7 +195,7 @@ pub async fn run(
 impl Fleet<'_> {
     /// Takes on what was read first. What somebody has looked after before is healed at once: that this process knows no last
     /// state of it is no reason to leave it alone.
-    fn begin(&mut self, first: Loaded) {
+    fn begin(&mut self, first: &Loaded) {
         let known = first.stacks.iter().map(|stack| stack.desired.stack.clone());
         let known: Vec<StackName> = known.filter(|name| self.watch.knew(name)).collect();
         for stack in first.stacks.iter().filter(|stack| known.contains(&stack.desired.stack)) {
@@ -208,12 +208,12 @@ impl Fleet<'_> {
     fn read(&mut self, source: &mut dyn Source) {
         self.read_at = self.with.clock.now();
         let loaded = source.load();
-        self.follow(loaded);
+        self.follow(&loaded);
     }
 
     /// Takes on what was read. A stack that is not in it may only be broken, where anything is: what people laid over it
     /// holds all the same.
-    fn follow(&mut self, loaded: Loaded) {
+    fn follow(&mut self, loaded: &Loaded) {
         self.watch.read(&loaded.faults);
         let mut seen = BTreeSet::new();
         for stack in &loaded.stacks {

@@ -92,7 +92,9 @@ impl Watch for Ear {
     }
 
     fn read(&self, faults: &[Diagnostic]) {
-        faults.iter().for_each(|fault| self.note(fault.headline()));
+        for fault in faults {
+            self.note(fault.headline());
+        }
     }
 
     fn joined(&self, stack: &StackName) {
