@@ -8,6 +8,7 @@ pub mod git;
 pub mod many;
 pub mod overlaid;
 mod watch;
+pub mod windows;
 
 use futures_util::future::LocalBoxFuture;
 
