@@ -97,7 +97,7 @@ fn help_says_what_there_is() {
     for command in
         ["diff", "apply", "run", "status", "down", "config", "validate", "init", "schema", "completion"]
             .into_iter()
-            .chain(["scale", "restart", "wait", "history", "rollback", "sources", "sync"])
+            .chain(["scale", "restart", "wait", "history", "rollback", "sources", "sync", "approve"])
     {
         assert_snapshot!(format!("help-{command}"), run(&format!("{command} --help")).seen());
     }
@@ -108,6 +108,18 @@ fn a_wrong_command_line_is_an_error_with_the_way_out() {
     assert_snapshot!("usage-unknown-command", run("dif").seen());
     assert_snapshot!("usage-unknown-option", run("diff --fil x").seen());
     assert_snapshot!("usage-bad-duration", run("apply --timeout soon").seen());
+}
+
+#[test]
+fn what_cannot_be_approved_is_refused_with_the_way_out() {
+    for (name, line) in [
+        ("approve-no-commit", "approve shop"),
+        ("approve-few-digits", "approve shop@3f2c1a"),
+        ("approve-json", "approve shop@3f2c1a9 -o json"),
+        ("approve-unknown", "approve shop@3f2c1a9"),
+    ] {
+        assert_snapshot!(name, run(line).seen());
+    }
 }
 
 #[test]

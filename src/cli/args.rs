@@ -8,8 +8,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::{
-    apply, completion, config, diff, down, events, exit, explain, history, init, install, pause, restart,
-    rollback, run, scale, schema, sources, status, validate, wait,
+    apply, approve, completion, config, diff, down, events, exit, explain, history, init, install, pause,
+    restart, rollback, run, scale, schema, sources, status, validate, wait,
 };
 use crate::core::trust::Level;
 
@@ -199,6 +199,9 @@ pub enum Command {
     /// Look at a repository now, and wait for what comes of it
     #[command(long_about = sources::SYNC)]
     Sync(sources::SyncArgs),
+    /// Let a commit come into force that waits for a person's word
+    #[command(long_about = approve::LONG)]
+    Approve(approve::ApproveArgs),
     /// Leave a stack, or some of its services, as they are
     #[command(long_about = pause::PAUSE)]
     Pause(pause::PauseArgs),
@@ -246,6 +249,7 @@ impl Command {
             Self::Rollback(_) => {
                 Some("its exit code tells how this ended, `history -o json` what is in force")
             }
+            Self::Approve(_) => Some("`sources -o json` tells what came of it"),
             Self::Run(_) => Some("its log has --log-format json"),
             _ => None,
         }

@@ -21,6 +21,7 @@ use crate::source::Bell;
 use crate::source::declared;
 use crate::source::git::address::Address;
 use crate::source::git::command::Credentials;
+use crate::source::git::gate::SyncSettings;
 use crate::source::git::{GitSource, Settings, default_policy};
 use crate::store::sources::{SourceStanding, Sources};
 
@@ -98,6 +99,7 @@ fn named(text: &str, args: &SourceArgs, near: &FileArgs, options: &LoadOptions) 
         interval: args.interval,
         credentials: Credentials::default(),
         suspended: false,
+        sync: SyncSettings::default(),
         verify: None,
         options: options.clone(),
     })

@@ -2,6 +2,7 @@
 
 mod api;
 pub mod apply;
+pub mod approve;
 pub mod args;
 mod commit_status;
 pub mod completion;
@@ -40,6 +41,7 @@ pub mod status;
 mod supervisor;
 pub mod validate;
 pub mod wait;
+mod weigh;
 
 use std::io;
 use std::process::ExitCode;
@@ -114,6 +116,7 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Rollback(args) => rollback::run(args, cli, screen),
         Command::Sources(args) => sources::run(args, cli, screen),
         Command::Sync(args) => sources::sync(args, cli, screen),
+        Command::Approve(args) => approve::run(args, cli, screen),
         Command::Pause(args) => pause::pause(args, cli, screen),
         Command::Resume(args) => pause::resume(args, cli, screen),
         Command::Scale(args) => scale::run(args, cli, screen),

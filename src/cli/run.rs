@@ -24,6 +24,7 @@ use super::render::shown;
 use super::screen::Screen;
 use super::standing::{Refusal, Scribe};
 use super::supervisor::Supervisor;
+use super::weigh::weigh;
 use super::{engine, files, followed, standing};
 use crate::clock::Clock;
 use crate::compose::errors::{Diagnostic, Diagnostics};
@@ -43,6 +44,7 @@ use crate::server::webhook::Hook;
 use crate::source::Source;
 use crate::source::files::Files;
 use crate::source::git::MountedSince;
+use crate::source::git::gate::Weigh;
 use crate::source::many::Many;
 use crate::source::overlaid::Overlaid;
 use crate::stack::Stack;
@@ -201,7 +203,8 @@ async fn follow(
     let sources = followed::open(&args.followed, &cli.files, state)?;
     let asked = Followed::of(&sources, state);
     for source in sources {
-        let mut source = source.knowing(Rc::clone(mounted_since));
+        let weigh: Weigh = Rc::new(weigh);
+        let mut source = source.knowing(Rc::clone(mounted_since)).weighing(weigh);
         source.begin_with().await;
         all.push(Box::new(source));
     }

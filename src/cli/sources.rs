@@ -16,13 +16,14 @@ use crate::store::sources::{Ask, SourceStanding, Sources};
 /// What `operator sources --help` says.
 pub const LONG: &str = "Show the repositories that `operator run` follows.\n\n\
 Of each: which commit is in force and since when, when the repository was last asked, and what keeps it from being followed: \
-a commit that is refused, a server that does not answer. The last good commit stays in force then.";
+a commit that is refused or held, a server that does not answer. The last good commit stays in force then.";
 
 /// What `operator sync --help` says.
 pub const SYNC: &str = "Look at a repository now, and wait for what comes of it.\n\n\
 Without it a remote repository is asked once in its interval, or when its webhook says so. With --revision that commit, tag or \
 branch is put in force in the place of the source's own, and stays until the next `operator sync`, whatever is pushed.\n\n\
-Exit code 0: in force, to be converged (`operator wait` waits for that); 1: not in time; 2: refused, or not to be reached.";
+Exit code 0: in force, to be converged (`operator wait` waits for that); 1: not in time, or held (outside its \
+windows, or in need of `operator approve`); 2: refused, or not to be reached.";
 
 /// Arguments of `sources`.
 #[derive(Args, Clone, Debug)]
@@ -126,6 +127,9 @@ pub fn sync(args: &SyncArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<E
         if let Some(trouble) = standing.trouble() {
             screen.error(format_args!("{name}: {}", trouble.message));
             exit = Exit::Error;
+        } else if let Some(held) = &standing.held {
+            screen.error(format_args!("{name}: {}", super::render::shown(held)));
+            exit = if exit == Exit::Ok { Exit::Differs } else { exit };
         } else if let Some(in_force) =
             standing.in_force.as_ref().filter(|_| cli.output.format == Format::Text)
         {

@@ -12,8 +12,10 @@ use serde_json::Value as Json;
 use self::commit_status::{CommitStatusDocument, code_host};
 use super::git::address::{Address, checked_reference};
 use super::git::command::{Credentials, Password};
+use super::git::gate::{Approve, SyncSettings};
 use super::git::signature::Verify;
 use super::git::{DEFAULT_INTERVAL, Settings, Webhook, default_policy};
+use super::windows::{WindowDocument, Windows};
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::compose::yaml::{self, Node};
 use crate::compose::{DiskFiles, FileView, HostSecrets, LoadOptions, clean};
@@ -80,6 +82,9 @@ pub struct Spec {
     /// What is in force stays, and no other commit is followed.
     #[serde(default)]
     pub suspend: bool,
+    /// Which commits come into force when. Every sound one at once where nothing is said.
+    #[serde(default)]
+    pub sync: Sync,
     /// Files of this machine with variables for `${…}`; later ones win. Relative to this file.
     #[serde(default)]
     #[schemars(extend("examples" = [["/etc/compose-operator/shop.env"]]))]
@@ -123,6 +128,16 @@ pub struct Git {
     /// Certificates of authorities beside the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+}
+
+/// Which commits come into force when.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Sync {
+    /// Spans of time in which they do, or do not. One that denies wins; where any allows, it is only then.
+    pub windows: Vec<WindowDocument>,
+    /// Which need a person's word, by `operator approve`: those that restart something or worse, or all.
+    pub approve: Approve,
 }
 
 /// Who tells of a push, and by what it is known.
@@ -266,6 +281,9 @@ fn settings(
     let status = declared.spec.commit_status.as_ref();
     let commit_status = status.map(|said| code_host(said, &address, document, home)).transpose()?;
     let policy = declared.spec.policy.or(policy).unwrap_or_else(|| default_policy(&address.place));
+    let windows =
+        document.lookup(&["spec", "sync", "windows"]).and_then(Node::as_sequence).unwrap_or_default();
+    let windows = Windows::read(&declared.spec.sync.windows, windows, jiff::tz::db())?;
     let verify = declared.spec.verify.clone();
     if verify.as_ref().is_some_and(|verify| verify.keys.is_empty()) {
         let fault = at(document, &["spec", "verify", "keys"], "there are no keys to trust".to_owned());
@@ -288,6 +306,7 @@ fn settings(
         webhook,
         commit_status,
         suspended: declared.spec.suspend,
+        sync: SyncSettings { windows, approve: declared.spec.sync.approve },
         options: LoadOptions {
             env_files: options
                 .env_files
@@ -381,6 +400,15 @@ mod tests {
             ("  git: {url: /x}\n  verify: {keys: []}\n", "sources.yaml:6:18: "),
             ("  git: {url: /x}\n  verify: {mode: all, keys: [a]}\n", "sources.yaml:6:18: "),
             ("  git: {url: /x}\n  verify: {mode: head}\n", "sources.yaml:6:"),
+            (
+                "  git: {url: /x}\n  sync: {windows: [{kind: deny, schedule: '0 2', duration: 1h}]}\n",
+                "sources.yaml:6:43: `0 2` is no schedule",
+            ),
+            (
+                "  git: {url: /x}\n  sync: {windows: [{kind: deny, schedule: '0 2 * * *', duration: 0s}]}\n",
+                "sources.yaml:6:66: ",
+            ),
+            ("  git: {url: /x}\n  sync: {approve: rolling}\n", "sources.yaml:6:19: "),
             ("  suspend: true\n", "sources.yaml:5:3: spec lacks the field `git`"),
         ];
         let faults =

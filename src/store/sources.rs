@@ -1,5 +1,6 @@
 //! How the daemon sees its sources, one file each, for `operator sources` and `status` of another process.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::Process;
 use crate::core::commit::Commit;
+use crate::core::ids::short;
 use crate::core::time::Timestamp;
 use crate::core::verdict::{About, State};
 
@@ -45,6 +47,49 @@ pub struct Ask {
     pub revision: Option<String>,
 }
 
+/// A person's word that a commit may come into force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// The commit's hash, in full.
+    pub commit: String,
+    /// The hash of the one that it is to follow, for that is the change which was looked at; none where nothing was in force.
+    pub over: Option<String>,
+    /// When it was said.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+}
+
+/// A sound commit that does not come into force yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// The commit.
+    pub commit: Commit,
+    /// Since when.
+    pub since: Timestamp,
+    /// What keeps it, in a few words.
+    pub why: String,
+    /// When it comes into force by itself; nothing where it does not, or not within sight.
+    pub until: Option<Timestamp>,
+    /// It needs a person's word.
+    pub awaits_approval: bool,
+}
+
+/// For people, with the way out: `the commit … is held until …: in the window …`.
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { commit, why, until, .. } = self;
+        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+        write!(f, "the commit {commit} is held{until}: {why}")?;
+        if self.awaits_approval {
+            write!(f, "; `operator approve {}@{}` gives it", commit.source, short(&commit.hash))?;
+        }
+        Ok(())
+    }
+}
+
 /// A source as its daemon sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,6 +119,9 @@ pub struct SourceStanding {
     /// The last thing that a person asked and that was done, whatever came of it.
     #[serde(default)]
     pub heeded: Option<Ask>,
+    /// A sound commit that waits: the one before it stays in force.
+    #[serde(default)]
+    pub held: Option<Held>,
 }
 
 impl SourceStanding {
@@ -143,6 +191,17 @@ impl Sources {
         let kept = &told[told.len().saturating_sub(MOST_TOLD)..];
         let home = self.home(name);
         super::replace(&home, &home.join("told.json"), &kept)
+    }
+
+    /// Approves a commit; it is on the disk when this returns. It takes the place of the approval before it.
+    pub fn approve(&self, name: &str, approval: &Approval) -> io::Result<()> {
+        let directory = self.asks(name);
+        super::replace_synced(&directory, &directory.join("approval.json"), &serde_json::to_vec(approval)?)
+    }
+
+    /// What was approved last, where it can be read.
+    pub fn approval(&self, name: &str) -> Option<Approval> {
+        serde_json::from_slice(&fs::read(self.asks(name).join("approval.json")).ok()?).ok()
     }
 
     /// All standings of daemons that still run, by name.

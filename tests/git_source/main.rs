@@ -14,6 +14,7 @@ use compose_operator::source::Source as _;
 use compose_operator::source::git::command::Password;
 use compose_operator::store::sources::{Ask, Sources};
 
+mod gate;
 mod http;
 mod repository;
 

@@ -88,6 +88,7 @@ impl Repository {
             interval: Duration::from_millis(200),
             credentials: Credentials::default(),
             suspended: false,
+            sync: compose_operator::source::git::gate::SyncSettings::default(),
             policy: compose_operator::core::trust::Level::Privileged,
             webhook: None,
             commit_status: None,
@@ -102,7 +103,10 @@ impl Repository {
     }
 
     pub(crate) async fn follow_with(&self, settings: Settings) -> Followed {
-        let mut source = GitSource::open(settings, &self.state()).unwrap();
+        self.begin(GitSource::open(settings, &self.state()).unwrap()).await
+    }
+
+    pub(crate) async fn begin(&self, mut source: GitSource) -> Followed {
         source.begin_with().await;
         Followed { source, sources: Sources::new(&self.state()) }
     }

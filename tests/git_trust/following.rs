@@ -24,6 +24,7 @@ fn open(world: &World, verify: Option<Verify>) -> GitSource {
         credentials: Credentials::default(),
         verify,
         suspended: false,
+        sync: compose_operator::source::git::gate::SyncSettings::default(),
         policy: compose_operator::core::trust::Level::Privileged,
         webhook: None,
         commit_status: None,

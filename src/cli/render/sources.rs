@@ -22,8 +22,8 @@ pub fn text(sources: &[SourceStanding], now: Timestamp) -> String {
     rows.extend(sources.iter().map(|source| {
         let in_force = source.in_force.as_ref();
         let (style, state) = match (state(source), source.in_force.is_some()) {
-            (state @ ("refused" | "unreachable"), true) => (CHANGE, state),
-            (state @ ("refused" | "unreachable" | "waiting"), _) => (BAD, state),
+            (state @ ("refused" | "unreachable" | "held"), true) => (CHANGE, state),
+            (state @ ("refused" | "unreachable" | "held" | "waiting"), _) => (BAD, state),
             (state, _) => (GOOD, state),
         };
         vec![
@@ -48,7 +48,8 @@ fn state(source: &SourceStanding) -> &'static str {
         _ if source.refused.is_some() => "refused",
         _ if source.unreachable.is_some() => "unreachable",
         _ if source.suspended => "suspended",
-        _ if source.heeded.as_ref().is_some_and(|ask| ask.revision.is_some()) => "held",
+        _ if source.held.is_some() => "held",
+        _ if source.heeded.as_ref().is_some_and(|ask| ask.revision.is_some()) => "pinned",
         _ if source.in_force.is_none() => "waiting",
         _ => "followed",
     }
@@ -67,11 +68,15 @@ fn notes(source: &SourceStanding, now: Timestamp) -> Vec<String> {
     {
         let since = span(now.since(ask.at));
         notes.push(format!(
-            "  held at {} by {} for {since}, until `operator sync {}`",
+            "  pinned at {} by {} for {since}, until `operator sync {}`",
             shown(revision),
             shown(&ask.by),
             source.name
         ));
+    }
+    if let Some(held) = &source.held {
+        let since = span(now.since(held.since));
+        notes.push(format!("  {} for {since}: {}", paint(CHANGE, "held"), paragraph(held.to_string())));
     }
     let since = |trouble: &Trouble| span(now.since(trouble.since));
     if let Some(trouble) = &source.refused {
@@ -114,8 +119,15 @@ pub fn json(sources: &[SourceStanding]) -> Json {
             "askedAt": source.asked_at.map(rfc3339),
             "refused": trouble(&source.refused),
             "unreachable": trouble(&source.unreachable),
+            "held": source.held.as_ref().map(|held| json!({
+                "commit": commit_json(&held.commit),
+                "since": rfc3339(held.since),
+                "why": held.why,
+                "until": held.until.map(rfc3339),
+                "awaitsApproval": held.awaits_approval,
+            })),
             "suspended": source.suspended,
-            "heldAt": source.heeded.as_ref().and_then(|ask| ask.revision.as_ref()),
+            "pinnedAt": source.heeded.as_ref().and_then(|ask| ask.revision.as_ref()),
             "pid": source.process.pid,
         })
     });

@@ -87,6 +87,9 @@ fn until_in_force(
             if let Some(trouble) = source.as_ref().and_then(|source| source.trouble()) {
                 screen.note(format_args!("  {}", super::super::render::shown(&trouble.message)));
             }
+            if let Some(held) = source.as_ref().and_then(|source| source.held.as_ref()) {
+                screen.note(format_args!("  {}", super::super::render::shown(held)));
+            }
             return Ok(Some(Exit::Differs));
         }
         std::thread::sleep(ASK_EVERY);

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod command;
+pub mod gate;
 pub mod hosted;
 mod look;
 pub mod mirror;
@@ -32,6 +33,7 @@ use tracing::{info, warn};
 
 use self::address::{Place, UserInfo};
 use self::command::{Credentials, Git, Password};
+use self::gate::Gate;
 use self::look::{Known, Look, LookError, Seen, Trust};
 use self::mirror::Mirror;
 use self::refs::Refs;
@@ -50,7 +52,7 @@ use crate::core::time::Timestamp;
 use crate::core::trust::Trust as Trusted;
 use crate::stack::{self, Dependencies, Found, Loaded};
 use crate::store::process::Process;
-use crate::store::sources::{Ask, Attempt, SourceStanding, Sources};
+use crate::store::sources::{Ask, Attempt, Held, SourceStanding, Sources};
 
 /// A local one tells of itself; it is looked at all the same, as its file system may send no events.
 const LOCAL_INTERVAL: Duration = Duration::from_secs(30);
@@ -75,6 +77,14 @@ struct Candidate {
     directory: String,
     commit: Commit,
     signer: Option<String>,
+    /// A person asked for it, and goes through windows that let them.
+    by_hand: bool,
+}
+
+/// What keeps a candidate out of force.
+enum Kept {
+    Broken(Vec<Diagnostic>),
+    Held(Box<Held>),
 }
 
 /// Tells since when something below a directory may be mounted; nothing where that is not known.
@@ -106,6 +116,7 @@ pub struct GitSource {
     /// What there was when the revision in force was read.
     found: Found,
     standing: SourceStanding,
+    gate: Gate,
     mounted_since: Option<MountedSince>,
     /// Revisions may be there that nobody needs.
     is_untidy: bool,
@@ -143,11 +154,13 @@ impl GitSource {
             unreachable: None,
             suspended: settings.suspended,
             heeded: None,
+            held: None,
         };
         let refs = match &settings.address.place {
             Place::Local(path) => Some(Refs::watch(path)),
             Place::Http(_) | Place::Ssh(_) => None,
         };
+        let gate = Gate::new(sources.asked(&settings.name));
         let asks = sources.asks(&settings.name);
         std::fs::create_dir_all(&asks)?;
         let asks = Watch::settling(Duration::from_millis(10)).map(|mut watch| {
@@ -172,6 +185,7 @@ impl GitSource {
             next_look: Instant::now(),
             found: Found::default(),
             standing,
+            gate,
             mounted_since: None,
             is_untidy: true,
             settings,
@@ -231,7 +245,7 @@ impl GitSource {
     /// Takes in what a look came to. Whether there is something to load.
     fn take(&mut self, look: Look) -> bool {
         self.next_look = Instant::now() + self.pause();
-        let now = now();
+        let (now, by_hand) = (now(), self.is_by_hand());
         let is_news = match look {
             Ok(Seen::Same) => {
                 self.reached(now);
@@ -242,13 +256,14 @@ impl GitSource {
                 self.known = Some(Known { object, is_trusted: true });
                 self.distrust = None;
                 let commit = self.attempt(commit, now);
-                self.candidate = Some(Candidate { directory, commit, signer });
+                self.candidate = Some(Candidate { directory, commit, signer, by_hand });
                 true
             }
             Err(LookError::Untrusted { object, commit, untrusted }) => {
                 self.reached(now);
                 self.known = Some(Known { object, is_trusted: false });
                 self.candidate = None;
+                self.standing.held = None;
                 self.attempt(commit, now);
                 self.distrust(&untrusted)
             }
@@ -257,6 +272,7 @@ impl GitSource {
                 false
             }
         };
+        let is_news = is_news || (by_hand && self.take_by_hand());
         self.standing.heeded.clone_from(&self.asked);
         // What is news is written down when it has been tried.
         if !is_news {
@@ -304,30 +320,24 @@ impl GitSource {
                 None => std::future::pending().await,
             }
         };
-        if self.settings.suspended {
-            // A person's word is another matter.
-            tokio::select! {
-                biased;
-                () = asks => {
-                    self.next_look = Instant::now();
-                    return true;
-                }
-                () = files => return false,
-            }
-        }
+        let opens = self.gate.opens(&self.settings.sync.windows, self.standing.held.as_ref());
+        // Of a suspended one only a person's word is heeded.
+        let follows = !self.settings.suspended;
         let is_look = tokio::select! {
             biased;
-            () = self.bell.rung() => true,
+            () = self.bell.rung(), if follows => true,
             () = asks => true,
-            () = refs => true,
+            () = refs, if follows => true,
             () = files => false,
-            () = sleep_until(self.next_look) => true,
+            () = opens => false,
+            () = sleep_until(self.next_look), if follows => true,
         };
         // From here on it is known that there is something: it must not be forgotten.
         if is_look {
             self.next_look = self.last_look.map_or_else(Instant::now, |last| last + DEBOUNCE);
         }
-        is_look
+        // A server that does not answer keeps no word from being heeded.
+        is_look && !self.is_approved()
     }
 
     /// The options with which a revision is read.
@@ -367,25 +377,29 @@ impl GitSource {
         loaded
     }
 
-    /// Reads the candidate, and puts it in force where all of it is sound. Else the faults that keep it from that.
-    fn try_candidate(&mut self, candidate: &Candidate) -> Result<Loaded, Vec<Diagnostic>> {
+    /// Reads the candidate, and puts it in force where all of it is sound and nothing holds it. Else what keeps it from that.
+    fn try_candidate(&mut self, candidate: &Candidate) -> Result<Loaded, Kept> {
         let loaded = self.read(&candidate.directory, &candidate.commit);
         if !loaded.faults.is_empty() {
-            return Err(loaded.faults);
+            return Err(Kept::Broken(loaded.faults));
         }
+        if let Some(held) = self.held(candidate, &loaded) {
+            return Err(Kept::Held(Box::new(held)));
+        }
+        let approved_by = self.approval(candidate).map(|approval| approval.by);
         let now = now();
-        let Candidate { directory, commit, signer } = candidate.clone();
+        let Candidate { directory, commit, signer, .. } = candidate.clone();
         let switched = self.revisions.switch(directory, commit, signer, now);
         switched.map_err(|error| {
             let fault = format!("the commit {} cannot be put in force: {error}", candidate.commit);
             let fault = Diagnostic::new(fault).of_source(&self.settings.name);
-            vec![fault.help("make room, or make the state directory writable")]
+            Kept::Broken(vec![fault.help("make room, or make the state directory writable")])
         })?;
         self.found.renew(&loaded);
         self.is_untidy = true;
         self.standing.in_force = Some(Attempt { commit: candidate.commit.clone(), at: now });
         let signer = candidate.signer.as_deref();
-        info!(source = self.settings.name, commit = %candidate.commit, signer, "in force");
+        info!(source = self.settings.name, commit = %candidate.commit, signer, approved_by, "in force");
         Ok(loaded)
     }
 
@@ -429,13 +443,18 @@ impl Source for GitSource {
     fn load(&mut self) -> Loaded {
         let candidate = self.candidate.clone();
         let tried = candidate.as_ref().map(|candidate| (candidate, self.try_candidate(candidate)));
+        self.standing.held = None;
         let loaded = match tried {
             Some((_, Ok(loaded))) => {
                 self.candidate = None;
                 self.standing.refused = None;
                 loaded
             }
-            Some((candidate, Err(faults))) => {
+            Some((_, Err(Kept::Held(held)))) => {
+                (self.standing.held, self.standing.refused) = (Some(*held), None);
+                self.last_good()
+            }
+            Some((candidate, Err(Kept::Broken(faults)))) => {
                 let headline = faults.first().map(Diagnostic::headline).unwrap_or_default();
                 self.refuse(format!("the commit {} is refused: {headline}", candidate.commit));
                 let mut loaded = self.last_good();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::address::{Address, Place};
 use super::command::Credentials;
+use super::gate::SyncSettings;
 use super::signature::Verify;
 use crate::compose::LoadOptions;
 use crate::core::code_host::CodeHost;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub credentials: Credentials,
     /// The repository is not looked at: what is in force stays.
     pub suspended: bool,
+    /// Which commits come into force when.
+    pub sync: SyncSettings,
     /// Whose signature a commit must have; anybody's will do, and none, where nothing is said.
     pub verify: Option<Verify>,
     /// What its files may ask of this machine.
