@@ -80,6 +80,7 @@ mod tests {
             attempted: attempt("22"),
             in_force: attempt(in_force),
             refused: refused.map(|message| Trouble { message, since: now() }),
+            held: None,
             unreachable: None,
             suspended: false,
             heeded: None,

@@ -90,7 +90,7 @@ pub fn write(git: &Git, repository: &Path, commit: &str, directory: &Path) -> Re
     Ok(())
 }
 
-/// Whether a directory has just what [`write`] would write: a power cut, or a container that writes where it is mounted,
+/// Whether a directory has just what [`write()`] would write: a power cut, or a container that writes where it is mounted,
 /// may have made something else of it.
 pub fn is_whole(git: &Git, repository: &Path, commit: &str, directory: &Path) -> Result<bool, TreeError> {
     let entries = list(git, repository, commit)?;
