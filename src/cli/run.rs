@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use futures_util::future::{FutureExt, join};
+use futures_util::future::{FutureExt, join, join_all};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -43,8 +43,8 @@ use crate::notify::commit_status::CommitStatuses;
 use crate::server::webhook::Hook;
 use crate::source::Source;
 use crate::source::files::Files;
-use crate::source::git::MountedSince;
 use crate::source::git::gate::Weigh;
+use crate::source::git::{GitSource, MountedSince};
 use crate::source::many::Many;
 use crate::source::overlaid::Overlaid;
 use crate::stack::Stack;
@@ -161,6 +161,8 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         let mut fleet =
             std::pin::pin!(fleet::run(reconciler, (first, read_at), &mut source, &daemon, stop.clone()));
         let mut post = std::pin::pin!(join(daemon.postmaster.work(), daemon.statuses.work()));
+        daemon.supervisor.begun();
+        let mut fed = std::pin::pin!(daemon.supervisor.watch_over_nothing());
         // Last of all: whoever asks a lot takes nothing from those that heal and tell.
         let mut served = std::pin::pin!(daemon.api.serve(&stop));
         let ended = tokio::select! {
@@ -178,6 +180,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
             }
             () = &mut fleet => Ok(Exit::Ok),
             ((), ()) = &mut post => Ok(Exit::Ok),
+            () = &mut fed => Ok(Exit::Ok),
             () = &mut served => Ok(Exit::Ok),
         };
         if matches!(ended, Ok(Exit::Ok)) {
@@ -186,6 +189,10 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         ended
     })?
 }
+
+/// What a first look at new repositories may take before everything else begins: a person who starts it sees what came of it,
+/// and stacks that run already are not left alone for long.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
 
 /// What is followed: repositories, or the files that are near. A repository of which nothing is here yet is looked at.
 async fn follow(
@@ -199,15 +206,15 @@ async fn follow(
         let near = files::NearFiles::given(&options);
         return Ok((Box::new(Files::new(options, Box::new(near))), (Followed::default(), Vec::new())));
     }
-    let mut all: Vec<Box<dyn Source>> = Vec::new();
     let sources = followed::open(&args.followed, &cli.files, state)?;
     let asked = Followed::of(&sources, state);
-    for source in sources {
-        let weigh: Weigh = Rc::new(weigh);
-        let mut source = source.knowing(Rc::clone(mounted_since)).weighing(weigh);
-        source.begin_with().await;
-        all.push(Box::new(source));
-    }
+    let weigh: Weigh = Rc::new(weigh);
+    let known = |source: GitSource| source.knowing(Rc::clone(mounted_since)).weighing(Rc::clone(&weigh));
+    let mut sources: Vec<GitSource> = sources.into_iter().map(known).collect();
+    // Those that are slow go on with it beside the loops of the others.
+    let first = join_all(sources.iter_mut().map(GitSource::begin_with));
+    let _ = tokio::time::timeout(FIRST_LOOK, first).await;
+    let all: Vec<Box<dyn Source>> = sources.into_iter().map(|it| Box::new(it) as Box<dyn Source>).collect();
     Ok((Box::new(Many::new(all)), asked))
 }
 

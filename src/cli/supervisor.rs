@@ -71,8 +71,29 @@ impl Supervisor {
 
     /// A stack is not looked after any more.
     pub(super) fn left(&self, stack: &StackName) {
-        self.0.stacks.borrow_mut().standings.remove(stack);
+        let mut stacks = self.0.stacks.borrow_mut();
+        stacks.standings.remove(stack);
+        stacks.turned.remove(stack);
+        drop(stacks);
         self.0.tell();
+    }
+
+    /// The daemon works, though it may have no stack yet: what it follows may not be there.
+    pub(super) fn begun(&self) {
+        if self.0.stacks.borrow().standings.is_empty() {
+            self.0.tell();
+        }
+    }
+
+    /// Feeds the watchdog for as long as there is no loop that could.
+    pub(super) async fn watch_over_nothing(&self) {
+        let Some(every) = self.heartbeat() else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(every).await;
+            if self.0.stacks.borrow().standings.is_empty() {
+                self.0.send("WATCHDOG=1");
+            }
+        }
     }
 
     /// Hears of one stack.
@@ -95,7 +116,11 @@ impl Shared {
     }
 
     fn stands(&self, stack: &StackName, standing: Standing) {
-        self.stacks.borrow_mut().standings.insert(stack.clone(), Some(standing));
+        // The last words of a loop that is not looked after any more are nobody's.
+        let mut stacks = self.stacks.borrow_mut();
+        let Some(known) = stacks.standings.get_mut(stack) else { return };
+        *known = Some(standing);
+        drop(stacks);
         self.tell();
     }
 
@@ -149,6 +174,9 @@ impl Stacks {
             })
             .collect();
         let count = plural(self.standings.len(), "stack");
+        if parts.is_empty() {
+            return count;
+        }
         // One line: that is what the protocol has.
         format!("{count}: {}", parts.join(", ")).replace('\n', " ")
     }

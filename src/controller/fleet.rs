@@ -226,7 +226,7 @@ impl Fleet<'_> {
                 member.overlay(overrides);
             }
         }
-        if loaded.faults.is_empty() {
+        if loaded.faults.is_empty() && !loaded.is_behind {
             self.miss(&seen);
         } else {
             // Nothing is known of what is not there.
@@ -258,9 +258,15 @@ impl Fleet<'_> {
             seen.iter().filter_map(|name| Some(self.stacks.get(name)?.source.clone())).collect();
         // One of which nothing was begun has nothing to remove.
         let goes = |member: &Member| member.deletion == DeletionPolicy::Delete && member.run.is_some();
-        let missing: Vec<StackName> =
+        let mut missing: Vec<StackName> =
             self.stacks.keys().filter(|name| !seen.contains(*name)).cloned().collect();
+        // Those that have been missing longest are judged first.
+        missing.sort_by_key(|name| {
+            let since = self.stacks.get(name).and_then(|member| member.missing_since);
+            (since.is_none(), since)
+        });
         let going = missing.iter().filter(|name| self.stacks.get(*name).is_some_and(goes)).count();
+        let mut too_many = false;
         for name in missing {
             let Some(member) = self.stacks.get_mut(&name) else { continue };
             if !goes(member) {
@@ -278,6 +284,11 @@ impl Fleet<'_> {
                 has_others: alive.contains(&member.source),
             };
             match judge(missing, going, all) {
+                // With one of too many all of them stay, also those that went a moment later.
+                Verdict::Wait if too_many => {
+                    self.part(&name);
+                    self.watch.left(&name, Some(Spared::TooMany));
+                }
                 Verdict::Wait => {}
                 Verdict::Remove => {
                     member.wanted = member.wanted.gone(BTreeSet::new());
@@ -285,6 +296,7 @@ impl Fleet<'_> {
                     self.watch.removes(&name);
                 }
                 Verdict::Spare(why) => {
+                    too_many |= why == Spared::TooMany;
                     self.part(&name);
                     self.watch.left(&name, Some(why));
                 }
@@ -319,7 +331,11 @@ impl Fleet<'_> {
         let held: Vec<(StackName, Vec<StackName>)> =
             held.map(|(name, member)| (name.clone(), self.waits_for(member))).collect();
         for (name, others) in held {
-            if others.is_empty() {
+            // What is wanted again while it goes must not go on going.
+            let is_ending = self.stacks.get(&name).is_some_and(|member| {
+                member.run.as_ref().is_some_and(|run| run.updates.borrow().teardown.is_some())
+            });
+            if others.is_empty() || is_ending {
                 self.hand_over(&name);
             } else if let Some(member) = self.stacks.get_mut(&name)
                 && member.waits_for != others

@@ -136,12 +136,12 @@ pub fn printed(line: &str, service: &Service, given: &BTreeMap<String, Secret>) 
     });
     let files = service.files.iter().map(|(_, file)| file.content.expose().trim());
     let password = service.live.iter().filter_map(|live| Some(live.password.as_ref()?.expose()));
-    variables
-        .chain(service.secrets.iter().map(Secret::expose))
-        .chain(files)
-        .chain(password)
-        .filter(|secret| secret.len() >= SHORTEST_SECRET)
-        .fold(line.to_owned(), |line, secret| line.replace(secret, HIDDEN))
+    let secrets = variables.chain(service.secrets.iter().map(Secret::expose)).chain(files).chain(password);
+    // A line of what has several, and no part of one that another begins with.
+    let mut lines: Vec<&str> =
+        secrets.flat_map(str::lines).map(str::trim).filter(|line| line.len() >= SHORTEST_SECRET).collect();
+    lines.sort_by_key(|line| std::cmp::Reverse(line.len()));
+    lines.iter().fold(line.to_owned(), |line, secret| line.replace(secret, HIDDEN))
 }
 
 /// The password in `scheme://user:password@host`.

@@ -50,10 +50,8 @@ impl<S> Overlaid<S> {
 pub fn overlay(loaded: &mut Loaded, overlays: &Overlays, last: &mut BTreeMap<StackName, Overrides>) {
     let mut names: BTreeSet<StackName> =
         loaded.stacks.iter().map(|stack| stack.desired.stack.clone()).collect();
-    // What is gone from sound files is gone.
-    if !loaded.faults.is_empty() {
-        names.extend(last.keys().cloned());
-    }
+    // One that is not there for a moment can be paused meanwhile.
+    names.extend(last.keys().cloned());
     for name in names {
         match overlays.read(&name) {
             Ok(mut overrides) => {
@@ -73,9 +71,6 @@ pub fn overlay(loaded: &mut Loaded, overlays: &Overlays, last: &mut BTreeMap<Sta
         let said = last.entry(stack.desired.stack.clone()).or_default();
         follow(said, &stack.desired);
         stack.desired.overrides.clone_from(said);
-    }
-    if loaded.faults.is_empty() {
-        last.retain(|name, _| loaded.stacks.iter().any(|stack| stack.desired.stack == *name));
     }
     loaded.overrides.clone_from(last);
 }

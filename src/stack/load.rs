@@ -72,6 +72,8 @@ pub struct Loaded {
     pub overrides: BTreeMap<StackName, Overrides>,
     /// What the next load is held against.
     pub found: Found,
+    /// There is something newer somewhere that is not in this, or may be: what is not here may be there.
+    pub is_behind: bool,
     /// Stacks without a service that a profile selects; each is among the faults.
     idle: Vec<Stack>,
 }
@@ -99,6 +101,7 @@ impl Loaded {
         self.dependencies.files.extend(other.dependencies.files);
         self.dependencies.directories.extend(other.dependencies.directories);
         self.overrides.extend(other.overrides);
+        self.is_behind |= other.is_behind;
         self.idle.extend(other.idle);
     }
 
@@ -156,6 +159,7 @@ pub fn load_from(options: &LoadOptions, before: &Found, view: &dyn FileView) -> 
         dependencies: files.into_dependencies(),
         overrides: BTreeMap::new(),
         found,
+        is_behind: false,
         idle,
     }
 }

@@ -330,6 +330,84 @@ async fn a_server_that_sends_half_and_stops_has_sent_nothing() {
 }
 
 #[tokio::test]
+async fn a_branch_that_is_held_by_its_name_stays_where_it_was_then_over_pushes_and_restarts() {
+    let repository = Repository::new();
+    repository.git(&["branch", "release"]);
+    repository.replicas(2);
+    let mut followed = repository.follow("shop@main").await;
+    assert_eq!(followed.load(), Some(2));
+    let sources = Sources::new(&repository.state());
+    let ask = |at: i64| {
+        let at = compose_operator::core::time::Timestamp::from_millis(at);
+        sources.ask("shop", &Ask { at, by: "bob".into(), revision: Some("release".into()) }).unwrap();
+    };
+    ask(1);
+    assert_eq!(replicas(&followed.next().await), Some(1));
+    repository.git(&["checkout", "-q", "release"]);
+    repository.replicas(5);
+    let mut again = repository.follow("shop@main").await;
+    let moved = tokio::time::timeout(std::time::Duration::from_secs(1), again.source.changed()).await;
+    assert!(moved.is_ok(), "a new process looks at it once");
+    assert_eq!(again.load(), Some(1), "whatever is pushed");
+    ask(2);
+    assert_eq!(replicas(&again.next().await), Some(5), "until somebody asks again");
+}
+
+#[tokio::test]
+async fn a_commit_that_lacks_a_file_of_this_machine_comes_into_force_when_it_is_there() {
+    let repository = Repository::new();
+    let mut settings = repository.settings("shop");
+    let file = repository.path("host.env");
+    settings.options.env_files = vec![file.clone()];
+    let mut followed = repository.follow_with(settings).await;
+    assert_eq!(followed.load(), None);
+    assert!(followed.standing().refused.unwrap().message.contains("host.env"));
+    fs::write(&file, "A=1\n").unwrap();
+    assert_eq!(replicas(&followed.next().await), Some(1));
+    assert_eq!(followed.standing().refused, None);
+}
+
+#[tokio::test]
+async fn a_revision_in_force_that_lost_its_files_in_a_power_cut_is_written_anew() {
+    let repository = Repository::new();
+    let mut followed = repository.follow("shop").await;
+    assert_eq!(followed.load(), Some(1));
+    let checkout = repository.state().join("checkouts/shop");
+    let before = fs::read_link(&checkout).unwrap();
+    fs::write(checkout.join("manifests/shop.yaml"), "").unwrap();
+    // Nobody has to be asked for it.
+    fs::rename(repository.work(), repository.path("away")).unwrap();
+    let mut again = repository.follow("shop").await;
+    assert_eq!(again.load(), Some(1));
+    assert_ne!(fs::read_link(&checkout).unwrap(), before, "somebody may have mounted the other");
+}
+
+/// Each tree has the one before it twice: a few kilobytes name files, or nothing at all, without end.
+#[tokio::test]
+async fn a_commit_of_trees_without_end_is_refused_and_the_next_one_followed() {
+    let repository = Repository::new();
+    let mut followed = repository.follow("shop").await;
+    assert_eq!(followed.load(), Some(1));
+    let first = repository.git(&["rev-parse", "HEAD"]);
+    let mut tree = repository.git(&["rev-parse", "HEAD^{tree}"]);
+    for _ in 0..40 {
+        tree = repository.tree(&format!("040000 tree {tree}\ta\n040000 tree {tree}\tb\n"));
+    }
+    repository.git(&[
+        "update-ref",
+        "refs/heads/main",
+        &repository.git(&["commit-tree", "-m", "Bomb", &tree]),
+    ]);
+    followed.until("refused", |standing| standing.unreachable.is_some()).await;
+    assert!(followed.standing().unreachable.unwrap().message.contains("repository of their own"));
+    assert_eq!(followed.load(), Some(1));
+    repository.git(&["update-ref", "refs/heads/main", &first]);
+    repository.git(&["reset", "-q", "--hard"]);
+    repository.replicas(2);
+    assert_eq!(replicas(&followed.next().await), Some(2));
+}
+
+#[tokio::test]
 async fn a_bell_that_is_rung_ten_thousand_times_is_one_look() {
     let repository = Repository::new();
     let mut settings = repository.settings("shop");

@@ -61,6 +61,19 @@ impl Repository {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// Makes a tree of what `ls-tree` would print.
+    pub(crate) fn tree(&self, entries: &str) -> String {
+        let mut mktree = Command::new("git")
+            .arg("mktree")
+            .current_dir(self.work())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut mktree.stdin.take().unwrap(), entries.as_bytes()).unwrap();
+        String::from_utf8(mktree.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
+    }
+
     pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.work().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

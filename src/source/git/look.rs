@@ -116,6 +116,8 @@ impl Wanted<'_> {
                 judged => return judged.map(|signer| (commit, signer)),
             },
             Err(error @ MirrorError::NoReference { .. }) => return Err(error.into()),
+            // A line that is cut says nothing of the copy.
+            Err(error) if mirror.is_sound().await => return Err(error.into()),
             Err(_) => {}
         }
         mirror.discard()?;

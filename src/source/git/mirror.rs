@@ -173,6 +173,12 @@ impl Mirror {
         parse_commit(&String::from_utf8_lossy(&printed)).ok_or(MirrorError::Answer("log"))
     }
 
+    /// Whether all of what was fetched last is here.
+    pub async fn is_sound(&self) -> bool {
+        let arguments = ["--objects", "--quiet", "--end-of-options", TIP];
+        self.git.run(Some(&self.directory), "rev-list", &arguments, LOCAL_TIMEOUT).await.is_ok()
+    }
+
     /// Throws the copy away: the next fetch gets all of it anew.
     pub fn discard(&self) -> Result<(), MirrorError> {
         match fs::remove_dir_all(&self.directory) {

@@ -18,6 +18,7 @@ pub mod signature;
 pub mod tree;
 mod troubles;
 mod unkept;
+mod upkeep;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,7 +30,7 @@ use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::info;
 
 use self::address::{Place, UserInfo};
 use self::command::{Credentials, Git, Password};
@@ -83,7 +84,8 @@ struct Candidate {
 
 /// What keeps a candidate out of force.
 enum Kept {
-    Broken(Vec<Diagnostic>),
+    /// With what was read for it.
+    Broken(Vec<Diagnostic>, Dependencies),
     Held(Box<Held>),
 }
 
@@ -222,7 +224,11 @@ impl GitSource {
 
     /// Looks at the repository, where nothing of it is in force yet; what is, needs no repository to be kept so.
     pub async fn begin_with(&mut self) {
-        if self.revisions.in_force().is_some() || self.settings.suspended {
+        if self.revisions.in_force().is_some() {
+            self.mend().await;
+            return;
+        }
+        if self.settings.suspended {
             return;
         }
         let looking = self.begin();
@@ -249,11 +255,12 @@ impl GitSource {
         let is_news = match look {
             Ok(Seen::Same) => {
                 self.reached(now);
-                false
+                // What was refused may have been so for this machine's sake: it costs a reading.
+                self.candidate.is_some() && self.standing.held.is_none()
             }
             Ok(Seen::Commit { object, directory, commit, signer }) => {
                 self.reached(now);
-                self.known = Some(Known { object, is_trusted: true });
+                self.known = Some(Known { object: self.pinned(&commit).unwrap_or(object), is_trusted: true });
                 self.distrust = None;
                 let commit = self.attempt(commit, now);
                 self.candidate = Some(Candidate { directory, commit, signer, by_hand });
@@ -279,18 +286,6 @@ impl GitSource {
             self.note();
         }
         is_news
-    }
-
-    /// Removes the revisions that nobody needs.
-    async fn tidy(&mut self) {
-        let Some(mounted_since) = self.mounted_since.clone().filter(|_| self.is_untidy) else { return };
-        if self.revisions.has_old()
-            && let Some(since) = mounted_since(self.revisions.current()).await
-            && let Err(error) = self.revisions.sweep(since)
-        {
-            warn!(source = self.settings.name, "old revisions cannot be removed: {error}");
-        }
-        self.is_untidy = false;
     }
 
     /// Until the next look, where nothing wakes it: a tenth more or less, so that many do not ask at once.
@@ -323,10 +318,18 @@ impl GitSource {
         let opens = self.gate.opens(&self.settings.sync.windows, self.standing.held.as_ref());
         // Of a suspended one only a person's word is heeded.
         let follows = !self.settings.suspended;
+        let is_new = |ask: &Option<Ask>| {
+            ask.is_some() && *ask != self.standing.heeded && *ask != self.gate.asked_before
+        };
+        if !follows && is_new(&self.sources.asked(&self.settings.name)) {
+            self.next_look = Instant::now();
+            return true;
+        }
         let is_look = tokio::select! {
             biased;
             () = self.bell.rung(), if follows => true,
-            () = asks => true,
+            // That something was written there is no word yet of one that is suspended.
+            () = asks => follows || is_new(&self.sources.asked(&self.settings.name)),
             () = refs, if follows => true,
             () = files => false,
             () = opens => false,
@@ -381,7 +384,7 @@ impl GitSource {
     fn try_candidate(&mut self, candidate: &Candidate) -> Result<Loaded, Kept> {
         let loaded = self.read(&candidate.directory, &candidate.commit);
         if !loaded.faults.is_empty() {
-            return Err(Kept::Broken(loaded.faults));
+            return Err(Kept::Broken(loaded.faults, loaded.dependencies));
         }
         if let Some(held) = self.held(candidate, &loaded) {
             return Err(Kept::Held(Box::new(held)));
@@ -393,11 +396,14 @@ impl GitSource {
         switched.map_err(|error| {
             let fault = format!("the commit {} cannot be put in force: {error}", candidate.commit);
             let fault = Diagnostic::new(fault).of_source(&self.settings.name);
-            Kept::Broken(vec![fault.help("make room, or make the state directory writable")])
+            let faults = vec![fault.help("make room, or make the state directory writable")];
+            Kept::Broken(faults, Dependencies::default())
         })?;
         self.found.renew(&loaded);
         self.is_untidy = true;
-        self.standing.in_force = Some(Attempt { commit: candidate.commit.clone(), at: now });
+        // A daemon that starts again finds it in force.
+        let at = self.revisions.in_force().map_or(now, |turn| turn.from);
+        self.standing.in_force = Some(Attempt { commit: candidate.commit.clone(), at });
         let signer = candidate.signer.as_deref();
         info!(source = self.settings.name, commit = %candidate.commit, signer, approved_by, "in force");
         Ok(loaded)
@@ -423,16 +429,6 @@ impl GitSource {
             files.follow(&super::files::directories(&outside));
         }
     }
-
-    /// Writes down how it stands.
-    fn note(&self) {
-        if let Err(error) = self.sources.write(&self.standing) {
-            warn!(
-                source = self.settings.name,
-                "its standing cannot be written: {error}; `operator sources` does not know of it"
-            );
-        }
-    }
 }
 
 fn now() -> Timestamp {
@@ -444,7 +440,7 @@ impl Source for GitSource {
         let candidate = self.candidate.clone();
         let tried = candidate.as_ref().map(|candidate| (candidate, self.try_candidate(candidate)));
         self.standing.held = None;
-        let loaded = match tried {
+        let mut loaded = match tried {
             Some((_, Ok(loaded))) => {
                 self.candidate = None;
                 self.standing.refused = None;
@@ -454,11 +450,13 @@ impl Source for GitSource {
                 (self.standing.held, self.standing.refused) = (Some(*held), None);
                 self.last_good()
             }
-            Some((candidate, Err(Kept::Broken(faults)))) => {
+            Some((candidate, Err(Kept::Broken(faults, dependencies)))) => {
                 let headline = faults.first().map(Diagnostic::headline).unwrap_or_default();
                 self.refuse(format!("the commit {} is refused: {headline}", candidate.commit));
                 let mut loaded = self.last_good();
                 loaded.faults.extend(faults);
+                // What it lacks may come to be on this machine.
+                loaded.dependencies.files.extend(dependencies.files);
                 loaded
             }
             None => {
@@ -467,6 +465,7 @@ impl Source for GitSource {
                 loaded
             }
         };
+        loaded.is_behind = self.candidate.is_some() || self.standing.trouble().is_some();
         self.follow(&loaded.dependencies);
         self.note();
         loaded

@@ -2,11 +2,12 @@
 //! submodule or attribute of a repository has a say.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::command::{Git, said};
 
@@ -15,6 +16,9 @@ pub const MOST_FILES: usize = 50_000;
 
 /// More bytes than this would fill a disk with the revisions that are kept.
 pub const MOST_BYTES: u64 = 1 << 30;
+
+/// As much of a file is in memory at once.
+const PART: usize = 64 << 10;
 
 /// The longest path that systems take.
 const LONGEST_PATH: usize = 4000;
@@ -77,7 +81,6 @@ pub fn write(git: &Git, repository: &Path, commit: &str, directory: &Path) -> Re
         entries.iter().partition(|entry| entry.kind == Kind::Link);
     let mut objects = Objects::open(git, repository)?;
     for entry in files.into_iter().chain(links) {
-        let content = objects.read(&entry.object)?;
         let parent = entry.path.parent().unwrap_or(Path::new(""));
         for ancestor in parent.ancestors().collect::<Vec<_>>().into_iter().rev() {
             if made.insert(ancestor.to_owned()) {
@@ -85,7 +88,23 @@ pub fn write(git: &Git, repository: &Path, commit: &str, directory: &Path) -> Re
             }
         }
         let path = directory.join(&entry.path);
-        put(entry.kind, &content, &path).map_err(|error| TreeError::Disk { path, error })?;
+        let disk = |error| TreeError::Disk { path: path.clone(), error };
+        match entry.kind {
+            Kind::File { executable } => {
+                let rights = if executable { 0o755 } else { 0o644 };
+                let file =
+                    OpenOptions::new().write(true).create_new(true).mode(rights).open(&path).map_err(disk)?;
+                objects.each(&entry.object, |part| (&file).write_all(part).map_err(disk))?;
+            }
+            Kind::Link => {
+                let mut target = Vec::new();
+                objects.each(&entry.object, |part| {
+                    target.extend_from_slice(part);
+                    Ok(())
+                })?;
+                symlink(std::ffi::OsStr::from_bytes(&target), &path).map_err(disk)?;
+            }
+        }
     }
     Ok(())
 }
@@ -97,17 +116,52 @@ pub fn is_whole(git: &Git, repository: &Path, commit: &str, directory: &Path) ->
     let mut objects = Objects::open(git, repository)?;
     for entry in &entries {
         let path = directory.join(&entry.path);
-        let found = match entry.kind {
-            Kind::File { .. } => fs::read(&path).ok(),
-            Kind::Link => {
-                fs::read_link(&path).ok().map(|target| target.into_os_string().into_encoded_bytes())
-            }
+        let is_same = match entry.kind {
+            // Where somebody else writes, it may be anything by now.
+            Kind::File { .. } if !fs::symlink_metadata(&path).is_ok_and(|data| data.is_file()) => false,
+            Kind::File { .. } => match File::open(&path) {
+                Ok(file) => objects.is(&entry.object, file)?,
+                Err(_) => false,
+            },
+            Kind::Link => match fs::read_link(&path) {
+                Ok(target) => objects.is(&entry.object, target.into_os_string().as_bytes())?,
+                Err(_) => false,
+            },
         };
-        if found != Some(objects.read(&entry.object)?) {
+        if !is_same {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// A git that has so many seconds of a processor: trees without files, each of them twice in the next, print nothing and
+/// never end.
+fn bounded(git: &Git, repository: &Path, arguments: &[&str]) -> Command {
+    let whole = git.command(Some(repository));
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", PROCESSOR_SECONDS, "sh"])
+        .arg(whole.get_program())
+        .args(whole.get_args())
+        .args(arguments);
+    command.env_clear().envs(whole.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A listing of as many files as are taken is done in one.
+const PROCESSOR_SECONDS: &str = "ulimit -t 30; exec \"$@\"";
+
+/// A git that ends with whoever reads from it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has nothing to finish.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn make(directory: &Path) -> Result<(), TreeError> {
@@ -115,42 +169,40 @@ fn make(directory: &Path) -> Result<(), TreeError> {
     made.map_err(|error| TreeError::Disk { path: directory.to_owned(), error })
 }
 
-fn put(kind: Kind, content: &[u8], path: &Path) -> io::Result<()> {
-    match kind {
-        Kind::File { executable } => {
-            let mode = if executable { 0o755 } else { 0o644 };
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(content)
-        }
-        Kind::Link => {
-            use std::os::unix::ffi::OsStrExt as _;
-            symlink(std::ffi::OsStr::from_bytes(content), path)
-        }
-    }
-}
-
 /// The files of a commit, in the order of their paths.
 fn list(git: &Git, repository: &Path, commit: &str) -> Result<Vec<Entry>, TreeError> {
-    let mut command = git.command(Some(repository));
-    command.args(["ls-tree", "-r", "-z", "-l", "--full-tree", commit]);
-    let output = command.output().map_err(|error| TreeError::Store(error.to_string()))?;
-    if !output.status.success() {
-        return Err(TreeError::Store(said(&output.stderr)));
-    }
+    let failed = |error: io::Error| TreeError::Store(error.to_string());
+    let mut child = Running(
+        bounded(git, repository, &["ls-tree", "-r", "-z", "-l", "--full-tree", commit])
+            .spawn()
+            .map_err(failed)?,
+    );
+    let Some(printed) = child.0.stdout.take() else {
+        return Err(TreeError::Store("git has no pipes".to_owned()));
+    };
     let (mut entries, mut bytes) = (Vec::new(), 0_u64);
-    for record in output.stdout.split(|byte| *byte == 0).filter(|record| !record.is_empty()) {
-        let Some((entry, size)) = parse(record)? else { continue };
+    for record in BufReader::new(printed).split(0) {
+        let Some((entry, size)) = parse(&record.map_err(failed)?)? else { continue };
         bytes = bytes.saturating_add(size);
         entries.push(entry);
+        // Before all of it is there: a few kilobytes of trees can name files without end.
         if entries.len() > MOST_FILES || bytes > MOST_BYTES {
             return Err(TreeError::TooLarge);
         }
+    }
+    let status = child.0.wait().map_err(failed)?;
+    if !status.success() {
+        let mut told = Vec::new();
+        if let Some(mut stderr) = child.0.stderr.take() {
+            stderr.read_to_end(&mut told).map_err(failed)?;
+        }
+        return Err(TreeError::Store(said(&told)));
     }
     if entries.is_empty() { Err(TreeError::Empty) } else { Ok(entries) }
 }
 
 /// `MODE TYPE OBJECT SIZE<tab>PATH`; nothing for what is not written out, as the commit of a submodule.
 fn parse(record: &[u8]) -> Result<Option<(Entry, u64)>, TreeError> {
-    use std::os::unix::ffi::OsStrExt as _;
     let unread = || TreeError::Store("ls-tree printed what is not understood".to_owned());
     let tab = record.iter().position(|byte| *byte == b'\t').ok_or_else(unread)?;
     let head = std::str::from_utf8(&record[..tab]).map_err(|_| unread())?;
@@ -212,22 +264,44 @@ impl Objects {
         Ok(Self { child, asked, told: BufReader::new(told) })
     }
 
-    fn read(&mut self, object: &str) -> Result<Vec<u8>, TreeError> {
+    /// Hands over the content of an object, part by part.
+    fn each(
+        &mut self,
+        object: &str,
+        mut use_part: impl FnMut(&[u8]) -> Result<(), TreeError>,
+    ) -> Result<(), TreeError> {
         let failed = |error: io::Error| TreeError::Store(error.to_string());
         self.asked.write_all(format!("{object}\n").as_bytes()).map_err(failed)?;
         let mut head = String::new();
         self.told.read_line(&mut head).map_err(failed)?;
         // `OBJECT blob SIZE`, or `OBJECT missing`.
         let size = head.trim_end().rsplit(' ').next().and_then(|size| size.parse::<u64>().ok());
-        let size = size.filter(|size| *size <= MOST_BYTES);
-        let size = size.ok_or_else(|| TreeError::Store(format!("object {object} is missing or damaged")))?;
-        let mut content = Vec::new();
-        // With the line's end behind it.
-        (&mut self.told).take(size + 1).read_to_end(&mut content).map_err(failed)?;
-        if content.pop().is_none() || content.len() as u64 != size {
-            return Err(TreeError::Store(format!("object {object} is damaged")));
+        let damaged = || TreeError::Store(format!("object {object} is missing or damaged"));
+        let mut left = size.filter(|size| *size <= MOST_BYTES).ok_or_else(damaged)?;
+        let mut part = vec![0; PART];
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(PART).min(PART);
+            let read = self.told.read(&mut part[..most]).map_err(failed)?;
+            if read == 0 {
+                return Err(damaged());
+            }
+            use_part(&part[..read])?;
+            left = left.saturating_sub(read as u64);
         }
-        Ok(content)
+        // The line's end behind it.
+        self.told.read_exact(&mut [0]).map_err(failed)
+    }
+
+    /// Whether this is the content of an object.
+    fn is(&mut self, object: &str, mut content: impl Read) -> Result<bool, TreeError> {
+        let mut is_same = true;
+        let mut there = vec![0; PART];
+        self.each(object, |part| {
+            let there = &mut there[..part.len()];
+            is_same &= content.read_exact(there).is_ok() && there == part;
+            Ok(())
+        })?;
+        Ok(is_same && matches!(content.read(&mut [0]), Ok(0)))
     }
 }
 
