@@ -129,6 +129,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     for warning in first.warnings.iter().chain(first.stacks.iter().flat_map(|stack| &stack.warnings)) {
         files::warn(warning, screen);
     }
+    let has_nothing = first.stacks.is_empty();
     let machine = Machine::new(&state, |warning| warn!("{warning}"));
     let scribe = Scribe::new(state.clone());
     let sources = Sources::new(&state);
@@ -161,7 +162,9 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         let mut fleet =
             std::pin::pin!(fleet::run(reconciler, (first, read_at), &mut source, &daemon, stop.clone()));
         let mut post = std::pin::pin!(join(daemon.postmaster.work(), daemon.statuses.work()));
-        daemon.supervisor.begun();
+        if has_nothing {
+            daemon.supervisor.begun();
+        }
         let mut fed = std::pin::pin!(daemon.supervisor.watch_over_nothing());
         // Last of all: whoever asks a lot takes nothing from those that heal and tell.
         let mut served = std::pin::pin!(daemon.api.serve(&stop));

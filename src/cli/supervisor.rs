@@ -78,11 +78,9 @@ impl Supervisor {
         self.0.tell();
     }
 
-    /// The daemon works, though it may have no stack yet: what it follows may not be there.
+    /// The daemon works, though it has no stack yet: what it follows may not be there.
     pub(super) fn begun(&self) {
-        if self.0.stacks.borrow().standings.is_empty() {
-            self.0.tell();
-        }
+        self.0.tell();
     }
 
     /// Feeds the watchdog for as long as there is no loop that could.

