@@ -16,7 +16,7 @@ use crate::compose::{LoadOptions, clean};
 use crate::core::code_host::CodeHost;
 use crate::server::metrics::SourceFigures;
 use crate::server::views;
-use crate::server::webhook::{Hook, Provider};
+use crate::server::webhook::Hook;
 use crate::source::Bell;
 use crate::source::declared;
 use crate::source::git::address::Address;
@@ -122,13 +122,7 @@ impl Followed {
             let webhook = source.webhook()?;
             Some(Hook {
                 source: source.name().to_owned(),
-                provider: match webhook.provider {
-                    declared::Provider::GitHub => Provider::GitHub,
-                    declared::Provider::GitLab => Provider::GitLab,
-                    declared::Provider::Gitea => Provider::Gitea,
-                    declared::Provider::Forgejo => Provider::Forgejo,
-                    declared::Provider::Generic => Provider::Generic,
-                },
+                provider: webhook.provider,
                 secret: webhook.secret.clone(),
                 bell: source.bell(),
             })

@@ -151,20 +151,20 @@ pub struct WebhookDocument {
     pub secret_file: PathBuf,
 }
 
-/// What sends webhooks.
+/// What sends webhooks, each with a proof of its own in the head of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum Provider {
-    /// GitHub.
+    /// GitHub: `X-Hub-Signature-256` has `sha256=` and the HMAC-SHA256 of the body in hex.
     GitHub,
-    /// GitLab.
+    /// GitLab: `X-Gitlab-Token` is the secret; where that begins with `whsec_`, `webhook-signature` by Standard Webhooks.
     GitLab,
-    /// Gitea.
+    /// Gitea: `X-Gitea-Signature` has the HMAC-SHA256 of the body in hex.
     Gitea,
-    /// Forgejo.
+    /// Forgejo: `X-Forgejo-Signature`, as Gitea.
     Forgejo,
-    /// Anything that signs the body with HMAC-SHA256 in `X-Signature-256: sha256=…`.
+    /// Anything that signs in `X-Signature-256`, as GitHub does.
     Generic,
 }
 

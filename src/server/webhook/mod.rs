@@ -19,25 +19,11 @@ use super::flood::Flood;
 use crate::core::time::Timestamp;
 use crate::secret::Secret;
 use crate::source::Bell;
+pub use crate::source::declared::Provider;
 
 /// A larger body is no push: GitHub sends up to 25 MiB, but of a push at most 2,048 commits, which is about one. Each body is
 /// hashed whole before anybody knows whose it is, beside the loops that heal.
 const LARGEST: u64 = 5 << 20;
-
-/// Who sends a hook's requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
-    /// `X-Hub-Signature-256`: `sha256=` and HMAC-SHA256 of the body in hex.
-    GitHub,
-    /// `X-Gitlab-Token` is the secret; where that begins with `whsec_`, `webhook-signature` by Standard Webhooks.
-    GitLab,
-    /// `X-Gitea-Signature`: HMAC-SHA256 of the body in hex.
-    Gitea,
-    /// `X-Forgejo-Signature`, as Gitea's.
-    Forgejo,
-    /// `X-Signature-256`, as GitHub's.
-    Generic,
-}
 
 /// What rings a bell: `POST /hooks/SOURCE` with a proof that its sender knows the secret.
 #[derive(Clone, Debug)]
