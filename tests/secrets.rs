@@ -6,5 +6,7 @@
 mod canary;
 #[path = "secrets/host.rs"]
 mod host;
+#[path = "secrets/sops.rs"]
+mod sops;
 #[path = "secrets/word.rs"]
 mod word;

@@ -1,26 +1,21 @@
-//! Files that are encrypted with age, so that secrets can be kept in git: decrypted in memory, with identities that only
-//! the host has.
+//! Files that are encrypted with age, or with SOPS for age, so that secrets can be kept in git: decrypted in memory, with
+//! identities that only the host has.
 //!
 //! A file is taken for encrypted by what is in it, never by its name. No error quotes anything of a file or an identity.
 
-use std::io::Read as _;
+use std::io::{BufRead, Read as _};
 use std::path::PathBuf;
 
 use age::{DecryptError, Decryptor, Identity, IdentityFile};
 
 use super::files::{FileError, FileView};
+use super::sops::{self, Unread};
 
 /// What an encrypted file begins with.
 const BINARY: &[u8] = b"age-encryption.org/v1";
 
 /// What one in ASCII armour begins with.
 const ARMOURED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
-
-/// A line that every env file of SOPS has.
-const SOPS: &[u8] = b"sops_mac=ENC[";
-
-/// It stands among the last lines, which are short: this many bytes from the end at most.
-const SOPS_END: usize = 4096;
 
 /// Why an encrypted file was not decrypted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +40,9 @@ pub enum Undecrypted {
     /// It is not as it was when it was encrypted.
     #[error("it is encrypted, and damaged or cut off")]
     Damaged,
-    /// SOPS made it: its values would reach containers as `ENC[…]`.
-    #[error("it is encrypted with SOPS, which is not read")]
-    Sops,
+    /// SOPS made it, and more is to be said.
+    #[error("it is encrypted with SOPS, {0}")]
+    Sops(#[from] Unread),
 }
 
 impl Undecrypted {
@@ -67,15 +62,17 @@ impl Undecrypted {
                 "encrypt it for a recipient (`age -r age1…`): nobody is here to type a passphrase"
             }
             Self::Damaged => "encrypt it again, or take it from an earlier commit",
-            Self::Sops => {
-                "encrypt what `sops decrypt FILE` prints with age: `sops decrypt FILE | age -r age1… -o FILE.age`"
-            }
+            Self::Sops(unread) => unread.way_out(),
         }
     }
 }
 
-/// Whether this is what age writes.
+/// Whether this is what age or SOPS writes.
 pub(crate) fn is_encrypted(bytes: &[u8]) -> bool {
+    is_of_age(bytes) || sops::is_encrypted(bytes)
+}
+
+fn is_of_age(bytes: &[u8]) -> bool {
     bytes.starts_with(BINARY) || without_blanks(bytes).starts_with(ARMOURED)
 }
 
@@ -90,21 +87,18 @@ pub(crate) fn decrypt(
     identities: &[PathBuf],
     files: &dyn FileView,
 ) -> Result<Vec<u8>, Undecrypted> {
+    if !is_of_age(bytes) {
+        return sops::decrypt(bytes, identities, files);
+    }
+    let decryptor = decryptor(bytes)?;
+    Identities::read(identities, files)?.open(decryptor)
+}
+
+/// What age encrypted for somebody with an identity.
+fn decryptor(bytes: &[u8]) -> Result<Decryptor<impl BufRead + '_>, Undecrypted> {
     let sealed = age::armor::ArmoredReader::new(without_blanks(bytes));
     let decryptor = Decryptor::new_buffered(sealed).map_err(|error| why(&error))?;
-    if decryptor.is_scrypt() {
-        return Err(Undecrypted::Passphrase);
-    }
-    if identities.is_empty() {
-        return Err(Undecrypted::NoIdentity);
-    }
-    let identities = read_identities(identities, files)?;
-    let own = identities.iter().map(|identity| &**identity as &dyn Identity);
-    let mut opened = decryptor.decrypt(own).map_err(|error| why(&error))?;
-    let mut plain = Vec::new();
-    // No longer than what was encrypted, which is bounded.
-    opened.read_to_end(&mut plain).map_err(|_| Undecrypted::Damaged)?;
-    Ok(plain)
+    if decryptor.is_scrypt() { Err(Undecrypted::Passphrase) } else { Ok(decryptor) }
 }
 
 fn why(error: &DecryptError) -> Undecrypted {
@@ -116,23 +110,41 @@ fn why(error: &DecryptError) -> Undecrypted {
 }
 
 /// All identities of all files: any of them may be a recipient.
-fn read_identities(
-    paths: &[PathBuf],
-    files: &dyn FileView,
-) -> Result<Vec<Box<dyn Identity + Send + Sync>>, Undecrypted> {
-    let mut all = Vec::new();
-    for path in paths {
-        let bad = |why: String| Undecrypted::BadIdentity { path: files.display(path), why };
-        let bytes = files.read_of_host(path).map_err(|error| bad(unread(&error)))?;
-        // The words of the crate name the line, and nothing of it.
-        let found = IdentityFile::from_buffer(&*bytes).map_err(|_| bad("is none".to_owned()))?;
-        let found = found.into_identities().map_err(|_| bad("is none".to_owned()))?;
-        if found.is_empty() {
-            return Err(bad("is empty".to_owned()));
+pub(super) struct Identities(Vec<Box<dyn Identity + Send + Sync>>);
+
+impl Identities {
+    pub(super) fn read(paths: &[PathBuf], files: &dyn FileView) -> Result<Self, Undecrypted> {
+        if paths.is_empty() {
+            return Err(Undecrypted::NoIdentity);
         }
-        all.extend(found);
+        let mut all = Vec::new();
+        for path in paths {
+            let bad = |why: String| Undecrypted::BadIdentity { path: files.display(path), why };
+            let bytes = files.read_of_host(path).map_err(|error| bad(unread(&error)))?;
+            // The words of the crate name the line, and nothing of it.
+            let found = IdentityFile::from_buffer(&*bytes).map_err(|_| bad("is none".to_owned()))?;
+            let found = found.into_identities().map_err(|_| bad("is none".to_owned()))?;
+            if found.is_empty() {
+                return Err(bad("is empty".to_owned()));
+            }
+            all.extend(found);
+        }
+        Ok(Self(all))
     }
-    Ok(all)
+
+    /// What age encrypted for one of them.
+    pub(super) fn decrypt(&self, bytes: &[u8]) -> Result<Vec<u8>, Undecrypted> {
+        self.open(decryptor(bytes)?)
+    }
+
+    fn open(&self, decryptor: Decryptor<impl BufRead>) -> Result<Vec<u8>, Undecrypted> {
+        let own = self.0.iter().map(|identity| &**identity as &dyn Identity);
+        let mut opened = decryptor.decrypt(own).map_err(|error| why(&error))?;
+        let mut plain = Vec::new();
+        // No longer than what was encrypted, which is bounded.
+        opened.read_to_end(&mut plain).map_err(|_| Undecrypted::Damaged)?;
+        Ok(plain)
+    }
 }
 
 fn unread(error: &FileError) -> String {
@@ -167,11 +179,7 @@ pub(crate) fn open(
     files: &dyn FileView,
 ) -> Result<Opened, Undecrypted> {
     if is_encrypted(&bytes) {
-        return decrypt(&bytes, identities, files).map(Opened::Secret);
-    }
-    let end = &bytes[bytes.len().saturating_sub(SOPS_END)..];
-    if end.split(|byte| *byte == b'\n').any(|line| line.starts_with(SOPS)) {
-        Err(Undecrypted::Sops)
+        decrypt(&bytes, identities, files).map(Opened::Secret)
     } else {
         Ok(Opened::Plain(bytes))
     }

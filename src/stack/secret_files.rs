@@ -4,13 +4,15 @@ use std::path::Path;
 
 use super::faults::{Findings, Places};
 use crate::compose::encrypted::{self, Undecrypted};
-use crate::compose::{FileView, LoadOptions, Project};
+use crate::compose::{FileView, LoadOptions, Project, Unread};
 
 /// What was found in the file of a secret.
 enum Found {
     Text(String),
-    /// It is for the container as it is: nothing here was said to decrypt it.
-    AsItIs,
+    /// It is for the container as it is: nothing here was said to decrypt it, or it is no one secret.
+    AsItIs {
+        help: &'static str,
+    },
     Refused {
         message: String,
         help: &'static str,
@@ -32,9 +34,9 @@ pub(super) fn open(
         let places = Places { project, manifest: None };
         let at = |message: String| places.in_compose(&["secrets", &key, "file"], message);
         match found {
-            Found::AsItIs => {
+            Found::AsItIs { help } => {
                 let message = format!("secret `{key}` is encrypted, and containers get it as it is");
-                findings.warnings.push(at(message).help(Undecrypted::NoIdentity.way_out()));
+                findings.warnings.push(at(message).help(help));
             }
             Found::Refused { message, help } => {
                 findings.faults.push(at(format!("secret `{key}`: {message}")).help(help));
@@ -54,10 +56,12 @@ fn read(file: &str, options: &LoadOptions, files: &dyn FileView) -> Option<Found
     let bytes = files.read(Path::new(file)).ok().filter(|bytes| encrypted::is_encrypted(bytes))?;
     let identities = &options.host.identities;
     if identities.is_empty() {
-        return Some(Found::AsItIs);
+        return Some(Found::AsItIs { help: Undecrypted::NoIdentity.way_out() });
     }
     let refused = |message: &str, help| Found::Refused { message: message.to_owned(), help };
     Some(match encrypted::decrypt(&bytes, identities, files) {
+        // Of many values: the program in the container may well know what to do with them.
+        Err(why @ Undecrypted::Sops(Unread::Format)) => Found::AsItIs { help: why.way_out() },
         Err(why) => refused(&why.to_string(), why.way_out()),
         Ok(plain) => match String::from_utf8(plain) {
             Ok(text) if text.is_empty() => {

@@ -43,6 +43,7 @@ impl Planted {
         planted.write("shop/filed.txt", format!("{WORD}-filed"));
         planted.write("shop/sealed.txt.age", sealed(format!("{WORD}-sealed")));
         planted.write("shop/secrets.env", sealed(format!("FROM_AGE={WORD}-age\nDSN=amqp://u:{WORD}@mq/x\n")));
+        planted.write("shop/sops.env", include_str!("sops/planted.env"));
         planted.write("shop/compose.yaml", compose);
         planted
     }
@@ -90,7 +91,7 @@ fn stack(version: u32) -> String {
 services:
   web:
     image: web:1
-    env_file: secrets.env
+    env_file: [secrets.env, sops.env]
     environment:
       MODE: {WORD}-{version}
       URL: postgres://u:{WORD}-{version}@db/x
@@ -198,12 +199,15 @@ fn no_command_and_no_file_tells_a_secret() {
 #[test]
 fn no_error_tells_a_secret() {
     let planted = Planted::new("");
+    let damaged = include_str!("sops/planted.env").replace("SOPS_DSN=", &format!("PLAIN={WORD}\nSOPS_DSN="));
+    planted.write("shop/damaged.env", damaged);
     for field in [
         "image: web, environment: {A: '${secret:db} ${secret:none}'}",
         "image: web, ports: ['${HELD}:80']",
         "image: web, mem_limit: '${HELD}'",
         "image: web, labels: {a: '${secret:db}'}",
         "image: '${FROM_AGE}', env_file: secrets.env",
+        "image: '${FROM_SOPS}', env_file: [sops.env, damaged.env]",
         "image: web, environment: ['${secret:db}']",
         "image: web, env_file: filed.txt",
         "image: web, command: ['${HELD}', {a: 1}]",

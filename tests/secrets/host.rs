@@ -267,13 +267,6 @@ fn what_cannot_be_decrypted_is_told_with_the_way_out_and_nothing_of_it() {
         let secret = [&other, "canary", "YWdl", "AGE-SECRET-KEY-1NPG"];
         assert!(secret.iter().all(|word| !found.contains(word)), "{found}");
     }
-    let of_sops =
-        "TOKEN=ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]\nsops_mac=ENC[AES256_GCM,data:d,type:str]\n";
-    let found = faults(load(&files(compose).with("/w/secrets.env", of_sops)));
-    assert!(
-        found.contains("encrypted with SOPS, which is not read") && found.contains("sops decrypt"),
-        "{found}"
-    );
     let files = files(compose);
     let host = HostSecrets { identities: vec!["/keys/none".into()], ..HostSecrets::default() };
     let found = faults(stack::load(&LoadOptions { host, ..options() }, &files));
