@@ -17,6 +17,8 @@ use compose_operator::store::sources::{Ask, Sources};
 mod gate;
 mod http;
 mod repository;
+mod ssh;
+mod sshd;
 
 use repository::{Repository, files, replicas, stack};
 

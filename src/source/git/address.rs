@@ -105,7 +105,7 @@ impl fmt::Display for Address {
 
 /// The repository and the reference. An `@` before the path is of the address itself, as in `git@host:shop.git`.
 fn split<'t>(text: &'t str, working_dir: &Path) -> (&'t str, Option<&'t str>) {
-    let is_local = !text.contains("://") && !is_scp_like(text);
+    let is_local = !text.contains("://") && scp_like(text).is_none();
     // A directory may be called so.
     if is_local && working_dir.join(text).exists() {
         return (text, None);
@@ -113,7 +113,7 @@ fn split<'t>(text: &'t str, working_dir: &Path) -> (&'t str, Option<&'t str>) {
     let path_from = match text.find("://") {
         Some(scheme) => text[scheme + 3..].find('/').map_or(text.len(), |slash| scheme + 3 + slash),
         None if is_local => 0,
-        None => text.find(':').unwrap_or(0),
+        None => scp_like(text).map_or(0, |(host, _)| host.len()),
     };
     match text[path_from..].rfind('@') {
         Some(at) => (&text[..path_from + at], Some(&text[path_from + at + 1..])),
@@ -121,12 +121,29 @@ fn split<'t>(text: &'t str, working_dir: &Path) -> (&'t str, Option<&'t str>) {
     }
 }
 
-/// `[user@]host:path`, as ssh and scp write it.
-fn is_scp_like(text: &str) -> bool {
-    match (text.find(':'), text.find('/')) {
-        (Some(colon), Some(slash)) => colon > 0 && colon < slash,
-        (Some(colon), None) => colon > 0,
-        (None, _) => false,
+/// The host and the path of `[user@]host:path`, as scp writes it. With a port, or with colons in the host, git takes
+/// `[user@host:port]:path` and `user@[::1]:path`: in brackets.
+pub(super) fn scp_like(text: &str) -> Option<(&str, &str)> {
+    let is_of_host = |at: &usize| !text[..*at].contains([':', '/']);
+    let colon = match text.find('[').filter(is_of_host) {
+        Some(open) => open + text[open..].find("]:")? + 1,
+        None => text.find(':')?,
+    };
+    let (host, path) = (&text[..colon], &text[colon + 1..]);
+    (!host.is_empty() && !host.contains('/')).then_some((host, path))
+}
+
+/// The name of a host without who asks, the port, and brackets around both.
+pub(super) fn bare_host(authority: &str) -> &str {
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let closed = host.find(']').map_or(host, |close| &host[..=close]);
+    if closed.starts_with('[') && closed.matches(':').count() > 1 {
+        return closed;
+    }
+    let host = host.trim_matches(['[', ']']);
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     }
 }
 
@@ -138,12 +155,14 @@ fn parse_place(text: &str, working_dir: &Path) -> Result<(Place, Option<UserInfo
         return Err(BadAddress::Option(text.to_owned()));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
+        let scp_like = scp_like(text);
         // `ext::sh -c …` runs a program.
-        if let Some((helper, _)) = text.split_once("::") {
+        if let Some((helper, _)) =
+            scp_like.filter(|(host, path)| !host.contains('[') && path.starts_with(':'))
+        {
             return Err(BadAddress::Scheme(format!("{helper}:")));
         }
-        if is_scp_like(text) {
-            let host = text.split_once(':').map_or("", |(host, _)| host);
+        if let Some((host, _)) = scp_like {
             return ssh(text, host);
         }
         return Ok((Place::Local(crate::compose::clean(&working_dir.join(text))), None));
@@ -169,7 +188,7 @@ fn parse_place(text: &str, working_dir: &Path) -> Result<(Place, Option<UserInfo
 
 /// A host that begins with `-` would be an option of ssh.
 fn ssh(text: &str, authority: &str) -> Result<(Place, Option<UserInfo>), BadAddress> {
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = bare_host(authority);
     if host.is_empty() {
         return Err(BadAddress::Incomplete);
     }
@@ -260,6 +279,8 @@ mod tests {
             ),
             ("git@github.com:org/My.Shop.git", "git@github.com:org/My.Shop.git", None, "my-shop"),
             ("git@host:shop@production", "git@host:shop", Some("production"), "shop"),
+            ("[git@host:2222]:org/shop@main", "[git@host:2222]:org/shop", Some("main"), "shop"),
+            ("git@[::1]:org/shop.git@main", "git@[::1]:org/shop.git", Some("main"), "shop"),
             ("ssh://git@host:2222/org/shop@main", "ssh://git@host:2222/org/shop", Some("main"), "shop"),
         ] {
             let address = parse(text).unwrap();
@@ -298,6 +319,8 @@ mod tests {
             "ssh://-oProxyCommand=id/shop",
             "-oProxyCommand=id:shop",
             "git@-oProxyCommand=id:shop",
+            "[-oProxyCommand=id:22]:shop",
+            "[git@-oProxyCommand=id:22]:shop",
             "shop@-x",
             "shop@a..b",
             "shop@",

@@ -1,12 +1,12 @@
 //! Git as a program, kept on a short lead: no hooks, no prompts, no settings of the system's or of a user's, nothing that a
 //! repository says about what to run.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use super::ssh;
 use crate::core::redact;
 use crate::secret::Secret;
 
@@ -155,7 +155,7 @@ impl Git {
     pub fn command(&self, repository: Option<&Path>) -> Command {
         let mut command = Command::new("git");
         command.env_clear().envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        // ssh finds its user's known hosts by it; git itself finds no settings there.
+        // Programs that git runs may want it; git itself finds no settings there.
         command.envs(std::env::var_os("HOME").map(|home| ("HOME", home)));
         command
             .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -167,7 +167,7 @@ impl Git {
             .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_HTTP_LOW_SPEED_TIME", STALLED_AFTER)
-            .env("GIT_SSH_COMMAND", self.ssh())
+            .env("GIT_SSH_COMMAND", ssh::command_line(&self.credentials))
             .env("LC_ALL", "C")
             .stdin(Stdio::null());
         for setting in ALWAYS {
@@ -184,22 +184,6 @@ impl Git {
             command.arg("--git-dir").arg(repository);
         }
         command
-    }
-
-    /// Never asks, and believes no host that it does not know.
-    fn ssh(&self) -> OsString {
-        let mut line = OsString::from(
-            "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oConnectTimeout=10 -oClearAllForwardings=yes",
-        );
-        if let Some(key) = &self.credentials.ssh_key {
-            line.push(" -oIdentitiesOnly=yes -i ");
-            line.push(quoted(key));
-        }
-        if let Some(hosts) = &self.credentials.known_hosts {
-            line.push(" -oGlobalKnownHostsFile=/dev/null -oUserKnownHostsFile=");
-            line.push(quoted(hosts));
-        }
-        line
     }
 
     /// Whether one commit of a repository is the other, or came before it.
@@ -228,24 +212,26 @@ impl Git {
             .await
             .map_err(|_| GitError::TimedOut { command: name, after: timeout })?
             .map_err(GitError::NoGit)?;
-        if output.status.success() { Ok(output.stdout) } else { Err(failed(name, &output)) }
+        if output.status.success() { Ok(output.stdout) } else { Err(self.failed(name, &output)) }
     }
-}
 
-fn quoted(path: &Path) -> OsString {
-    OsString::from(format!("'{}'", path.display().to_string().replace('\'', "'\\''")))
-}
-
-fn failed(command: &'static str, output: &Output) -> GitError {
-    let said = said(&output.stderr);
-    let said = if said.is_empty() { format!("git {command} ended with {}", output.status) } else { said };
-    GitError::Failed { command, said }
+    fn failed(&self, command: &'static str, output: &Output) -> GitError {
+        let said = said(&output.stderr);
+        if said.is_empty() {
+            return GitError::Failed { command, said: format!("git {command} ended with {}", output.status) };
+        }
+        let said = match ssh::way_out(&said, &self.credentials) {
+            Some(way_out) => format!("{said}; {way_out}"),
+            None => said,
+        };
+        GitError::Failed { command, said }
+    }
 }
 
 /// The last lines of what git says, in one; of an address in it nobody's password.
 pub fn said(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
-    let is_reason = |line: &&str| !line.is_empty() && !line.starts_with("hint:");
+    let is_reason = |line: &&str| !line.is_empty() && !line.starts_with("hint:") && !ssh::is_noise(line);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(is_reason).collect();
     let words = lines.join("; ");
     let from = words.char_indices().rev().nth(TOLD).map_or(0, |(at, _)| at);

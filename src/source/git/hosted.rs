@@ -1,6 +1,6 @@
 //! On which host a repository is, and what it is called there.
 
-use super::address::Place;
+use super::address::{Place, bare_host, scp_like};
 
 /// A repository on a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,28 +20,20 @@ pub fn hosted(place: &Place) -> Option<Hosted> {
         Place::Http(url) => {
             let (scheme, rest) = url.split_once("://")?;
             let (authority, path) = rest.split_once('/')?;
-            (format!("{scheme}://{authority}"), without_port(authority), path)
+            (format!("{scheme}://{authority}"), bare_host(authority), path)
         }
         // The port of ssh says nothing of the pages'.
         Place::Ssh(url) => {
             let (authority, path) = match url.split_once("://") {
                 Some((_, rest)) => rest.split_once('/')?,
-                None => url.split_once(':')?,
+                None => scp_like(url)?,
             };
-            let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-            let host = by_another_name(without_port(authority));
+            let host = by_another_name(bare_host(authority));
             (format!("https://{host}"), host, path)
         }
     };
     let path = path.trim_matches('/').trim_end_matches(".git").trim_end_matches('/');
     Some(Hosted { web, host: host.to_ascii_lowercase(), path: path.to_owned() })
-}
-
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    }
 }
 
 /// Where ssh is let through on the port of https only, these hosts have a name of their own for it.
@@ -72,6 +64,8 @@ mod tests {
             ("ssh://git@ssh.github.com:443/ops/shop.git", "https://github.com", "github.com", "ops/shop"),
             ("ssh://git@host:2222/ops/shop.git", "https://host", "host", "ops/shop"),
             ("ssh://host/ops/shop", "https://host", "host", "ops/shop"),
+            ("[git@host:2222]:ops/shop.git", "https://host", "host", "ops/shop"),
+            ("git@[::1]:ops/shop.git", "https://[::1]", "[::1]", "ops/shop"),
             ("ssh://git@[::1]:22/ops/shop", "https://[::1]", "[::1]", "ops/shop"),
             ("https://host:8443/ops/shop.git", "https://host:8443", "host", "ops/shop"),
             ("http://[::1]:3000/ops/shop", "http://[::1]:3000", "[::1]", "ops/shop"),

@@ -15,6 +15,7 @@ mod refs;
 mod revisions;
 mod settings;
 pub mod signature;
+mod ssh;
 pub mod tree;
 mod troubles;
 mod unkept;
