@@ -84,6 +84,7 @@ mod tests {
             unreachable: None,
             suspended: false,
             heeded: None,
+            signer: None,
         }
     }
 

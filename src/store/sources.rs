@@ -109,6 +109,9 @@ pub struct SourceStanding {
     pub attempted: Option<Attempt>,
     /// The commit that is in force: the last one that was sound.
     pub in_force: Option<Attempt>,
+    /// Who has signed what is in force, where that was judged.
+    #[serde(default)]
+    pub signer: Option<String>,
     /// Why the commit that was tried last is not in force.
     pub refused: Option<Trouble>,
     /// Why the repository cannot be asked or read.

@@ -9,7 +9,7 @@ use super::time::{rfc3339, span};
 use crate::core::commit::Commit;
 use crate::core::ids::short;
 use crate::core::time::Timestamp;
-use crate::store::sources::{Attempt, SourceStanding, Trouble};
+use crate::store::sources::{Attempt, Held, SourceStanding, Trouble};
 
 /// Nothing in the table is cut.
 const WIDEST: usize = usize::MAX;
@@ -63,6 +63,9 @@ fn notes(source: &SourceStanding, now: Timestamp) -> Vec<String> {
         Some(Attempt { commit, .. }) => notes.push(format!("{name}: {}", self::commit(commit, now))),
         None => notes.push(format!("{name}: nothing is in force yet")),
     }
+    if let Some(signer) = &source.signer {
+        notes.push(format!("  signed by {}", shown(signer)));
+    }
     if let Some(ask) = &source.heeded
         && let Some(revision) = &ask.revision
     {
@@ -74,10 +77,7 @@ fn notes(source: &SourceStanding, now: Timestamp) -> Vec<String> {
             source.name
         ));
     }
-    if let Some(held) = &source.held {
-        let since = span(now.since(held.since));
-        notes.push(format!("  {} for {since}: {}", paint(CHANGE, "held"), paragraph(held.to_string())));
-    }
+    notes.extend(source.held.as_ref().map(|held| self::held(held, now)));
     let since = |trouble: &Trouble| span(now.since(trouble.since));
     if let Some(trouble) = &source.refused {
         notes.push(format!(
@@ -92,6 +92,12 @@ fn notes(source: &SourceStanding, now: Timestamp) -> Vec<String> {
         notes.push(format!("  {what} for {}: {}", since(trouble), paragraph(&trouble.message)));
     }
     notes
+}
+
+/// A commit that waits, for people.
+pub fn held(held: &Held, now: Timestamp) -> String {
+    let since = span(now.since(held.since));
+    format!("  {} for {since}: {}", paint(CHANGE, "held"), paragraph(held.to_string()))
 }
 
 /// A commit for people: `3f2c1a9b04de (Ann, 5m ago: Scale the workers)`.
@@ -115,23 +121,29 @@ pub fn json(sources: &[SourceStanding]) -> Json {
             "path": source.path,
             "state": state(source),
             "inForce": attempt(&source.in_force),
+            "signer": source.signer,
             "attempted": attempt(&source.attempted),
             "askedAt": source.asked_at.map(rfc3339),
             "refused": trouble(&source.refused),
             "unreachable": trouble(&source.unreachable),
-            "held": source.held.as_ref().map(|held| json!({
-                "commit": commit_json(&held.commit),
-                "since": rfc3339(held.since),
-                "why": held.why,
-                "until": held.until.map(rfc3339),
-                "awaitsApproval": held.awaits_approval,
-            })),
+            "held": source.held.as_ref().map(held_json),
             "suspended": source.suspended,
             "pinnedAt": source.heeded.as_ref().and_then(|ask| ask.revision.as_ref()),
             "pid": source.process.pid,
         })
     });
     json!({"sources": all.collect::<Vec<_>>()})
+}
+
+/// A commit that waits, for programs.
+pub fn held_json(held: &Held) -> Json {
+    json!({
+        "commit": commit_json(&held.commit),
+        "since": rfc3339(held.since),
+        "why": held.why,
+        "until": held.until.map(rfc3339),
+        "awaitsApproval": held.awaits_approval,
+    })
 }
 
 /// A commit for programs.

@@ -53,8 +53,7 @@ use crate::core::ids::short;
 use crate::core::time::Timestamp;
 use crate::core::trust::Trust as Trusted;
 use crate::stack::{self, Dependencies, Found, Loaded};
-use crate::store::process::Process;
-use crate::store::sources::{Ask, Attempt, Held, SourceStanding, Sources};
+use crate::store::sources::{Ask, Held, SourceStanding, Sources};
 
 /// A local one tells of itself; it is looked at all the same, as its file system may send no events.
 const LOCAL_INTERVAL: Duration = Duration::from_secs(30);
@@ -145,20 +144,7 @@ impl GitSource {
         let scratch = home.join("judgement");
         let trust = settings.verify.clone().map(|verify| Trust { verify, scratch });
         let revisions = Revisions::open(home, state.join("checkouts").join(&settings.name))?;
-        let standing = SourceStanding {
-            process: Process::own(),
-            name: settings.name.clone(),
-            address: settings.address.to_string(),
-            path: settings.path.as_deref().unwrap_or(Path::new(".")).display().to_string(),
-            asked_at: None,
-            attempted: None,
-            in_force: revisions.in_force().map(|turn| Attempt { commit: turn.commit.clone(), at: turn.from }),
-            refused: None,
-            unreachable: None,
-            suspended: settings.suspended,
-            heeded: None,
-            held: None,
-        };
+        let standing = upkeep::first_standing(&settings, &revisions);
         let refs = match &settings.address.place {
             Place::Local(path) => Some(Refs::watch(path)),
             Place::Http(_) | Place::Ssh(_) => None,
@@ -402,9 +388,7 @@ impl GitSource {
         })?;
         self.found.renew(&loaded);
         self.is_untidy = true;
-        // A daemon that starts again finds it in force.
-        let at = self.revisions.in_force().map_or(now, |turn| turn.from);
-        self.standing.in_force = Some(Attempt { commit: candidate.commit.clone(), at });
+        self.stand();
         let signer = candidate.signer.as_deref();
         info!(source = self.settings.name, commit = %candidate.commit, signer, approved_by, "in force");
         Ok(loaded)

@@ -1,10 +1,35 @@
 //! What is kept of a source on the disk: the revision in force as it was written, no more than is needed, and what a person
 //! asked for.
 
+use std::path::Path;
+
 use tracing::warn;
 
-use super::{GitSource, now};
+use super::revisions::Revisions;
+use super::{GitSource, Settings, now};
 use crate::core::commit::Commit;
+use crate::store::process::Process;
+use crate::store::sources::{Attempt, SourceStanding};
+
+/// How a source stands that begins: with what was in force before.
+pub(super) fn first_standing(settings: &Settings, revisions: &Revisions) -> SourceStanding {
+    let in_force = revisions.in_force();
+    SourceStanding {
+        process: Process::own(),
+        name: settings.name.clone(),
+        address: settings.address.to_string(),
+        path: settings.path.as_deref().unwrap_or(Path::new(".")).display().to_string(),
+        asked_at: None,
+        attempted: None,
+        in_force: in_force.map(|turn| Attempt { commit: turn.commit.clone(), at: turn.from }),
+        signer: in_force.and_then(|turn| turn.signer.clone()),
+        refused: None,
+        unreachable: None,
+        suspended: settings.suspended,
+        heeded: None,
+        held: None,
+    }
+}
 
 impl GitSource {
     /// Writes the revision in force anew where its files are not what they were: a power cut may have emptied them.
@@ -46,6 +71,13 @@ impl GitSource {
             warn!(source = self.settings.name, "old revisions cannot be removed: {error}");
         }
         self.is_untidy = false;
+    }
+
+    /// Takes note of what is in force. A daemon that starts again finds it so, since then and by that signature.
+    pub(super) fn stand(&mut self) {
+        let in_force = self.revisions.in_force();
+        self.standing.in_force = in_force.map(|turn| Attempt { commit: turn.commit.clone(), at: turn.from });
+        self.standing.signer = in_force.and_then(|turn| turn.signer.clone());
     }
 
     /// Writes down how it stands.
