@@ -71,12 +71,14 @@ async fn the_last_trusted_commit_stays_until_another_one_is_trusted() {
     source.begin_with().await;
     let loaded = source.load();
     assert_eq!((image(&loaded), faults(&loaded).len()), ("app:1".to_owned(), 0));
+    assert!(standing(&world).signer.unwrap().starts_with("ann@example.com (SHA256:"));
 
     let evil = world.raw(&world.commit("app:evil", By::Nobody));
     let forged = world.forge(&with_signature(&evil, &signature_of(&world.raw(&good))));
     let loaded = next(&mut source).await;
     assert_eq!(image(&loaded), "app:1");
     assert_eq!(loaded.faults.len(), 1, "what is told while it lasts: {:?}", faults(&loaded));
+    assert_eq!(loaded.faults[0].source(), Some("shop"), "and to whose stacks");
     let told = standing(&world);
     assert_eq!(told.in_force.unwrap().commit.hash, good);
     assert_eq!(told.attempted.unwrap().commit.hash, forged);

@@ -20,7 +20,7 @@ impl GitSource {
 
     /// Does not follow a commit. Whether that is news.
     pub(super) fn distrust(&mut self, untrusted: &Untrusted) -> bool {
-        let fault = untrusted.fault();
+        let fault = untrusted.fault().of_source(&self.settings.name);
         let is_news = self.distrust.as_ref().map(Diagnostic::headline) != Some(fault.headline());
         if is_news {
             warn!(source = self.settings.name, "{untrusted}");
