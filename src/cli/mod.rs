@@ -5,6 +5,7 @@ pub mod apply;
 pub mod approve;
 pub mod args;
 mod commit_status;
+mod commits;
 pub mod completion;
 pub mod config;
 mod converge;

@@ -16,6 +16,7 @@ use super::api::{self, Api, ApiArgs};
 use super::apply::{Allow, allowed};
 use super::args::{Cli, EngineKind, duration};
 use super::commit_status;
+use super::commits::Commits;
 use super::exit::Exit;
 use super::followed::{Followed, SourceArgs};
 use super::log::{self, Log};
@@ -48,6 +49,7 @@ use crate::source::git::{GitSource, MountedSince};
 use crate::source::many::Many;
 use crate::source::overlaid::Overlaid;
 use crate::stack::Stack;
+use crate::store::journal::Journals;
 use crate::store::outbox::Outboxes;
 use crate::store::overrides::Overlays;
 use crate::store::sources::Sources;
@@ -138,9 +140,10 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     let daemon = Daemon {
         postmaster: Rc::new(Postmaster::new(Rc::clone(&clock), host(), Outboxes::new(&state))),
         statuses: Rc::new(statuses),
+        commits: Rc::new(Commits::new(sources.clone(), Journals::new(&state))),
         sources,
         scribe,
-        api,
+        api: Rc::new(api),
         supervisor: Supervisor::of_environment(),
         told: RefCell::default(),
     };
@@ -245,8 +248,9 @@ struct Daemon {
     postmaster: Rc<Postmaster>,
     statuses: Rc<CommitStatuses>,
     sources: Sources,
+    commits: Rc<Commits>,
     scribe: Scribe,
-    api: Api,
+    api: Rc<Api>,
     supervisor: Supervisor,
     /// The faults that were logged last, so that a rescan does not repeat them.
     told: RefCell<Vec<String>>,
@@ -274,10 +278,14 @@ impl Watch for Daemon {
 
     fn wants(&self, desired: &Desired, as_of: Timestamp) {
         self.scribe.wants(desired, as_of);
+        for event in self.commits.news(desired) {
+            self.teller()(&event);
+        }
     }
 
     fn stack(&self, stack: &StackName, note: Note) -> Box<dyn Report> {
         let kept = Both(Log::new(stack.clone()), self.scribe.of(stack));
+        let kept = Both(kept, self.commits.of(stack, self.teller()));
         let heard = Both(self.supervisor.of(stack), self.api.of(stack));
         let tells =
             Both(Tells(Rc::clone(&self.postmaster)), commit_status::of(stack, Rc::clone(&self.statuses)));
@@ -296,6 +304,7 @@ impl Watch for Daemon {
     fn read(&self, faults: &[Diagnostic]) {
         self.api.read(!faults.is_empty());
         commit_status::read(&self.statuses, &self.sources, faults);
+        self.commits.read();
         let headlines: Vec<String> = faults.iter().map(Diagnostic::headline).collect();
         let mut refusals = BTreeMap::new();
         for (fault, headline) in faults.iter().zip(&headlines) {
@@ -339,9 +348,7 @@ impl Watch for Daemon {
         warn!(%stack, "{why}");
         let (name, subject) = (stack.clone(), stack.to_string());
         let event = Event::new(name, EventKind::DesiredChanged, subject, why.to_owned(), standing::now());
-        self.scribe.keep(&event);
-        self.postmaster.happened(&event);
-        self.api.happened(&event);
+        self.teller()(&event);
     }
 
     fn removed(&self, stack: &StackName) {
@@ -351,6 +358,17 @@ impl Watch for Daemon {
 }
 
 impl Daemon {
+    /// Keeps what happened and no loop tells of, and passes it on.
+    fn teller(&self) -> impl Fn(&Event) + use<> {
+        let (scribe, postmaster, api) =
+            (self.scribe.clone(), Rc::clone(&self.postmaster), Rc::clone(&self.api));
+        move |event| {
+            scribe.keep(event);
+            postmaster.happened(event);
+            api.happened(event);
+        }
+    }
+
     /// A stack is not looked after any more.
     fn part(&self, stack: &StackName) {
         self.scribe.left(stack);

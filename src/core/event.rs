@@ -78,6 +78,12 @@ pub enum EventKind {
     FilesRefused,
     /// The files are sound again.
     FilesAccepted,
+    /// A sound commit waits, for a window or for a person's word; the one before it stays in force.
+    CommitHeld,
+    /// Somebody gave a commit the word that it needed.
+    CommitApproved,
+    /// Another commit is in force.
+    CommitTaken,
     /// Something was changed that belongs to no trouble: made, replaced, removed, set.
     Changed,
     /// Something was put right that broke or drifted.

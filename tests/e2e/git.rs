@@ -162,6 +162,52 @@ fn a_commit_that_is_broken_is_refused_and_what_was_before_is_healed() {
     assert!(said.out.contains("followed") && !said.out.contains("refused"), "{said}");
 }
 
+/// Whoever looks at the stack alone finds out why its files are not those that were pushed, and by whom those are that it has.
+#[test]
+fn a_commit_that_is_not_trusted_is_told_to_its_stacks_once_and_who_signed_is_shown() {
+    let committed = Committed::new("trust");
+    let project = &committed.project;
+    committed.key("ann");
+    committed.key("mallory");
+    let source = "apiVersion: compose-operator/v1\nkind: Source\nmetadata: {name: trust}\nspec:\n  git: {url: repository, ref: main, \
+                  path: manifests}\n  verify: {keys: [ann.pub]}\n";
+    project.write("sources.yaml", source);
+    committed.write("compose.yaml", &format!("services:\n  web:\n    {SLEEPER}\n"));
+    committed.manifest(&replicas(1));
+    let first = committed.commit_signed("First", "ann");
+    let mut daemon = project.daemon_with(&["--source", "sources.yaml"]);
+    let said = project.operator(&["sources"]);
+    assert!(said.code == 0 && said.out.contains("signed by ann (SHA256:"), "{said}");
+    committed.manifest(&replicas(2));
+    let forged = committed.commit_signed("Two of them", "mallory");
+    let said = project.operator(&["wait", "-p", &project.name, "--for", &forged, "--timeout", "60s"]);
+    assert_eq!(said.code, 2, "{said}");
+    let told = || {
+        let events = project.operator(&["events", "-p", &project.name, "-o", "json"]).out;
+        let events = events.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let of_commits =
+            events.filter(|event| ["CommitTaken", "FilesRefused"].iter().any(|kind| event["kind"] == *kind));
+        let all = of_commits.map(|event| event["message"].as_str().unwrap().to_owned());
+        all.collect::<Vec<_>>()
+    };
+    wait_until("it is told", || (told().len() == 2).then_some(()));
+    let all = told();
+    assert!(all[0].contains("in force, signed by ann (SHA256:"), "{all:?}");
+    assert!(all[1].contains(&forged[..12]) && all[1].contains("is not trusted"), "{all:?}");
+    let said = project.operator(&["status", "-p", &project.name]);
+    assert!(said.out.contains("is not trusted") && said.out.contains("Two of them"), "{said}");
+    // Another look, and another daemon.
+    assert_eq!(project.operator(&["sync", "trust"]).code, 2);
+    assert_eq!(told().len(), 2, "{:?}", told());
+    daemon.signal("TERM");
+    daemon.end();
+    let _daemon = project.daemon_with(&["--source", "sources.yaml"]);
+    let said = project.operator(&["sources", "-o", "json"]).json();
+    let source = &said["sources"][0];
+    assert!(source["signer"].as_str().is_some_and(|signer| signer.starts_with("ann (SHA256:")), "{source}");
+    assert_eq!(source["inForce"]["commit"]["hash"], first.as_str());
+}
+
 /// A directory is mounted as it was when its container started, and single files follow their content.
 #[test]
 fn a_directory_that_a_container_has_mounted_is_neither_replaced_nor_deleted() {

@@ -71,6 +71,7 @@ fn style(kind: EventKind) -> Style {
         EventKind::Healed | EventKind::Recovered | EventKind::EngineBack => GOOD,
         _ if kind.is_warning() => BAD,
         EventKind::ByHand
+        | EventKind::CommitHeld
         | EventKind::Paused
         | EventKind::Resumed
         | EventKind::Scaled
