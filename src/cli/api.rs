@@ -138,7 +138,7 @@ impl Views for Answers {
             .standings()
             .into_iter()
             .filter(|standing| stacks.contains(&standing.status.stack))
-            .map(|standing| status::Shown { status: standing.status.clone(), daemon: Some(standing) })
+            .map(|standing| status::Shown::new(standing.status.clone(), Some(standing)))
             .collect();
         Ok(Document::Json(format!("{:#}\n", status::document(&shown))))
     }

@@ -16,6 +16,7 @@ use crate::controller::current::current_status;
 use crate::core::observed::EngineInfo;
 use crate::core::status::{Condition, StackStatus};
 use crate::stack::Stack;
+use crate::store::sources::{Held, Sources};
 use crate::store::standing::{Standing, Standings};
 
 /// What `operator status --help` says.
@@ -49,6 +50,16 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 pub(super) struct Shown {
     pub(super) status: StackStatus,
     pub(super) daemon: Option<Standing>,
+    /// A commit of its source that waits.
+    pub(super) held: Option<Held>,
+}
+
+impl Shown {
+    pub(super) fn new(status: StackStatus, daemon: Option<Standing>) -> Self {
+        let commit = daemon.as_ref().and_then(|daemon| daemon.commit.as_ref());
+        let source = commit.and_then(|commit| Sources::new(&standing::directory()).read(&commit.source));
+        Self { status, held: source.and_then(|source| source.held), daemon }
+    }
 }
 
 /// Looks, and shows; with `--watch` again and again.
@@ -96,9 +107,9 @@ fn look(args: &StatusArgs, cli: &Cli) -> anyhow::Result<(Vec<Shown>, Option<anyh
         for stack in &loaded.stacks {
             let daemon = standings.read(&stack.desired.stack);
             match (of_stack(&engine, stack), daemon) {
-                (Ok(status), daemon) => shown.push(Shown { status, daemon }),
+                (Ok(status), daemon) => shown.push(Shown::new(status, daemon)),
                 (Err(error), Some(daemon)) => {
-                    shown.push(Shown { status: daemon.status.clone(), daemon: Some(daemon) });
+                    shown.push(Shown::new(daemon.status.clone(), Some(daemon)));
                     trouble = Some(error);
                 }
                 (Err(error), None) => return Err(error),
@@ -153,7 +164,7 @@ fn by_daemon<'a>(standings: &Standings, name: Option<&'a str>) -> impl Iterator<
         is_elsewhere && name.is_none_or(|name| standing.status.stack.as_str() == name)
     };
     let all = standings.all().into_iter().filter(meant);
-    all.map(|standing| Shown { status: standing.status.clone(), daemon: Some(standing) })
+    all.map(|standing| Shown::new(standing.status.clone(), Some(standing)))
 }
 
 /// What was seen, with the back-off and restarts that only the daemon remembers.
@@ -195,6 +206,7 @@ pub(super) fn document(shown: &[Shown]) -> Json {
                 json!({
                     "pid": daemon.process.pid,
                     "commit": daemon.commit.as_ref().map(sources::commit_json),
+                    "held": one.held.as_ref().map(sources::held_json),
                     "filesRefused": daemon.files_refused,
                     "refusedSince": daemon.refused_since.map(render::moment),
                     "engineLost": daemon.engine_lost.as_ref().map(|(why, _)| why),
@@ -213,7 +225,10 @@ fn rendered(shown: &[Shown], format: Format, is_real: bool) -> String {
     let now = standing::now();
     let blocks = shown.iter().map(|one| {
         let whose = match &one.daemon {
-            Some(daemon) => format!("\n\n{}", render::daemon(daemon, now)),
+            Some(daemon) => {
+                let held = one.held.iter().map(|held| format!("\n{}", sources::held(held, now)));
+                format!("\n\n{}{}", render::daemon(daemon, now), held.collect::<String>())
+            }
             None if one.status.condition == Condition::Ready || !is_real => String::new(),
             None => format!("\n\n{}", render::NOBODY),
         };

@@ -12,6 +12,7 @@ mod adopt;
 mod adopt_stacks;
 mod api;
 mod apply;
+mod approve;
 mod builds;
 mod chaos;
 mod contained;
