@@ -27,6 +27,16 @@ impl Drop for Image {
     }
 }
 
+/// The daemon in it follows repositories over https and ssh, and judges who has signed what.
+fn has_what_follows_repositories(image: &Image) {
+    let look = "git --version; ssh -V; gpg --version; ssh-keygen -Y find-principals; ls /etc/ssl/certs/ca-certificates.crt";
+    let mut command = Command::new("docker");
+    let said = said(command.args(["run", "--rm", "--entrypoint", "sh", &image.0, "-c", look])).all();
+    for part in ["git version 2.", "OpenSSH_", "gpg (GnuPG) 2.", "ca-certificates.crt"] {
+        assert!(said.contains(part) && !said.contains("not found"), "{part}: {said}");
+    }
+}
+
 fn compose(image: &Image, directory: &Path, version: u32) -> String {
     let directory = directory.display();
     format!(
@@ -52,6 +62,7 @@ fn compose(image: &Image, directory: &Path, version: u32) -> String {
 fn it_heals_and_changes_its_neighbours_and_leaves_itself_alone() {
     let project = Project::new("contained");
     let image = Image::build(&project);
+    has_what_follows_repositories(&image);
     project.compose(&compose(&image, &project.directory(), 1));
     project.apply();
     let itself = project.named("operator-1");
