@@ -150,16 +150,20 @@ fn what_people_lay_over_the_files_is_judged_before_it_is_said() {
 
 #[test]
 fn the_schema_that_is_checked_in_is_the_one_that_is_printed() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/stack.schema.json");
-    let printed = run("schema").out;
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        fs::write(&path, &printed).unwrap();
+    for kind in ["stack", "source"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("manifests/{kind}.schema.json"));
+        let printed = run(&format!("schema {kind}")).out;
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            fs::write(&path, &printed).unwrap();
+        }
+        let checked_in = fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            checked_in == printed,
+            "the schema has changed; UPDATE_SCHEMA=1 cargo test --test cli writes it anew"
+        );
     }
-    let checked_in = fs::read_to_string(path).unwrap();
-    assert!(
-        checked_in == printed,
-        "the schema has changed; UPDATE_SCHEMA=1 cargo test --test cli writes it anew"
-    );
+    assert_eq!(run("schema").out, run("schema stack").out);
+    assert_snapshot!("schema-unknown-kind", run("schema stak").seen());
 }
 
 #[test]

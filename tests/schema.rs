@@ -377,8 +377,13 @@ fn every_manifest_of_the_repository_is_of_the_schema() {
 
 #[test]
 fn every_field_of_the_schema_is_described_and_its_examples_and_default_are_values_of_it() {
-    let schema = manifest::schema();
-    let mut pending = vec![(String::new(), &schema)];
+    for schema in [manifest::schema(), manifest::schema_of::<SourceDocument>()] {
+        is_described(&schema);
+    }
+}
+
+fn is_described(schema: &serde_json::Value) {
+    let mut pending = vec![(String::new(), schema)];
     while let Some((path, part)) = pending.pop() {
         for (name, field) in part["properties"].as_object().into_iter().flatten() {
             let path = format!("{path}.{name}");

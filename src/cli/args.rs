@@ -232,9 +232,9 @@ pub enum Command {
     /// Make `run` a service of this machine, under systemd
     #[command(long_about = install::LONG)]
     Install(install::InstallArgs),
-    /// Print the JSON Schema of a manifest
-    #[command(long_about = schema::LONG, after_help = schema::EXAMPLES)]
-    Schema,
+    /// Print the JSON Schema of a manifest, or of a source
+    #[command(long_about = schema::LONG)]
+    Schema(schema::SchemaArgs),
     /// Print completions for a shell
     Completion(completion::CompletionArgs),
 }

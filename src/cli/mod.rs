@@ -128,7 +128,7 @@ fn dispatch(cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Validate(args) => validate::run(args, cli, screen),
         Command::Install(args) => install::run(args, cli, screen),
         Command::Init(args) => init::run(args, cli, screen),
-        Command::Schema => schema::run(screen),
+        Command::Schema(args) => schema::run(args, screen),
         Command::Completion(args) => completion::run(args, screen),
     }
 }
