@@ -1,5 +1,6 @@
 //! Following a repository over ssh: a real sshd, real keys, hosts that are known and hosts that are not.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use compose_operator::compose::LoadOptions;
@@ -107,6 +108,24 @@ async fn a_key_that_the_host_does_not_take_is_told_until_it_does() {
     repository.replicas(2);
     followed.until("locked out", |standing| standing.unreachable.is_some()).await;
     assert_eq!(followed.load(), Some(1));
+}
+
+#[tokio::test]
+async fn a_key_that_ssh_does_not_use_is_told_with_what_to_do_about_it() {
+    let repository = Repository::new();
+    let sshd = Sshd::start(&repository);
+    let key = |name: &str, text: &str, mode| {
+        std::fs::write(sshd.path(name), text).unwrap();
+        std::fs::set_permissions(sshd.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        sshd.path(name).display().to_string()
+    };
+    let good = std::fs::read_to_string(sshd.path("ann")).unwrap();
+    let open = key("open", &good, 0o644);
+    let told = refused(&repository, &sshd, "open", "known").await;
+    assert!(told.ends_with(&format!("`chmod 600 {open}`")) && !told.contains("@@@"), "{told}");
+    let torn = key("torn", &good[..good.len() / 2], 0o600);
+    let told = refused(&repository, &sshd, "torn", "known").await;
+    assert!(told.contains(&format!("the key {torn} is none that ssh can read")), "{told}");
 }
 
 #[tokio::test]

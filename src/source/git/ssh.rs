@@ -42,6 +42,8 @@ pub(super) fn is_noise(line: &str) -> bool {
         || line.starts_with("It is also possible that a host key")
         || line.starts_with("Please contact your system administrator")
         || line.starts_with("Add correct host key in")
+        || line.starts_with("It is required that your private key files")
+        || line == "This private key will be ignored."
         || line == "remove with:"
         || line.starts_with("ssh-keygen ")
         || line == "Please make sure you have the correct access rights"
@@ -79,6 +81,12 @@ pub(super) fn way_out(said: &str, credentials: &Credentials) -> Option<String> {
         Ok(text) if has_passphrase(&text) => format!(
             "the key {shown} has a passphrase, which nobody is here to say: take it off (`ssh-keygen -p`), or use a key without"
         ),
+        Ok(_) if said.contains("bad permissions") => {
+            format!("others can read the key {shown}, so ssh does not use it: `chmod 600 {shown}`")
+        }
+        Ok(_) if said.contains("Load key ") => {
+            format!("the key {shown} is none that ssh can read: it takes the private one, whole")
+        }
         Ok(_) => format!(
             "the host does not take the key {shown}: register its public key there, for this repository"
         ),
