@@ -153,9 +153,15 @@ fn behaviours(desired: &Desired, expected: &BTreeMap<ServiceName, Expected>) -> 
     let awaited = awaited.filter(|(_, dependency)| dependency.condition == Condition::CompletedSuccessfully);
     let awaited: BTreeSet<&ServiceName> = awaited.map(|(name, _)| name).collect();
     expected.iter().fold(Behaviours::default(), |behaviours, (name, expected)| {
-        let does = if awaited.contains(name) { Behaviour::completes() } else { Behaviour::runs() };
-        behaviours
-            .with(&Subject::Service(name.to_string()), taking(does, desired.services.get(name), expected))
+        let service = desired.services.get(name);
+        // What runs of a service that is a job from now on was made to run for ever.
+        let (subject, ends) = if service.is_some_and(|service| service.job.is_some()) {
+            (Subject::Job(name.to_string()), true)
+        } else {
+            (Subject::Service(name.to_string()), awaited.contains(name))
+        };
+        let does = if ends { Behaviour::completes() } else { Behaviour::runs() };
+        behaviours.with(&subject, taking(does, service, expected))
     })
 }
 

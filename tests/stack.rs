@@ -1411,3 +1411,84 @@ mod rollouts {
         }
     }
 }
+
+mod order_of_a_change {
+    use super::*;
+    use compose_operator::core::ids::ServiceName;
+    use compose_operator::core::sync::Phase;
+
+    const COMPOSE: &str = "services:
+  api: {image: api:1}
+  migrate:
+    image: api:1
+    profiles: [jobs]
+    restart: always
+    ports: ['9000:9000']
+    healthcheck: {test: [CMD, 'true']}
+    deploy: {replicas: 3}
+  adhoc: {image: api:1, profiles: [jobs]}
+";
+
+    fn with(compose: &str, services: &str) -> Desired {
+        let manifest = format!("{MANIFEST}  services:\n{services}");
+        desired(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", compose)])
+    }
+
+    #[test]
+    fn a_job_is_one_container_that_ends_whatever_profile_it_is_in() {
+        let desired = with(COMPOSE, "    migrate: {job: PreSync, wave: -2}\n    api: {wave: 1}\n");
+        let migrate = service(&desired, "migrate");
+        let job = migrate.job.as_ref().unwrap();
+        assert_eq!((job.phase, migrate.wave, migrate.replicas), (Phase::PreSync, -2, 1));
+        assert_eq!(migrate.resources.restart, RestartPolicy::No);
+        assert!(migrate.spec.ports.is_empty());
+        assert_eq!(migrate.spec.healthcheck.as_ref().unwrap().test, ["NONE"]);
+        assert_eq!(service(&desired, "api").wave, 1);
+        let inactive: Vec<&str> = desired.inactive.iter().map(ServiceName::as_str).collect();
+        assert_eq!(inactive, ["adhoc"], "its profile brings nobody else");
+    }
+
+    #[test]
+    fn it_runs_for_every_change_that_replaces_containers() {
+        let change = |compose: &str, services: &str| {
+            let desired = with(compose, services);
+            service(&desired, "migrate").job.as_ref().unwrap().change.clone()
+        };
+        let job = "    migrate: {job: PostSync}\n";
+        let before = change(COMPOSE, job);
+        let more = format!("{job}    api: {{replicas: 4, wave: 3, resources: {{limits: {{memory: 1G}}}}}}\n");
+        assert_eq!(before, change(COMPOSE, &more));
+        assert_ne!(before, change(&COMPOSE.replace("api: {image: api:1}", "api: {image: api:2}"), job));
+    }
+
+    #[test]
+    fn of_a_job_there_is_one_whatever_somebody_asks_for() {
+        let manifest = format!("{MANIFEST}  services:\n    migrate: {{job: PreSync}}\n");
+        let loaded = load(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)]);
+        let stack = &loaded.stacks[0];
+        for replicas in [0, 2] {
+            let mut scaled = stack.desired.clone();
+            scaled.services.get_mut("migrate").unwrap().replicas = replicas;
+            let told: Vec<String> =
+                stack.faults_of_replicas(&scaled).iter().map(ToString::to_string).collect();
+            assert!(told.len() == 1 && told[0].contains("is a job: there is one of it"), "{told:?}");
+        }
+        assert!(stack.faults_of_replicas(&stack.desired).is_empty());
+    }
+
+    #[test]
+    fn what_a_job_cannot_have_is_refused_where_it_is_written() {
+        let manifest = format!(
+            "{MANIFEST}  services:\n    migrate: {{job: PreSync, replicas: 2}}\n    api: {{job: Sync}}\n    adhoc: {{job: PostSync, livenessProbe: {{tcp: {{port: 1}}}}}}\n"
+        );
+        let told = faults(&["m/shop.yaml"], &[("m/shop.yaml", &manifest), ("compose.yaml", COMPOSE)]);
+        assert_eq!(
+            told,
+            [
+                "m/shop.yaml:7:39: service `migrate` is a job, and has no `replicas` (remove `replicas`, or `job`)",
+                "m/shop.yaml:8:16: `Sync` is not a value of `job` (known here: PreSync, PostSync)",
+                "m/shop.yaml:9:43: service `adhoc` is a job, and has no `livenessProbe` (remove `livenessProbe`, or `job`)",
+            ]
+        );
+    }
+}

@@ -35,6 +35,7 @@ pub fn options(args: &FileArgs) -> anyhow::Result<LoadOptions> {
         values: BTreeMap::new(),
         profiles: args.profiles.clone(),
         services: Vec::new(),
+        jobs: Vec::new(),
         without_env_files: false,
         environment: environment(),
         trust: trust(args.policy.unwrap_or_default(), &args.files, &working_dir),

@@ -98,6 +98,7 @@ pub(super) fn options(files: &Files, host: HostSecrets) -> LoadOptions {
         values: BTreeMap::new(),
         profiles: files.profiles.clone(),
         services: Vec::new(),
+        jobs: Vec::new(),
         without_env_files: false,
         environment,
         working_dir: files.working_directory.clone(),

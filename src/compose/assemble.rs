@@ -164,6 +164,7 @@ fn finish(
         }
     };
     let mut disabled = profiles::disable(&mut model, &setup.profiles);
+    model.services.extend(disabled.extract_if(.., |name, _| options.jobs.contains(name)));
     loader.faults.next_stage();
     let incomplete = loader.incomplete;
     Context { model: &model, disabled: &disabled, tree: &tree, incomplete }.check(&mut loader.faults);

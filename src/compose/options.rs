@@ -25,6 +25,8 @@ pub struct LoadOptions {
     pub profiles: Vec<String>,
     /// Services that are asked for by name: their profiles are enabled too, and nobody checks what is in these.
     pub services: Vec<String>,
+    /// Services that are enabled whatever their profiles, and none with them.
+    pub jobs: Vec<String>,
     /// Leaves the env files of services unread, for what does not show their variables.
     pub without_env_files: bool,
     /// The environment of the process.

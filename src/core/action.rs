@@ -12,10 +12,12 @@ use super::files::Files;
 use super::heal::WhyRestart;
 use super::hooks::Hook;
 use super::ids::{ContainerId, Replica, ServiceName};
+use super::labels;
 use super::live::{LiveSettings, Software};
 use super::needs;
 use super::observed::{Container, State};
 use super::spec::{ContainerSpec, Endpoint, Resources};
+use super::sync::Phase;
 
 /// One step: the call, why it is made, and what must still hold right before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,6 +191,12 @@ impl NewContainer {
         let name = needs::first_network(&self.networks)?;
         self.networks.get_key_value(name)
     }
+
+    /// Whether this container has its place: what a job has left behind has none among replicas.
+    pub fn is_place_of(&self, container: &Container) -> bool {
+        container.replica().as_ref() == Some(&self.replica)
+            && container.is_of_job() == self.labels.contains_key(labels::JOB)
+    }
 }
 
 /// What must hold right before a call.
@@ -261,6 +269,11 @@ pub enum Cause {
     RemovedByHand,
     /// It runs, and should run anew.
     Restart(WhyRestart),
+    /// It is a job's, which runs once for each change.
+    Job {
+        /// When it runs.
+        phase: Phase,
+    },
     /// Its service is gone from the files.
     Orphan,
     /// The stack is to go.
@@ -344,6 +357,7 @@ impl fmt::Display for Cause {
             Self::RemovedByHand => f.write_str("removed by hand"),
             Self::Restart(why) => write!(f, "restart: {why}"),
             Self::RolledBack { why } => write!(f, "rolled back: {why}"),
+            Self::Job { phase } => write!(f, "the {} job of a change", phase.as_str()),
             Self::Orphan => f.write_str("its service is gone from the files"),
             Self::Teardown => f.write_str("the stack is to go"),
             Self::Residue { what } => write!(f, "left over: {what}"),

@@ -12,10 +12,12 @@ use super::view::View;
 
 /// The name that a replica's container has at rest.
 pub fn name(desired: &Desired, service: &Service, replica: &Replica) -> String {
+    // As Compose calls what `docker compose run` makes.
+    let run = if service.job.is_some() { "run-" } else { "" };
     service
         .container_name
         .clone()
-        .unwrap_or_else(|| format!("{}-{}-{}", desired.stack, replica.service, replica.number))
+        .unwrap_or_else(|| format!("{}-{}-{run}{}", desired.stack, replica.service, replica.number))
 }
 
 /// The name that a container has at rest; its own where the files know no such replica. It answers to it on its networks
@@ -156,7 +158,10 @@ fn labels(
     put(labels::PROJECT, desired.stack.to_string());
     put(labels::SERVICE, replica.service.to_string());
     put(labels::NUMBER, replica.number.to_string());
-    put(labels::ONE_OFF, "False".to_owned());
+    put(labels::ONE_OFF, if service.job.is_some() { "True" } else { "False" }.to_owned());
+    if let Some(job) = &service.job {
+        put(labels::JOB, job.phase.as_str().to_owned());
+    }
     let config_hash = service.config_hash.resolve(|service| first_container(view, service));
     put(labels::CONFIG_HASH, config_hash.unwrap_or_default());
     put(labels::IMAGE, image.map(ToString::to_string).unwrap_or_default());

@@ -3,7 +3,7 @@
 //! [`decide`] looks at the whole state each time (level-triggered): lost events, crashes and restarts of the
 //! operator cannot confuse it. It starts what can start now, says what waits for what, and when to look again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use super::memory::Memory;
 use super::networks as of_networks;
 use super::observed::{Container, Foreign, Observed, State};
 use super::reason::Reason;
+use super::sync::{self, Turn};
 use super::time::Timestamp;
 use super::view::View;
 use super::volumes as of_volumes;
@@ -27,6 +28,7 @@ mod content;
 mod hooks;
 mod images;
 mod itself;
+mod job;
 mod leave;
 mod networks;
 mod prepare;
@@ -40,6 +42,7 @@ mod service;
 mod tend;
 mod traffic;
 mod trial;
+mod turn;
 mod volumes;
 
 pub use leave::orphaned;
@@ -86,7 +89,10 @@ pub fn decide(view: &View<'_>, memory: &Memory, now: Timestamp) -> Decision {
     networks::keep_stubborn(&mut networks, view, memory);
     let decision = Decision::default();
     let differing = Differing { networks: &networks, volumes: &volumes };
-    let mut planner = Planner { view, desired, observed, memory, now, differing, decision };
+    let turns = sync::turns(desired);
+    let (unfinished, awaited) = (Vec::new(), BTreeSet::new());
+    let mut planner =
+        Planner { view, desired, observed, memory, now, differing, turns, unfinished, awaited, decision };
     if !observed.complete {
         // Absence of proof is not proof of absence: no action on a partial picture.
         planner.wait(
@@ -99,6 +105,8 @@ pub fn decide(view: &View<'_>, memory: &Memory, now: Timestamp) -> Decision {
         planner.wake_at(now.after(limits::LOOK_AGAIN));
         return planner.decision;
     }
+    planner.unfinished = planner.unfinished();
+    planner.awaited = planner.awaited();
     planner.plan();
     planner.itself();
     planner.scope();
@@ -124,6 +132,12 @@ struct Planner<'a> {
     memory: &'a Memory,
     now: Timestamp,
     differing: Differing<'a>,
+    /// Whose turn is when, where not all have the same.
+    turns: BTreeMap<&'a ServiceName, Turn>,
+    /// Who is not through with the change.
+    unfinished: Vec<(&'a ServiceName, Turn)>,
+    /// Who waits for nobody's turn, since others wait for what they have.
+    awaited: BTreeSet<ServiceName>,
     decision: Decision,
 }
 
@@ -201,6 +215,7 @@ impl Planner<'_> {
             Reason::ExternalMissing
                 | Reason::ImageMissing
                 | Reason::RolloutFailed
+                | Reason::JobFailed
                 | Reason::VolumeDiffers
                 | Reason::OwnershipMismatch
                 | Reason::Stalled

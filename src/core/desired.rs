@@ -20,6 +20,7 @@ use super::overrides::{Overrides, Scale};
 use super::probe::Probes;
 use super::rollout::Rollout;
 use super::spec::{ContainerSpec, Endpoint, Resources};
+use super::sync::Job;
 use super::traffic::Traffic;
 use crate::secret::Secret;
 
@@ -205,6 +206,12 @@ pub struct Service {
     pub by_hand: ByHand,
     /// How its containers are replaced.
     pub rollout: Rollout,
+    /// In which wave of a change its containers are created and replaced: lower ones come first.
+    #[serde(default)]
+    pub wave: i32,
+    /// It runs to its end once for each change, where it is a job.
+    #[serde(default)]
+    pub job: Option<Job>,
     /// Compose's hash of the service, as `docker compose up` writes it.
     pub config_hash: ConfigHash,
 }

@@ -12,6 +12,7 @@ use super::networks::{self, Differing, Member};
 use super::observed::{Container, State, StoppedBy};
 use super::redact;
 use super::replace::Strategy;
+use super::sync::{Job, Phase};
 use super::view::{Replicas, View, is_completed};
 use super::volumes;
 
@@ -89,8 +90,13 @@ pub fn diff(view: &View<'_>) -> Vec<Change> {
         let mut collected = Collected { name, networks: &networks, changes: Vec::new() };
         collected.cut_off();
         collected.emptied(&volumes);
-        collected.count(service, replicas);
-        collected.replaced(service, replicas, view);
+        match &service.job {
+            Some(job) => collected.job(job, replicas, view),
+            None => {
+                collected.count(service, replicas);
+                collected.replaced(service, replicas, view);
+            }
+        }
         for container in &replicas.current {
             collected.kept(service, container, view);
         }
@@ -281,6 +287,29 @@ impl Collected<'_> {
             reason: reason.to_owned(),
             containers: name.into_iter().collect(),
         });
+    }
+
+    /// A job that runs for this change.
+    fn job(&mut self, job: &Job, replicas: &Replicas<'_>, view: &View<'_>) {
+        // A way back is no change that a job was written for.
+        if view.desired.overrides.is_back() {
+            return;
+        }
+        let reason = match job.phase {
+            Phase::PreSync => "runs to its end before anything is created or replaced",
+            Phase::PostSync => "runs to its end when all services are as they should be",
+        };
+        let run =
+            |from: Option<&str>| FieldChange::new("job", from.map(str::to_owned), Some("run".to_owned()));
+        if replicas.count() == 0 {
+            self.add(run(None), Impact::InPlace, reason, None);
+        }
+        for old in &replicas.outdated {
+            self.add(run(Some("run for another change")), Impact::InPlace, reason, Some(old.container));
+            for change in old.changes.iter().filter(|change| change.field != "revision") {
+                self.add(change.clone(), Impact::InPlace, "comes with the next run", Some(old.container));
+            }
+        }
     }
 
     fn count(&mut self, service: &Service, replicas: &Replicas<'_>) {

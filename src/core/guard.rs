@@ -60,6 +60,8 @@ pub enum Promise {
     ToldAsAsked,
     /// Never two containers that write to one volume that nobody named: it goes from one to its successor.
     SingleWriter,
+    /// A job that runs is not stopped for another change.
+    JobsEnd,
 }
 
 impl fmt::Display for Violation {
@@ -119,6 +121,7 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
             return Some(Promise::NoDouble);
         }
         return match &action.call {
+            Call::StopContainer { .. } if cuts_short(container, &action.cause) => Some(Promise::JobsEnd),
             Call::StopContainer { .. } if stops_unheard(container, &action.cause, desired) => {
                 Some(Promise::HooksFirst)
             }
@@ -162,7 +165,7 @@ fn broken(action: &Action, others: &[Action], view: &View<'_>) -> Option<Promise
         Call::CreateContainer(new) => {
             // What cannot be started again makes way for one that can.
             let mut there = observed.containers.values().filter(|container| !container.stranded);
-            let exists = there.any(|container| container.replica().as_ref() == Some(&new.replica));
+            let exists = there.any(|container| new.is_place_of(container));
             let coming = others
                 .iter()
                 .any(|other| matches!(&other.call, Call::CreateContainer(o) if o.replica == new.replica));
@@ -198,8 +201,8 @@ fn stops_too_many(
 ) -> Option<Promise> {
     let service = view.desired.services.get(container.service()?)?;
     let replicas = view.replicas(container.service()?)?;
-    // What stands in another's way goes, whatever serves.
-    if replicas.strategy.clears() || !container.is_ready() {
+    // What stands in another's way goes, whatever serves. A job serves nobody.
+    if replicas.strategy.clears() || !container.is_ready() || service.job.is_some() {
         return None;
     }
     let stopping = |c: &Container| {
@@ -217,6 +220,15 @@ fn stops_too_many(
     };
     let wanted = service.wanted();
     (left + away < wanted).then_some(Promise::Availability)
+}
+
+/// Whether this stops a job that runs, and nobody asked for that.
+fn cuts_short(container: &Container, cause: &Cause) -> bool {
+    let is_asked = match cause {
+        Cause::Teardown | Cause::ScaleDown { .. } | Cause::Residue { .. } => true,
+        cause => cause.is_asked() || cause.is_for_volume(),
+    };
+    container.is_of_job() && container.state.is_alive() && !is_asked
 }
 
 /// Whether hooks are to run before this container stops. What is given up or has failed has none.
@@ -270,6 +282,10 @@ fn starts_unfilled(container: &Container, view: &View<'_>) -> Option<Promise> {
 fn removes_too_early(container: &Container, view: &View<'_>) -> Option<Promise> {
     let service = view.desired.services.get(container.service()?)?;
     let replicas = view.replicas(container.service()?)?;
+    // What has ended of a job serves nobody.
+    if service.job.is_some() && !container.state.is_alive() {
+        return None;
+    }
     let is_outdated = replicas.outdated.iter().any(|old| old.container.id == container.id);
     let is_double =
         replicas.all().any(|other| other.id != container.id && other.number() == container.number());

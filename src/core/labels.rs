@@ -6,7 +6,7 @@ pub const PROJECT: &str = "com.docker.compose.project";
 pub const SERVICE: &str = "com.docker.compose.service";
 /// The replica's number.
 pub const NUMBER: &str = "com.docker.compose.container-number";
-/// `True` on containers of `docker compose run`.
+/// `True` on containers of `docker compose run`, and of jobs.
 pub const ONE_OFF: &str = "com.docker.compose.oneoff";
 /// Hash of a service, network or volume.
 pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
@@ -47,6 +47,9 @@ pub const CONTENT: &str = "compose-operator.content";
 
 /// The hooks that a container was made with, for people; only on those that have some.
 pub const HOOKS: &str = "compose-operator.hooks";
+
+/// When a job runs; only on the containers of jobs.
+pub const JOB: &str = "compose-operator.job";
 
 /// The Compose whose names, labels and hashes these are.
 pub const COMPOSE_VERSION: &str = "2.40.3";

@@ -295,7 +295,9 @@ impl Memory {
             }
             let rests = desired.overrides.forbids(Some(name), now)
                 || replicas.all().any(|container| observed.is_silent(&container.id));
-            self.note_rollout(name, service, replicas, rests, view, now);
+            if service.job.is_none() {
+                self.note_rollout(name, service, replicas, rests, view, now);
+            }
         }
         self.engine_restarts.retain(|id| observed.containers.contains_key(id));
         self.ready.retain(|id, _| observed.containers.contains_key(id));

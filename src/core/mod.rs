@@ -54,6 +54,7 @@ pub mod rollout;
 pub mod shared;
 pub mod spec;
 pub mod status;
+pub mod sync;
 pub mod time;
 pub mod timing;
 pub mod traffic;

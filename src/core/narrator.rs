@@ -231,6 +231,7 @@ impl Narrator {
             | Cause::Outdated { .. }
             | Cause::RolledBack { .. }
             | Cause::Changed { by_hand: false, .. }
+            | Cause::Job { .. }
             | Cause::Orphan
             | Cause::Teardown => false,
         }

@@ -326,9 +326,15 @@ impl Container {
         self.labels.get(labels::SERVICE).map(String::as_str)
     }
 
-    /// Made by `docker compose run`: never counted, never touched.
+    /// Made by `docker compose run`: never counted, never touched. A job's is one too, and ours.
     pub fn is_one_off(&self) -> bool {
         self.labels.get(labels::ONE_OFF).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+            && !self.is_of_job()
+    }
+
+    /// Made for a job of ours.
+    pub fn is_of_job(&self) -> bool {
+        self.labels.contains_key(labels::JOB)
     }
 
     /// The revision that this operator made it from.

@@ -39,12 +39,15 @@ fn holds(
         // Left out by its profile: the loader refused it where it is required.
         return true;
     };
-    if target.replicas == 0 {
+    // What has run before does not wait for a job that runs for another change.
+    if target.replicas == 0 || target.job.is_some() && !first_start {
         return true;
     }
+    let is_job = target.job.is_some();
     let met = |container: &Container| meets(container, target, dependency.condition) && !stopping(container);
     replicas.current.iter().any(|container| met(container))
-        || replicas.outdated.iter().any(|old| met(old.container))
+        // That a job ran for another change says nothing of this one.
+        || !is_job && replicas.outdated.iter().any(|old| met(old.container))
             && !(first_start && replicas.current.iter().any(|container| container.state == State::Running))
         || !dependency.required
             && replicas.all().any(|container| container.state == State::Exited && container.exit_code != 0)
@@ -90,8 +93,8 @@ pub fn down<'a>(name: &ServiceName, view: &View<'a>) -> Option<&'a ServiceName> 
         let service = view.desired.services.get(name);
         let dependencies = service.into_iter().flat_map(|service| &service.depends_on);
         for (dependency, _) in dependencies.filter(|(_, entry)| entry.required) {
-            let Some(target) = view.desired.services.get(dependency).filter(|target| target.replicas > 0)
-            else {
+            let stays = |target: &&Service| target.replicas > 0 && target.job.is_none();
+            let Some(target) = view.desired.services.get(dependency).filter(stays) else {
                 continue;
             };
             let replicas = view.replicas(dependency.as_str());

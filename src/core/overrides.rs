@@ -159,6 +159,11 @@ impl fmt::Display for Pause {
 }
 
 impl Overrides {
+    /// Whether an earlier revision is what is meant.
+    pub fn is_back(&self) -> bool {
+        self.rollback.as_ref().is_some_and(|rollback| rollback.stand == Stand::Holds)
+    }
+
     /// The pause of the whole stack, while it holds.
     pub fn pause(&self, now: Timestamp) -> Option<&Pause> {
         self.paused.as_ref().filter(|pause| pause.holds(now))

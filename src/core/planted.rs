@@ -79,6 +79,10 @@ pub enum Bug {
     ReplacesSharedNetworks,
     /// A volume is made anew though nobody agreed.
     RecreatesVolumesUnasked,
+    /// Nobody waits for jobs and earlier waves.
+    IgnoresTurns,
+    /// A job that has run for one change runs for no other.
+    RunsJobsOnce,
 }
 
 #[cfg(feature = "planted")]
@@ -93,7 +97,7 @@ mod bed {
 
     impl Bug {
         /// What shows only where somebody asks for something beside the files: stories find these.
-        pub const OF_STORIES: [Self; 11] = [
+        pub const OF_STORIES: [Self; 13] = [
             Self::ScalesForEver,
             Self::IgnoresRestarts,
             Self::RestartsAllAtOnce,
@@ -105,6 +109,8 @@ mod bed {
             Self::StopsUndrained,
             Self::ChangesInPart,
             Self::ForetellsBlindly,
+            Self::IgnoresTurns,
+            Self::RunsJobsOnce,
         ];
 
         /// All others: histories find these.

@@ -55,6 +55,8 @@ pub enum Reason {
     LiveUnreadable,
     /// The replacement was given up; the old revision serves.
     RolloutFailed,
+    /// A job has failed too often, and what comes after it waits.
+    JobFailed,
     /// A replacement is under way.
     RollingOut,
     /// It is one too many, and serves until the others do.

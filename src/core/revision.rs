@@ -22,6 +22,11 @@ pub fn of(service: &Service) -> Revision {
     with(service, content.is_of_revision().then_some(&content.files))
 }
 
+/// The same whatever is in the files that its containers read: who looks may not be able to read them.
+pub fn but_for_content(service: &Service) -> Revision {
+    with(service, None)
+}
+
 /// The same where this is in the files that its containers read.
 fn with(service: &Service, content: Option<&BTreeMap<String, FileContent>>) -> Revision {
     let mut hash = Sha256::new();
@@ -41,6 +46,11 @@ fn with(service: &Service, content: Option<&BTreeMap<String, FileContent>>) -> R
     if let Some(content) = content {
         hash.update([2]);
         hash.update(content::text(content));
+    }
+    if let Some(job) = &service.job {
+        hash.update([3]);
+        hash.update(job.phase.as_str());
+        hash.update(job.change.as_str());
     }
     Revision::new(format!("{SCHEME}{}", hex::encode(hash.finalize())))
 }
@@ -77,6 +87,8 @@ pub fn judge(
         .into_iter()
         .collect();
     let same_spec = match container.revision() {
+        // For which change it ran nothing else says: neither another label nor what it is.
+        made_from if service.job.is_some() => made_from.as_ref() == Some(revision),
         Some(made_from) if made_from.as_str().starts_with(SCHEME) => {
             made_from == *revision || is_but_for_content(service, &made_from, container)
         }
@@ -96,7 +108,7 @@ pub fn judge(
         changes.extend(fields::hook_changes(service, container));
         changes.extend(fields::spec_changes(service, container, image, &observed.engine));
         let by_label = container.revision().is_some_and(|made_from| made_from.as_str().starts_with(SCHEME));
-        if changes.len() == known && by_label {
+        if changes.len() == known && (by_label || service.job.is_some()) {
             changes.push(FieldChange::revision(container, revision));
         }
     }

@@ -160,7 +160,7 @@ fn judge(status: &StackStatus) -> Option<(State, String)> {
     if with(Reason::RolledBack).is_some() {
         return None;
     }
-    if let Some(given_up) = with(Reason::RolloutFailed) {
+    if let Some(given_up) = with(Reason::RolloutFailed).or_else(|| with(Reason::JobFailed)) {
         return Some((State::Failure, format!("{}: {}", given_up.subject, given_up.message)));
     }
     // What somebody keeps as it is says nothing of whether the commit would work.

@@ -58,9 +58,9 @@ impl<'a> View<'a> {
             let Some(service) = container.service() else { continue };
             if !ownership::is_own(container, desired) {
                 pretenders.push(container);
-            } else if desired.services.contains_key(service) {
+            } else if is_of(desired.services.get(service), container) {
                 by_service.entry(service).or_default().push(container);
-            } else if !desired.inactive.contains(service) {
+            } else if !desired.inactive.contains(service) || container.is_of_job() {
                 orphans.push(container);
             }
         }
@@ -87,6 +87,12 @@ impl<'a> View<'a> {
             .iter()
             .filter_map(|(name, service)| Some((name, service, self.services.get(name.as_str())?)))
     }
+}
+
+/// Whether a container is one of this service's. What a job has left behind is none of a service that is no job any more:
+/// it would run once more.
+fn is_of(service: Option<&Service>, container: &Container) -> bool {
+    service.is_some_and(|service| service.job.is_some() || !container.is_of_job())
 }
 
 impl<'a> Replicas<'a> {

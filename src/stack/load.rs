@@ -289,6 +289,12 @@ fn claim(name: &str, place: &Span, names: &mut BTreeMap<String, Span>) -> Option
     None
 }
 
+/// The services that are jobs: they run whatever profile they are in.
+fn jobs_of(spec: &Spec) -> Vec<String> {
+    let jobs = spec.services.iter().filter(|(_, overlay)| overlay.job.is_some());
+    jobs.map(|(name, _)| name.clone()).collect()
+}
+
 /// Compose's options for the project of a manifest. Its paths are relative to the manifest's directory;
 /// what the command line says wins.
 fn options_of(options: &LoadOptions, stack: &Declared<'_>) -> LoadOptions {
@@ -329,6 +335,7 @@ fn options_of(options: &LoadOptions, stack: &Declared<'_>) -> LoadOptions {
         values,
         profiles,
         services: options.services.clone(),
+        jobs: jobs_of(&stack.manifest.spec),
         without_env_files: options.without_env_files,
         environment,
         working_dir: directory,

@@ -167,6 +167,14 @@ pub struct ServiceOverlay {
     pub liveness_probe: Option<ProbeOverlay>,
     /// How its containers are replaced by those of another revision.
     pub rollout: RolloutOverlay,
+    /// In which wave of a change its containers are created and replaced: services of a higher wave wait until those of all
+    /// lower ones are as they should be. 0 where nothing is said; negative ones come before. What runs is healed, and what
+    /// changes in place is changed, whoever's turn it is.
+    #[schemars(extend("examples" = [-1, 1]))]
+    pub wave: Option<i32>,
+    /// It is a job: one container, as `docker compose run` makes it, that runs to its end once for each change that creates or
+    /// replaces containers. Whatever profile it is in.
+    pub job: Option<JobPhase>,
     /// Who is told of each replica that comes and goes: before one is stopped, it is taken out there, and its last requests
     /// end.
     pub traffic: Option<TrafficOverlay>,
@@ -179,6 +187,17 @@ pub struct ServiceOverlay {
     pub on_manual_change: Option<OnManualChange>,
     /// How long `onManualChange: hold` leaves it, where this service differs from the stack.
     pub hold_for: Option<Period>,
+}
+
+/// When a job runs, in Argo CD's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum JobPhase {
+    /// Before any container is created or replaced, but for those of services that it depends on. Until it has ended well,
+    /// all stays as it is.
+    PreSync,
+    /// When all services are as they should be.
+    PostSync,
 }
 
 /// How long to wait between attempts at what crashes or fails. The first restart after a crash is at once; each further

@@ -58,6 +58,7 @@ mod secrets;
 mod sim;
 mod stacks;
 mod stage;
+mod sync;
 mod traffic;
 mod verbs;
 mod volumes;

@@ -86,6 +86,21 @@ impl Program {
             Self::Deaf => vec![Behaviour::runs().ignoring_stop()],
         }
     }
+
+    /// The same of a job, which does its work in the end.
+    fn runs_of_job(self) -> Vec<Behaviour> {
+        let works = |mut runs: Vec<Behaviour>, last: Behaviour| {
+            runs.pop();
+            runs.push(last);
+            runs
+        };
+        match self {
+            Self::Slow(minutes) => vec![Behaviour::exits(0, Duration::from_mins(minutes.into()))],
+            Self::Crashes(..) | Self::OutOfMemory(_) | Self::Refused(_) | Self::Deaf => {
+                works(self.runs(), Behaviour::completes())
+            }
+        }
+    }
 }
 
 impl Deed {
@@ -97,6 +112,8 @@ impl Deed {
             Self::Program(service, program) => engine.act(|world| {
                 let subject = Subject::Service(NAMES[*service].to_owned());
                 world.behaviours().set(&subject, Counting::Together, program.runs());
+                let job = Subject::Job(NAMES[*service].to_owned());
+                world.behaviours().set(&job, Counting::Together, program.runs_of_job());
             }),
             Self::Image(version, is_there) => engine.act(|world| {
                 let reference = format!("app:{version}");
@@ -212,10 +229,11 @@ impl History {
             let replicas = all.iter().map(|desired| {
                 let service = desired.services.get(name);
                 let has_volume = |it: &&Service| it.spec.mounts.contains_key("/scratch");
-                service.filter(has_volume).map_or(0, |service| service.replicas as usize)
+                let service = service.filter(has_volume);
+                service.map_or((0, false), |service| (service.replicas as usize, service.job.is_some()))
             });
-            let replicas: BTreeSet<usize> = replicas.collect();
-            replicas.first().copied().filter(|_| replicas.len() == 1).unwrap_or(0)
+            let replicas: BTreeSet<(usize, bool)> = replicas.collect();
+            replicas.first().filter(|_| replicas.len() == 1).map_or(0, |(count, _)| *count)
         };
         let services = NAMES.map(|name| (name.to_owned(), oracle::volumes_of(world, name), kept(name)));
         services.into()
@@ -243,5 +261,7 @@ fn put_right(world: &mut World) {
     for name in NAMES {
         let subject = Subject::Service(name.to_owned());
         world.behaviours().set(&subject, Counting::Together, vec![Behaviour::runs()]);
+        let job = Subject::Job(name.to_owned());
+        world.behaviours().set(&job, Counting::Together, vec![Behaviour::completes()]);
     }
 }

@@ -113,7 +113,7 @@ pub(crate) fn judge(world: &World, call: &CallRecord, watch: &Watch) -> Result<(
     if let Some(lost) = world.lost_volumes().first() {
         return Err(format!("the data of {lost:?} is gone"));
     }
-    let mut running: BTreeMap<(String, u32), &Container> = BTreeMap::new();
+    let mut running: BTreeMap<(String, u32, bool), &Container> = BTreeMap::new();
     let mut writers: BTreeMap<&str, &Container> = BTreeMap::new();
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     for container in ours(world).filter(|container| container.state == State::Running) {
@@ -132,7 +132,8 @@ pub(crate) fn judge(world: &World, call: &CallRecord, watch: &Watch) -> Result<(
             }
             _ => Ok(()),
         };
-        let replica = (replica.service.to_string(), replica.number);
+        // A job of a service that is none any more ends in peace.
+        let replica = (replica.service.to_string(), replica.number, container.is_of_job());
         beside(running.insert(replica, container), "are one replica")?;
         for volume in container.anonymous.values() {
             beside(writers.insert(volume, container), "write to one volume")?;
@@ -197,7 +198,9 @@ fn serves(container: &Container) -> bool {
 /// Whether others serve as many as there should be, or this one cannot live beside its successor.
 fn leaves_enough(world: &World, container: &Container, desired: &Desired) -> bool {
     let Some(name) = container.service() else { return true };
-    let Some(service) = desired.services.get(name) else { return true };
+    let Some(service) = desired.services.get(name).filter(|service| service.job.is_none()) else {
+        return true;
+    };
     // One that waits for this very name or port cannot come up beside it.
     let claims = |other: &Service| {
         other.replicas > 0
@@ -219,9 +222,13 @@ fn leaves_enough(world: &World, container: &Container, desired: &Desired) -> boo
 /// Whether as many serve as there should be, so that what ran before is needed no more.
 fn is_replaced(world: &World, container: &Container, desired: &Desired) -> bool {
     let Some(name) = container.service() else { return true };
+    let serves_nobody = |service: &&Service| service.job.is_some() || container.is_of_job();
     let Some(service) = desired.services.get(name).filter(|_| container.started_at.is_some()) else {
         return true;
     };
+    if serves_nobody(&service) {
+        return true;
+    }
     let beside = |it: &&Container| it.id != container.id && it.service() == Some(name);
     let is_double = ours(world).filter(beside).any(|it| it.number() == container.number());
     let others = ours(world).filter(|it| beside(it) && (serves(it) || may_end(service)));
@@ -324,7 +331,8 @@ pub(crate) fn is_like(picture: &[String], expected: &[String], desired: &Desired
 /// Names that no container has at rest.
 pub(crate) fn residue(world: &World) -> Vec<String> {
     let at_rest = |it: &Container| {
-        let usual = it.replica().map(|replica| format!("shop-{}-{}", replica.service, replica.number));
+        let run = if it.is_of_job() { "run-" } else { "" };
+        let usual = it.replica().map(|replica| format!("shop-{}-{run}{}", replica.service, replica.number));
         usual.as_deref() == Some(&it.name) || it.name == "front"
     };
     ours(world).filter(|it| !at_rest(it)).map(|it| it.name.clone()).collect()

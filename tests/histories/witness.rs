@@ -61,7 +61,7 @@ impl Report for Witness {
         let reasons = reasons.chain(of_services.chain(&status.waiting).map(|waiting| waiting.reason));
         self.gave_up.set(false);
         for reason in reasons {
-            if matches!(reason, Reason::RolloutFailed | Reason::Stalled) {
+            if matches!(reason, Reason::RolloutFailed | Reason::JobFailed | Reason::Stalled) {
                 self.gave_up.set(true);
             }
             self.count(format!("reason {reason}"));

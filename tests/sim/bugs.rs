@@ -2,10 +2,10 @@
 
 use compose_operator::core::planted::{Bug, plant};
 
-use crate::{content, cost, planned, rollback, rollout, traffic, verbs};
+use crate::{content, cost, planned, rollback, rollout, sync, traffic, verbs};
 
 /// A story, and a bug that must spoil it.
-const STORIES: [(Bug, fn()); 11] = [
+const STORIES: [(Bug, fn()); 13] = [
     (
         Bug::ScalesForEver,
         verbs::another_number_of_replicas_holds_until_it_ends_by_itself_and_outlives_the_operator,
@@ -38,6 +38,8 @@ const STORIES: [(Bug, fn()); 11] = [
         Bug::ForetellsBlindly,
         cost::one_that_is_checked_more_or_less_often_from_now_on_is_found_ready_when_that_would_find_it,
     ),
+    (Bug::IgnoresTurns, sync::a_wave_waits_until_those_before_it_are_as_they_should_be),
+    (Bug::RunsJobsOnce, sync::a_job_runs_once_before_a_change_or_after_it),
 ];
 
 #[test]

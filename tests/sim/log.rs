@@ -14,7 +14,7 @@ use compose_operator::core::ids::StackName;
 use compose_operator::core::memory::Durable;
 use compose_operator::core::observed::EngineInfo;
 use compose_operator::core::reason::Reason;
-use compose_operator::core::status::StackStatus;
+use compose_operator::core::status::{Condition, StackStatus};
 use futures_util::StreamExt;
 
 use crate::stage::{START, Stage};
@@ -88,6 +88,11 @@ impl<'s> Log<'s> {
         let waiting =
             services.flat_map(|service| &service.waiting).find(|waiting| waiting.subject == container);
         containers.find(|it| it.name == container).map_or(waiting.map(|it| it.reason), |it| it.reason)
+    }
+
+    /// The stack, in one word.
+    pub(crate) fn condition(&self) -> Option<Condition> {
+        self.status.borrow().as_ref().map(|status| status.condition)
     }
 
     /// What is said of a service that waits.

@@ -29,6 +29,7 @@ mod rollout;
 mod sketch;
 mod stage;
 mod stories;
+mod sync;
 mod traffic;
 mod verbs;
 mod volumes;

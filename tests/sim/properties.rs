@@ -30,7 +30,7 @@ fn a_piece() -> impl Strategy<Value = Piece> {
         any::<bool>(),
         memory,
         env,
-        0..6_u8,
+        0..8_u8,
         1..3_u8,
         any::<bool>(),
         prop::option::of(0..2_u8),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use compose_operator::core::desired::{Condition, Desired, Service};
 use compose_operator::core::labels;
 use compose_operator::core::rollout::{Canary, Rollout, Share};
+use compose_operator::core::sync::{Job, Phase, tell_jobs};
 use compose_operator::engine::sim::World;
 
 use crate::stage::{Words, service, stack, with, with_volume};
@@ -81,12 +82,40 @@ impl Piece {
             service = service.hooked("hello", "bye");
         }
         service.rollout = self.rollout();
+        service.wave = match self.pace {
+            7 => 1,
+            8 => -1,
+            9 => 2,
+            _ => 0,
+        };
         match self.kind {
             0 => service.but(|s| s.replicas = s.replicas.min(1)).published(8080),
             1 => service.but(|s| s.replicas = s.replicas.min(1)).named("front"),
             2 => service.image("redis:7").redis(&[("maxmemory", &(i64::from(self.image) * MB).to_string())]),
             3 => service.once(),
+            6 => self.job(service, Phase::PreSync),
+            7 => self.job(service, Phase::PostSync),
             _ => service,
+        }
+    }
+}
+
+impl Piece {
+    /// A job does its work and ends.
+    fn job(&self, service: Service, phase: Phase) -> Service {
+        service.once().image(&format!("job:{}", self.image)).but(|service| {
+            service.replicas = 1;
+            service.spec.healthcheck = None;
+            service.job = Some(Job::new(phase));
+        })
+    }
+
+    /// What others wait for of it.
+    fn condition(&self) -> Condition {
+        match self.kind {
+            6 | 7 => Condition::CompletedSuccessfully,
+            _ if self.checked => Condition::Healthy,
+            _ => Condition::Started,
         }
     }
 }
@@ -111,12 +140,14 @@ impl Sketch {
                 service = service.needs(before, condition);
             }
             desired = with(desired, name, service);
-            last = Some((name, if piece.checked { Condition::Healthy } else { Condition::Started }));
+            last = Some((name, piece.condition()));
         }
-        match last {
+        let mut desired = match last {
             Some((name, _)) if self.volume => with_volume(desired, "data", name),
             _ => desired,
-        }
+        };
+        tell_jobs(&mut desired.services);
+        desired
     }
 }
 

@@ -232,8 +232,12 @@ fn sound(world: &World) -> Result<(), String> {
 /// A world with images to fetch, and nothing else.
 pub(crate) fn empty() -> World {
     let mut world = World::new(7, START);
-    for reference in ["app:1", "app:2", "redis:7"] {
+    for reference in ["app:1", "app:2", "redis:7", "job:1", "job:2"] {
         world.publish_image(reference, Image::default());
+    }
+    for job in ["job:1", "job:2"] {
+        let subject = Subject::Image(job.into());
+        world.behaviours().set(&subject, Counting::PerContainer, vec![Behaviour::completes()]);
     }
     world
 }

@@ -112,6 +112,9 @@ impl Planner<'_> {
             if order::has_dependents(container, &leaving) {
                 let message = "others that depend on it go first".to_owned();
                 self.wait(service.as_ref(), &container.name, Reason::InProgress, message, None);
+            } else if !teardown && container.is_of_job() && container.state.is_alive() {
+                let message = "a job that runs, of another change, and is not cut short".to_owned();
+                self.wait(service.as_ref(), &container.name, Reason::InProgress, message, None);
             } else {
                 let cause = if teardown { Cause::Teardown } else { Cause::Orphan };
                 self.retire(service.as_ref(), container, cause);

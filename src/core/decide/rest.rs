@@ -25,16 +25,13 @@ pub fn is_hopeless<'w>(
     let mut waiting = waiting.into_iter();
     // What is held is so for as long as somebody said, not until it is ready.
     let stuck = |waiting: &Waiting| waiting.stuck || waiting.reason == Reason::Held || stays(waiting);
-    let follows = |waiting: &Waiting| {
-        matches!(
-            waiting.reason,
-            Reason::DependencyNotReady
-                | Reason::Orphaned
-                | Reason::Refused
-                | Reason::Paused
-                | Reason::Restarting
-                | Reason::RolledBack
-        )
+    let follows = |waiting: &Waiting| match waiting.reason {
+        // Time alone may bring what it waits for.
+        Reason::DependencyNotReady => waiting.until.is_none(),
+        reason => matches!(
+            reason,
+            Reason::Orphaned | Reason::Refused | Reason::Paused | Reason::Restarting | Reason::RolledBack
+        ),
     };
     waiting.clone().any(stuck) && waiting.all(|waiting| stuck(waiting) || follows(waiting))
 }

@@ -51,6 +51,10 @@ impl Planner<'_> {
         if let Some(asked) = self.asked(name, container) {
             return Some(asked);
         }
+        // A job is cut short by nobody else.
+        if service.job.is_some() {
+            return None;
+        }
         let heal = &service.heal;
         if let Some(message) = &container.probed.failed {
             return Some(WhyRestart::Probe { message: message.clone() });

@@ -341,9 +341,21 @@ impl Planner<'_> {
         let mut others = self
             .view
             .services()
-            .filter(|(other, _, replicas)| *other != name && !replicas.outdated.is_empty());
-        let other = others.find(|(_, service, replicas)| !self.progress(service, replicas).is_through());
+            .filter(|(other, _, replicas)| *other != name && !replicas.outdated.is_empty())
+            .filter(|(other, service, _)| service.job.is_none() && self.is_in_scope(other));
+        let other = others.find(|(_, service, replicas)| !self.is_replaced(service, replicas));
         other.map(|(name, _, _)| name.clone())
+    }
+
+    /// Whether as many new containers are believed as there should be.
+    pub(super) fn is_replaced(&self, service: &Service, replicas: &Replicas<'_>) -> bool {
+        self.progress(service, replicas).is_through()
+    }
+
+    /// It is not this service's turn: the old containers go on.
+    pub(super) fn await_turn(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
+        let progress = self.progress(service, replicas);
+        self.heal_old(name, service, replicas, &progress, 0);
     }
 
     /// Makes so many new containers.
@@ -361,7 +373,7 @@ impl Planner<'_> {
 
     /// The volumes that the next container takes over: those of the next old one whose successor is not there yet. One that
     /// comes beside as many old ones as there were is nobody's successor.
-    fn heritage(&self, service: &Service, replicas: &Replicas<'_>) -> BTreeMap<String, Mount> {
+    pub(super) fn heritage(&self, service: &Service, replicas: &Replicas<'_>) -> BTreeMap<String, Mount> {
         if planted::has(Bug::LosesAnonymousVolumes) || replicas.count() < service.wanted() {
             return BTreeMap::new();
         }

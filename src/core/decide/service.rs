@@ -25,7 +25,7 @@ impl Planner<'_> {
         }
         if service.replicas > 0 && !self.supports(name, service) {
             // What runs stays as it is: nothing that is made now would be what was asked for.
-            for container in replicas.all() {
+            for container in replicas.all().filter(|_| service.job.is_none()) {
                 self.heal(name, service, container);
             }
             self.names(name, service, replicas);
@@ -46,18 +46,28 @@ impl Planner<'_> {
         for old in replicas.outdated.iter().filter(|_| service.replicas > 0) {
             self.rejoin(name, service, old.container);
         }
-        if replicas.outdated.is_empty() {
-            self.scale(name, service, &replicas);
+        self.replicas(name, service, &replicas);
+        self.names(name, service, &replicas);
+    }
+
+    /// As many as there should be, of the revision that they should be of.
+    fn replicas(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
+        let is_new = service.replicas > 0 && replicas.current.is_empty() && self.coming(name) == 0;
+        if let Some(job) = service.job.as_ref().filter(|_| service.replicas > 0) {
+            self.job(name, service, job, replicas);
+        } else if is_new && self.waits_for_turn(name, service) {
+            self.await_turn(name, service, replicas);
+        } else if replicas.outdated.is_empty() {
+            self.scale(name, service, replicas);
         } else if service.replicas == 0 {
             for container in replicas.all() {
-                self.retire(Some(name), container, Cause::ScaleDown { from: count(&replicas), to: 0 });
+                self.retire(Some(name), container, Cause::ScaleDown { from: count(replicas), to: 0 });
             }
         } else if let Some((failed, why)) = self.given_up(name) {
-            self.go_back(name, service, &replicas, (&failed, &why));
+            self.go_back(name, service, replicas, (&failed, &why));
         } else {
-            self.replace(name, service, &replicas);
+            self.replace(name, service, replicas);
         }
-        self.names(name, service, &replicas);
     }
 
     /// Containers that carry our labels and are not provably ours: named, never touched.
@@ -128,10 +138,7 @@ impl Planner<'_> {
     /// Containers that are being made and that the engine does not show yet.
     pub(super) fn coming(&self, name: &ServiceName) -> usize {
         let shown = |new: &NewContainer| {
-            self.observed
-                .containers
-                .values()
-                .any(|container| container.replica().as_ref() == Some(&new.replica))
+            self.observed.containers.values().any(|container| new.is_place_of(container))
         };
         self.memory
             .in_flight()

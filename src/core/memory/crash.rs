@@ -93,7 +93,9 @@ impl Memory {
             crashes.bound(&service.backoff, now);
         }
         if container.state == State::Running {
-            let calm = container.started_at.is_some_and(|at| now.since(at) >= service.backoff.reset_after);
+            // However long a job has run, it has not done its work.
+            let calm = service.job.is_none()
+                && container.started_at.is_some_and(|at| now.since(at) >= service.backoff.reset_after);
             if let Some(crashes) = self.crashes.get_mut(&replica).filter(|_| calm) {
                 crashes.streak = 0;
             }
@@ -129,8 +131,8 @@ impl Memory {
         if same.is_some_and(|crashes| crashes.last_end >= end) {
             return;
         }
-        let ran_well =
-            container.started_at.is_some_and(|start| end.since(start) >= service.backoff.reset_after);
+        let ran_well = service.job.is_none()
+            && container.started_at.is_some_and(|start| end.since(start) >= service.backoff.reset_after);
         let streak = if ran_well { 1 } else { same.map_or(0, |crashes| crashes.streak).saturating_add(1) };
         let draw = backoff::draw(&replica.to_string(), streak);
         let all = |count: fn(&Crashes) -> u32| before.map_or(0, count);

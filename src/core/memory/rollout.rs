@@ -141,13 +141,14 @@ impl Memory {
         let known = self.rollouts.remove(name).filter(is_same);
         let mut rollout = known.unwrap_or_else(|| Rollout::begun(revision, ready, now));
         rollout.image = image.or(rollout.image);
-        // While nothing is done to the service, or only time is waited for, nothing is to progress.
+        // While nothing is done to the service yet, or only time is waited for, nothing is to progress.
         // One that is given up with another says nothing of itself.
         let is_given_up_with = self.given_up(name, view.desired).is_some();
         let drains = service.traffic.as_ref().is_some_and(|traffic| {
             replicas.all().any(|replica| self.traffic.is_draining(&replica.id, traffic, now))
         });
-        let waits = order::down(name, view).is_some() || is_given_up_with || drains;
+        let waits =
+            replicas.current.is_empty() || order::down(name, view).is_some() || is_given_up_with || drains;
         if ready > rollout.ready || rests || waits || self.is_watched(service, replicas, now) {
             rollout.progressed_at = now;
         }

@@ -32,14 +32,7 @@ impl Narrator {
             if crashes.streak < limits::CRASH_LOOP {
                 self.looping.remove(replica);
             } else if self.looping.insert(replica.clone()) {
-                let message = format!("it has failed {} times in a row", crashes.streak);
-                let mut told_of =
-                    of_replica(view.desired, EventKind::CrashLoop, replica, container, message, now);
-                told_of.event.reason = Some(Reason::CrashLoopBackOff);
-                told_of.event.exit_code = Some(crashes.exit_code);
-                told_of.event.next_try = Some(crashes.next_try);
-                told_of.log_of = container.map(|it| it.id.clone());
-                told.push(told_of);
+                told.push(crash_loop(view.desired, replica, crashes, container, now));
             }
         }
         for container in containers() {
@@ -109,6 +102,29 @@ fn crash(
     told.event.reason = (crashes.streak > 1).then_some(Reason::CrashLoopBackOff);
     let is_paused = desired.overrides.forbids(Some(&replica.service), now);
     told.event.next_try = (!is_paused).then(|| crashes.next_try.max(now));
+    told.log_of = container.map(|it| it.id.clone());
+    told
+}
+
+fn crash_loop(
+    desired: &Desired,
+    replica: &Replica,
+    crashes: &Crashes,
+    container: Option<&Container>,
+    now: Timestamp,
+) -> Told {
+    let service = &replica.service;
+    let is_job = desired.services.get(service).is_some_and(|service| service.job.is_some());
+    let mut message = format!("it has failed {} times in a row", crashes.streak);
+    if is_job {
+        message = format!(
+            "{message}; what comes after it waits for another change, or `operator resume {service}`"
+        );
+    }
+    let mut told = of_replica(desired, EventKind::CrashLoop, replica, container, message, now);
+    told.event.reason = Some(if is_job { Reason::JobFailed } else { Reason::CrashLoopBackOff });
+    told.event.exit_code = Some(crashes.exit_code);
+    told.event.next_try = (!is_job).then_some(crashes.next_try);
     told.log_of = container.map(|it| it.id.clone());
     told
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::observed::Container;
+
 /// Memory that a program uses where its behaviour says nothing.
 pub const DEFAULT_MEMORY: i64 = 10 << 20;
 
@@ -254,11 +256,13 @@ impl Behaviour {
     }
 }
 
-/// Who behaves like this. The more particular one wins: a container by name, its service, its image.
+/// Who behaves like this. The more particular one wins: a container by name, a job, its service, its image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The container with this name.
     Container(String),
+    /// The containers that were made for a job.
+    Job(String),
     /// All containers of a service.
     Service(String),
     /// All containers of an image reference.
@@ -269,6 +273,7 @@ impl Subject {
     fn key(&self) -> String {
         match self {
             Self::Container(name) => format!("container {name}"),
+            Self::Job(name) => format!("job {name}"),
             Self::Service(name) => format!("service {name}"),
             Self::Image(reference) => format!("image {reference}"),
         }
@@ -314,20 +319,14 @@ impl Behaviours {
     }
 
     /// How long the call takes that makes a container's next start, its `nth` from 0, where its behaviour says so.
-    pub(super) fn starts_in(
-        &self,
-        name: &str,
-        service: Option<&str>,
-        image: &str,
-        nth: u32,
-    ) -> Option<Duration> {
-        let script = self.scripts.get(&self.key(name, service, image)?)?;
+    pub(super) fn starts_in(&self, container: &Container, nth: u32) -> Option<Duration> {
+        let script = self.scripts.get(&self.key(container)?)?;
         script.run(nth)?.starts_in
     }
 
     /// The behaviour of a container's next start, its `nth` from 0; it counts.
-    pub(super) fn next(&mut self, name: &str, service: Option<&str>, image: &str, nth: u32) -> Behaviour {
-        let Some(key) = self.key(name, service, image) else { return Behaviour::default() };
+    pub(super) fn next(&mut self, container: &Container, nth: u32) -> Behaviour {
+        let Some(key) = self.key(container) else { return Behaviour::default() };
         let Some(script) = self.scripts.get_mut(&key) else { return Behaviour::default() };
         let behaviour = script.run(nth).cloned().unwrap_or_default();
         script.started = script.started.saturating_add(1);
@@ -335,11 +334,13 @@ impl Behaviours {
     }
 
     /// Whose script a container follows.
-    fn key(&self, name: &str, service: Option<&str>, image: &str) -> Option<String> {
+    fn key(&self, container: &Container) -> Option<String> {
+        let service = container.service();
         let subjects = [
-            Some(Subject::Container(name.to_owned())),
+            Some(Subject::Container(container.name.clone())),
+            service.filter(|_| container.is_of_job()).map(|service| Subject::Job(service.to_owned())),
             service.map(|service| Subject::Service(service.to_owned())),
-            Some(Subject::Image(image.to_owned())),
+            Some(Subject::Image(container.spec.image.clone())),
         ];
         let is_scripted = |key: &String| self.scripts.get(key).is_some_and(|script| !script.runs.is_empty());
         subjects.iter().flatten().map(Subject::key).find(is_scripted)
@@ -361,20 +362,33 @@ impl Script {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ids::ContainerId;
+    use crate::core::labels;
+
+    fn container(name: &str, service: Option<&str>, image: &str, is_job: bool) -> Container {
+        let mut container = Container::created(ContainerId::new(name), name);
+        container.spec.image = image.to_owned();
+        let service = service.map(|service| (labels::SERVICE.to_owned(), service.to_owned()));
+        let job = is_job.then(|| (labels::JOB.to_owned(), "PreSync".to_owned()));
+        container.labels.extend(service.into_iter().chain(job));
+        container
+    }
 
     #[test]
     fn the_more_particular_script_wins() {
         let mut behaviours = Behaviours::default()
             .with(&Subject::Image("web:1".into()), Behaviour::exits(1, Duration::ZERO))
             .with(&Subject::Service("web".into()), Behaviour::never_healthy())
+            .with(&Subject::Job("web".into()), Behaviour::exits(7, Duration::ZERO))
             .with(&Subject::Container("shop-web-2".into()), Behaviour::completes());
-        for (name, service, image, expected) in [
-            ("shop-web-2", Some("web"), "web:1", Behaviour::completes()),
-            ("shop-web-1", Some("web"), "web:1", Behaviour::never_healthy()),
-            ("other", None, "web:1", Behaviour::exits(1, Duration::ZERO)),
-            ("other", None, "db:1", Behaviour::runs()),
+        for (name, service, image, is_job, expected) in [
+            ("shop-web-2", Some("web"), "web:1", true, Behaviour::completes()),
+            ("shop-web-1", Some("web"), "web:1", true, Behaviour::exits(7, Duration::ZERO)),
+            ("shop-web-1", Some("web"), "web:1", false, Behaviour::never_healthy()),
+            ("other", None, "web:1", false, Behaviour::exits(1, Duration::ZERO)),
+            ("other", None, "db:1", false, Behaviour::runs()),
         ] {
-            assert_eq!(behaviours.next(name, service, image, 0), expected, "{name}");
+            assert_eq!(behaviours.next(&container(name, service, image, is_job), 0), expected, "{name}");
         }
     }
 
@@ -384,7 +398,8 @@ mod tests {
         let subject = Subject::Service("web".into());
         let mut behaviours = Behaviours::default();
         behaviours.set(&subject, Counting::PerContainer, runs());
-        let starts = |behaviours: &mut Behaviours, nth| behaviours.next("x", Some("web"), "web:1", nth).start;
+        let web = container("x", Some("web"), "web:1", false);
+        let starts = |behaviours: &mut Behaviours, nth| behaviours.next(&web, nth).start;
         assert_eq!(
             [0, 1, 2, 0].map(|nth| starts(&mut behaviours, nth) == Start::Runs),
             [false, true, true, false]

@@ -54,7 +54,7 @@ impl World {
     /// How long the call takes that starts this container next, where its behaviour says so.
     pub(super) fn starts_in(&self, id: &ContainerId) -> Option<Duration> {
         let SimContainer { container, starts, .. } = self.containers.get(id)?;
-        self.behaviours.starts_in(&container.name, container.service(), &container.spec.image, *starts)
+        self.behaviours.starts_in(container, *starts)
     }
 
     /// One run: what a start by a call and one by the engine have in common.
@@ -92,9 +92,8 @@ impl World {
             return Err(failed(Refusal::in_use("id already in use")));
         }
         let held = self.index.ports.allocate(&container.name, &container.spec.ports).map_err(failed)?;
-        let (name, image) = (container.name.clone(), container.spec.image.clone());
-        let (service, nth) = (container.service().map(str::to_owned), sim.starts);
-        let behaviour = self.behaviours.next(&name, service.as_deref(), &image, nth);
+        let (container, nth) = (container.clone(), sim.starts);
+        let behaviour = self.behaviours.next(&container, nth);
         let sim = self.container_mut(id).map_err(failed)?;
         sim.starts = sim.starts.saturating_add(1);
         sim.behaviour = behaviour;

@@ -71,8 +71,7 @@ impl World {
         }
         let running = matches!(container.state, State::Running | State::Paused);
         if running {
-            let service = container.service();
-            sim.behaviour = self.behaviours.next(&container.name, service, &container.spec.image, 0);
+            sim.behaviour = self.behaviours.next(container, 0);
             match container.health {
                 // A pause alone makes a container unhealthy; thawed, it is as it was.
                 Some(Health::Unhealthy) if container.state == State::Paused => {}

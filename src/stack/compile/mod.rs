@@ -13,6 +13,7 @@ mod files;
 mod forms;
 mod heal;
 mod hooks;
+mod job;
 mod mounts;
 mod networks;
 mod notifications;
@@ -38,6 +39,7 @@ use crate::compose::model;
 use crate::core::desired::{Condition, Dependency, Desired, ImageSource, Origin, PullPolicy, Service};
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::overrides::Overrides;
+use crate::core::sync;
 use crate::secret::Secret;
 
 /// One service on its way from Compose's model to the desired state.
@@ -68,6 +70,7 @@ pub(super) fn compile(
         services.insert(ServiceName::from(name.as_str()), compile_service(source, findings));
     }
     traffic::tell_proxies(places, &mut services, findings);
+    sync::tell_jobs(&mut services);
     Desired {
         stack: StackName::new(project.name.as_str()),
         origin: origin(places),
@@ -109,7 +112,7 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
     let is_given =
         |secret: &&Secret| spec.environment.values().any(|it| it.expose().contains(secret.expose()));
     let secrets = source.places.project.secrets.iter().filter(is_given).cloned().collect();
-    Service {
+    let service = Service {
         replicas,
         secrets,
         rollout: rollout::rollout(source, replicas, findings),
@@ -135,8 +138,11 @@ fn compile_service(source: Source<'_>, findings: &mut Findings) -> Service {
         traffic: traffic::traffic(source, findings),
         depends_on: depends_on(source, findings),
         backoff: backoff::of_service(source, findings),
+        wave: source.overlay.wave.unwrap_or_default(),
+        job: None,
         config_hash: config_hash::config_hash(source),
-    }
+    };
+    job::job(source, service, findings)
 }
 
 /// The manifest's word, then Compose's two, then one.

@@ -46,7 +46,9 @@ pub(super) fn validate(
 /// What cannot work of numbers of replicas that are laid over the files.
 pub(super) fn replicas(places: Places<'_>, scaled: &Desired, findings: &mut Findings) {
     for (name, service) in &scaled.services {
-        Judge { places, name: name.as_str(), service }.one_of_a_kind(scaled, findings);
+        let judge = Judge { places, name: name.as_str(), service };
+        judge.job(findings);
+        judge.one_of_a_kind(scaled, findings);
     }
     shared_ports(places, scaled, findings);
 }
