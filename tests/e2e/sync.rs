@@ -97,7 +97,9 @@ fn a_job_that_fails_keeps_the_change_from_being_made_until_it_is_mended() {
     {
         let daemon = project.daemon("stack.yaml");
         project.write("compose.yaml", &compose("2", "echo no such column; exit 3"));
-        daemon.wait_for_line("the job is given up", |line| line.contains("it is tried again when the files change"));
+        daemon.wait_for_line("the job is given up", |line| {
+            line.contains("it is tried again when the files change")
+        });
         // What runs is healed all the while.
         docker(&["kill", &project.named("front-1")]);
         wait_until("front is back", || project.running().contains(&"front-1".to_owned()).then_some(()));

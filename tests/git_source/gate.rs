@@ -13,6 +13,7 @@ use compose_operator::source::git::gate::{Effect, Weigh};
 use compose_operator::source::git::{GitSource, Settings};
 use compose_operator::store::sources::{Approval, Ask, Sources};
 
+use crate::http::Server;
 use crate::repository::{Followed, Repository, replicas};
 
 /// A wall clock that somebody sets, and that goes on from there.
@@ -42,9 +43,13 @@ impl Wall {
 
 /// What the source of a file with this `sync` is.
 fn settings(repository: &Repository, sync: &str) -> Settings {
+    settings_of(repository, "shop", sync)
+}
+
+fn settings_of(repository: &Repository, url: &str, sync: &str) -> Settings {
     let file = repository.path("sources.yaml");
     let text = format!(
-        "apiVersion: compose-operator/v1\nkind: Source\nmetadata: {{name: shop}}\nspec:\n  git: {{url: shop, path: manifests}}\n  sync: {sync}\n"
+        "apiVersion: compose-operator/v1\nkind: Source\nmetadata: {{name: shop}}\nspec:\n  git: {{url: \"{url}\", path: manifests}}\n  sync: {sync}\n"
     );
     std::fs::write(&file, text).unwrap();
     let options = LoadOptions { working_dir: repository.path(""), ..LoadOptions::default() };
@@ -61,7 +66,11 @@ fn weigh() -> Weigh {
 }
 
 async fn follow(repository: &Repository, sync: &str, wall: &Wall) -> Followed {
-    let source = GitSource::open(settings(repository, sync), &repository.state()).unwrap();
+    follow_with(repository, settings(repository, sync), wall).await
+}
+
+async fn follow_with(repository: &Repository, settings: Settings, wall: &Wall) -> Followed {
+    let source = GitSource::open(settings, &repository.state()).unwrap();
     let wall = wall.clone();
     let mut followed =
         repository.begin(source.weighing(weigh()).by_the_clock(Rc::new(move || wall.read()))).await;
@@ -216,6 +225,27 @@ async fn a_commit_that_restarts_something_waits_for_a_word_that_is_of_it_alone()
     repository.replicas(4);
     assert_eq!(replicas(&followed.next().await), Some(3), "each needs its own");
     assert!(followed.standing().held.unwrap().awaits_approval);
+}
+
+#[tokio::test]
+async fn a_word_is_heeded_while_a_server_does_not_answer() {
+    let repository = Repository::new();
+    let server = Server::start(&repository.path(""), None);
+    let wall = Wall::at("2026-11-30T12:00:00Z");
+    let settings = settings_of(&repository, &server.url("shop/.git"), "{approve: restart}");
+    let mut followed = follow_with(&repository, settings, &wall).await;
+    let first = repository.git(&["rev-parse", "HEAD"]);
+    let three = repository.replicas(3);
+    followed.source.bell().ring();
+    assert_eq!(replicas(&followed.next().await), Some(1));
+    assert!(followed.standing().held.unwrap().awaits_approval);
+    server.hang();
+    followed.source.bell().ring();
+    followed.until("kept waiting", |_| server.has_visitor()).await;
+    approve(&repository, &three, Some(&first));
+    let start = Instant::now();
+    assert_eq!(replicas(&followed.next().await), Some(3));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 /// Nothing new is in force after a while, whatever was loaded.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -17,6 +17,9 @@ struct Behaviour {
     login: Option<String>,
     refuses: AtomicBool,
     cuts: AtomicBool,
+    hangs: AtomicBool,
+    /// How many it keeps waiting.
+    waiting: AtomicUsize,
 }
 
 /// Serves the repositories below a directory until the test ends.
@@ -34,6 +37,8 @@ impl Server {
             login: login.map(str::to_owned),
             refuses: AtomicBool::new(false),
             cuts: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
         });
         let shared = Arc::clone(&behaviour);
         std::thread::spawn(move || {
@@ -53,6 +58,16 @@ impl Server {
     /// Whether it answers with an error.
     pub(crate) fn refuse(&self, refuses: bool) {
         self.behaviour.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    /// From now on it takes requests, and answers none.
+    pub(crate) fn hang(&self) {
+        self.behaviour.hangs.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody waits for its answer in vain.
+    pub(crate) fn has_visitor(&self) -> bool {
+        self.behaviour.waiting.load(Ordering::SeqCst) > 0
     }
 
     /// Whether its answers end in their middle.
@@ -83,6 +98,11 @@ impl Behaviour {
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let login = self.login.as_ref().map(|login| format!("Basic {}", BASE64_STANDARD.encode(login)));
+        if self.hangs.load(Ordering::SeqCst) {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            // Until the visitor goes.
+            return reader.read_to_end(&mut Vec::new()).map(drop);
+        }
         if self.refuses.load(Ordering::SeqCst) {
             return answer(stream, "503 Service Unavailable", "", b"");
         }

@@ -20,6 +20,7 @@ pub mod tree;
 mod troubles;
 mod unkept;
 mod upkeep;
+mod wake;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,7 +31,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::info;
 
 use self::address::{Place, UserInfo};
@@ -105,6 +106,8 @@ pub struct GitSource {
     /// What people ask of it.
     asks: Option<Watch>,
     asked: Option<Ask>,
+    /// Somebody asked while a look was under way.
+    is_asked_anew: bool,
     /// A look that is under way. It goes on when it is not waited for.
     looking: Option<LocalBoxFuture<'static, Look>>,
     /// What the reference pointed to in the last look that got all of it.
@@ -165,6 +168,7 @@ impl GitSource {
             files: Watch::new(),
             asks,
             asked: None,
+            is_asked_anew: false,
             looking: None,
             known: None,
             candidate: None,
@@ -280,54 +284,6 @@ impl GitSource {
         let interval = if self.refs.is_some() { LOCAL_INTERVAL } else { self.settings.interval };
         let drawn = RandomState::new().build_hasher().finish() % 200;
         interval.mul_f64(0.9 + f64::from(u32::try_from(drawn).unwrap_or(0)) / 1000.0)
-    }
-
-    /// Ready when it is time for a look (`true`), or when a file of this machine has changed.
-    async fn woken(&mut self) -> bool {
-        let refs = async {
-            match &mut self.refs {
-                Some(refs) => refs.changed().await,
-                None => std::future::pending().await,
-            }
-        };
-        let files = async {
-            match &mut self.files {
-                Some(files) => files.changed().await,
-                None => std::future::pending().await,
-            }
-        };
-        let asks = async {
-            match &mut self.asks {
-                Some(asks) => asks.changed().await,
-                None => std::future::pending().await,
-            }
-        };
-        let opens = self.gate.opens(&self.settings.sync.windows, self.standing.held.as_ref());
-        // Of a suspended one only a person's word is heeded.
-        let follows = !self.settings.suspended;
-        let is_new = |ask: &Option<Ask>| {
-            ask.is_some() && *ask != self.standing.heeded && *ask != self.gate.asked_before
-        };
-        if !follows && is_new(&self.sources.asked(&self.settings.name)) {
-            self.next_look = Instant::now();
-            return true;
-        }
-        let is_look = tokio::select! {
-            biased;
-            () = self.bell.rung(), if follows => true,
-            // That something was written there is no word yet of one that is suspended.
-            () = asks => follows || is_new(&self.sources.asked(&self.settings.name)),
-            () = refs, if follows => true,
-            () = files => false,
-            () = opens => false,
-            () = sleep_until(self.next_look), if follows => true,
-        };
-        // From here on it is known that there is something: it must not be forgotten.
-        if is_look {
-            self.next_look = self.last_look.map_or_else(Instant::now, |last| last + DEBOUNCE);
-        }
-        // A server that does not answer keeps no word from being heeded.
-        is_look && !self.is_approved()
     }
 
     /// The options with which a revision is read.
@@ -462,19 +418,7 @@ impl Source for GitSource {
             if self.looking.is_none() && self.candidate.is_none() {
                 self.tidy().await;
             }
-            loop {
-                if self.looking.is_none() && !self.woken().await {
-                    return;
-                }
-                if self.looking.is_none() {
-                    sleep_until(self.next_look).await;
-                }
-                let look = self.begin().await;
-                self.looking = None;
-                if self.take(look) {
-                    return;
-                }
-            }
+            self.wait_for_news().await;
         }
         .boxed_local()
     }
