@@ -268,7 +268,7 @@ impl<'e> Side<'e> {
                 .filter(|volume| volume.name == names.volume())
                 .map(|volume| format!("volume {} {} {:?}", volume.name, volume.driver, volume.labels)),
         );
-        for line in self.engine.list_containers().await.expect("containers") {
+        for line in self.engine.list_containers().await.expect("containers").iter().cloned() {
             if line.labels.get(LABEL) != Some(&names.0) {
                 continue;
             }
@@ -406,7 +406,7 @@ fn compare(runtime: &tokio::runtime::Runtime, docker: &Docker, seed: u64) -> Res
 }
 
 async fn clean_up(docker: &Docker, names: &Names, anonymous: &BTreeSet<String>) {
-    for line in docker.list_containers().await.expect("containers") {
+    for line in docker.list_containers().await.expect("containers").iter().cloned() {
         if line.labels.get(LABEL) == Some(&names.0) {
             let _ = docker.stop_container(&line.id, Some(Duration::ZERO)).await;
             let _ = docker.remove_container(&line.id).await;

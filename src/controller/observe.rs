@@ -1,6 +1,7 @@
 //! Reads a stack from the engine into one value, in few calls, and keeps it current.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use futures_util::future::{FutureExt, LocalBoxFuture, join_all, try_join, try_join3};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -57,7 +58,7 @@ pub struct Observer<'e> {
 /// What one look read of the containers.
 struct Read {
     ours: Vec<Listed>,
-    foreign: Vec<Listed>,
+    foreign: BTreeMap<ContainerId, Foreign>,
     /// Those that were looked at.
     inspected: Vec<(ContainerId, Found)>,
 }
@@ -165,8 +166,10 @@ impl<'e> Observer<'e> {
     /// made a second time.
     async fn read_containers(&self, desired: &Desired) -> Result<Read, Failure> {
         let listed = self.list_containers().await?;
-        let (ours, foreign): (Vec<Listed>, Vec<Listed>) =
-            listed.into_iter().partition(|line| is_of(&line.labels, &desired.stack));
+        let is_ours = |line: &&Listed| is_of(&line.labels, &desired.stack);
+        let ours: Vec<Listed> = listed.iter().filter(is_ours).cloned().collect();
+        let foreign = listed.iter().filter(|line| !is_ours(line));
+        let foreign = foreign.map(|line| (line.id.clone(), foreigner(line))).collect();
         let engine = self.engine;
         let answers = |id: &ContainerId| !self.observed.is_silent(id);
         let changed = ours.iter().filter(|line| {
@@ -186,21 +189,24 @@ impl<'e> Observer<'e> {
 
     /// The list. At the first look two that are laid over each other: an engine that has only just come up may leave some
     /// out, and what is missed then is made a second time. Later, what is known and not shown is asked for.
-    async fn list_containers(&self) -> Result<Vec<Listed>, Failure> {
+    async fn list_containers(&self) -> Result<Rc<[Listed]>, Failure> {
         let engine = self.engine;
         if self.info.is_some() || planted::has(Bug::TrustsLists) {
             return engine.list_containers().await;
         }
         // At once: a preview waits for both.
         let (one, other) = try_join(engine.list_containers(), engine.list_containers()).await?;
-        let all: BTreeMap<ContainerId, Listed> =
-            one.into_iter().chain(other).map(|line| (line.id.clone(), line)).collect();
-        Ok(all.into_values().collect())
+        let shown: BTreeSet<&ContainerId> = other.iter().map(|line| &line.id).collect();
+        let missed = one.iter().filter(|line| !shown.contains(&line.id));
+        if missed.clone().next().is_none() {
+            // What is shared with all other stacks is not copied for each.
+            return Ok(other);
+        }
+        Ok(missed.chain(other.iter()).cloned().collect())
     }
 
     fn keep_containers(&mut self, read: Read) {
-        self.observed.foreign =
-            read.foreign.into_iter().map(|line| (line.id.clone(), foreigner(line))).collect();
+        self.observed.foreign = read.foreign;
         let shown = read.ours.iter().map(|line| &line.id);
         let there =
             read.inspected.iter().filter(|(_, found)| !matches!(found, Found::Gone)).map(|(id, _)| id);
@@ -478,16 +484,16 @@ fn is_of(labels: &BTreeMap<String, String>, stack: &StackName) -> bool {
     labels.get(labels::PROJECT).is_some_and(|project| project == stack.as_str())
 }
 
-fn foreigner(line: Listed) -> Foreign {
+fn foreigner(line: &Listed) -> Foreign {
     let label = |label: &str| line.labels.get(label).cloned();
     Foreign {
         service: label(labels::SERVICE),
         working_dir: label(labels::WORKING_DIR).unwrap_or_default(),
         project: line.labels.get(labels::PROJECT).map(|project| StackName::from(project.as_str())),
         running: line.state == State::Running,
-        ports: line.ports.into_iter().collect(),
-        volumes: line.volumes.into_iter().collect(),
-        networks: line.networks,
-        name: line.name,
+        ports: line.ports.iter().cloned().collect(),
+        volumes: line.volumes.iter().cloned().collect(),
+        networks: line.networks.clone(),
+        name: line.name.clone(),
     }
 }

@@ -6,6 +6,7 @@ pub mod sim;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::LocalBoxStream;
@@ -73,8 +74,8 @@ pub trait ReadEngine: fmt::Debug {
     /// where there is no engine to talk to.
     fn info(&self) -> Answer<'_, EngineInfo>;
 
-    /// All containers, in whatever state, of whatever owner: one call.
-    fn list_containers(&self) -> Answer<'_, Vec<Listed>>;
+    /// All containers, in whatever state, of whatever owner: one call, whose answer all who ask at one time share.
+    fn list_containers(&self) -> Answer<'_, Rc<[Listed]>>;
 
     /// One container; `None` where it is gone. Live settings stay unread.
     fn inspect_container<'a>(&'a self, id: &'a ContainerId) -> Answer<'a, Option<Container>>;

@@ -79,7 +79,7 @@ async fn the_list_shows_what_changes() {
     assert_eq!(container.health, Some(Health::Starting));
     let listed = async |id: ContainerId| {
         let all = world.docker.list_containers().await.unwrap();
-        all.into_iter().find(|listed| listed.id == id).unwrap()
+        all.iter().find(|listed| listed.id == id).unwrap().clone()
     };
     let healthy = async {
         loop {

@@ -71,7 +71,7 @@ pub fn run(args: &InitArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Ex
         (Some(name), engine) => {
             let engine = engine?;
             let all = engine.drive.block_on(engine.engine.list_containers())??;
-            let labels: Vec<_> = all.into_iter().map(|container| container.labels).collect();
+            let labels: Vec<_> = all.iter().map(|container| container.labels.clone()).collect();
             origin::find(name, &labels, &mut options)?;
             Some(engine)
         }

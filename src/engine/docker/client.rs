@@ -1,12 +1,14 @@
 //! Calls: each within a limit, each failure with its kind, and what must be known of the engine to make them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum};
 
+use super::connect::Address;
 use super::{Docker, classify, itself};
 use crate::core::failure::Failure;
 use crate::core::needs::ApiVersion;
@@ -82,7 +84,24 @@ fn discarded(cgroup_v2: bool, oom_kill_disable: Option<bool>) -> BTreeSet<String
     lacks.into_iter().filter(|(_, lacks)| *lacks).map(|(field, _)| field.to_owned()).collect()
 }
 
-impl Docker {
+/// Makes calls by itself: those that several share must not be one asker's.
+#[derive(Clone)]
+pub(super) struct Caller {
+    client: bollard::Docker,
+    address: Address,
+}
+
+impl Caller {
+    /// The client.
+    pub(super) fn client(&self) -> &bollard::Docker {
+        &self.client
+    }
+
+    /// Where the engine is.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Makes a call within its limit.
     pub(super) async fn call<T>(
         &self,
@@ -93,6 +112,35 @@ impl Docker {
         self.attempt(call, limit, make).await?.map_err(|error| self.failure(call, &error))
     }
 
+    /// Makes a call within its limit and leaves the daemon's refusal to the caller.
+    pub(super) async fn attempt<T>(
+        &self,
+        call: &str,
+        limit: Duration,
+        make: impl AsyncFnOnce(&bollard::Docker) -> Result<T, Error>,
+    ) -> Result<Result<T, Error>, Failure> {
+        tokio::time::timeout(limit, make(&self.client))
+            .await
+            .map_err(|_| classify::timed_out(&self.address, call, limit))
+    }
+
+    /// The failure that the client's error means.
+    pub(super) fn failure(&self, call: &str, error: &Error) -> Failure {
+        classify::failure(&self.address, call, error)
+    }
+}
+
+impl Docker {
+    /// Makes a call within its limit.
+    pub(super) async fn call<T>(
+        &self,
+        call: &str,
+        limit: Duration,
+        make: impl AsyncFnOnce(&bollard::Docker) -> Result<T, Error>,
+    ) -> Result<T, Failure> {
+        self.caller(call)?.call(call, limit, make).await
+    }
+
     /// Makes a call within its limit and leaves the daemon's refusal to the caller, who knows which
     /// refusals mean that all is well.
     pub(super) async fn attempt<T>(
@@ -101,10 +149,12 @@ impl Docker {
         limit: Duration,
         make: impl AsyncFnOnce(&bollard::Docker) -> Result<T, Error>,
     ) -> Result<Result<T, Error>, Failure> {
-        let client = self.client(call)?;
-        tokio::time::timeout(limit, make(client))
-            .await
-            .map_err(|_| classify::timed_out(&self.address, call, limit))
+        self.caller(call)?.attempt(call, limit, make).await
+    }
+
+    /// What makes such calls, for those that outlive who asks.
+    pub(super) fn caller(&self, call: &str) -> Result<Caller, Failure> {
+        Ok(Caller { client: self.client(call)?.clone(), address: self.address.clone() })
     }
 
     /// The client. It is made at the first call, not before, so that an engine that starts later is found.
@@ -118,31 +168,40 @@ impl Docker {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// What is known of the engine; asked for at the first need. Who needs it meanwhile waits a moment for that answer: it is
-    /// among the dearest that an engine gives.
-    pub(super) async fn facts(&self) -> Result<Arc<Facts>, Failure> {
-        if let Some(facts) = self.known.get() {
-            return Ok(facts);
-        }
-        match self.known.awaited().await {
+    /// What is known of the engine; asked for at the first need. Who needs it meanwhile gets that answer too: it is among the
+    /// dearest that an engine gives.
+    pub(super) async fn facts(&self) -> Result<Rc<Facts>, Failure> {
+        let known = self.known.borrow().clone();
+        match known {
             Some(facts) => Ok(facts),
-            None => self.read_facts().await,
+            None => Ok(self.keep(self.questions.facts.join(self.fresh_facts()?).await?)),
         }
     }
 
     /// Asks the engine what it is. It may have been upgraded since the last time.
-    pub(super) async fn read_facts(&self) -> Result<Arc<Facts>, Failure> {
-        let asking = self.known.ask();
+    pub(super) async fn read_facts(&self) -> Result<Rc<Facts>, Failure> {
+        Ok(self.keep(self.questions.facts.ask(self.fresh_facts()?).await?))
+    }
+
+    fn keep(&self, facts: Rc<Facts>) -> Rc<Facts> {
+        self.known.replace(Some(Rc::clone(&facts)));
+        facts
+    }
+
+    fn fresh_facts(&self) -> Result<impl Future<Output = Result<Rc<Facts>, Failure>> + use<>, Failure> {
         let call = "read the engine's version";
-        let info = self.call(call, READ, async |client| client.info().await).await?;
-        let api = match self.said.api_version() {
-            Some(version) => Some(version),
-            None => self.call(call, READ, async |client| client.version().await).await?.api_version,
-        };
-        let mut facts = Facts::new(api.unwrap_or_default(), info);
-        // Another machine's is not to be known from here.
-        facts.info.boot = itself::boot().filter(|_| self.address.is_local());
-        Ok(asking.answer(facts))
+        let (caller, said, is_local) = (self.caller(call)?, self.said.clone(), self.address.is_local());
+        Ok(async move {
+            let info = caller.call(call, READ, async |client| client.info().await).await?;
+            let api = match said.api_version() {
+                Some(version) => Some(version),
+                None => caller.call(call, READ, async |client| client.version().await).await?.api_version,
+            };
+            let mut facts = Facts::new(api.unwrap_or_default(), info);
+            // Another machine's is not to be known from here.
+            facts.info.boot = itself::boot().filter(|_| is_local);
+            Ok(Rc::new(facts))
+        })
     }
 
     /// The failure that the client's error means.
@@ -220,7 +279,6 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
-    use crate::engine::docker::connect::Address;
 
     #[test]
     fn api_versions_are_compared_as_numbers() {

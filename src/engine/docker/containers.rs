@@ -1,6 +1,7 @@
 //! Containers as objects: list, start, stop, thaw, remove, rename.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
@@ -17,12 +18,16 @@ use crate::core::ids::ContainerId;
 use crate::core::observed::State;
 use crate::engine::Listed;
 
-pub(super) async fn list(docker: &Docker) -> Result<Vec<Listed>, Failure> {
-    let options = ListContainersOptionsBuilder::new().all(true).build();
-    let found = docker
-        .call("list containers", READ, async |client| client.list_containers(Some(options)).await)
-        .await?;
-    Ok(found.into_iter().filter_map(listed).collect())
+pub(super) async fn list(docker: &Docker) -> Result<Rc<[Listed]>, Failure> {
+    let call = "list containers";
+    let caller = docker.caller(call)?;
+    let ask = async move {
+        let options = ListContainersOptionsBuilder::new().all(true).build();
+        let found =
+            caller.call(call, READ, async |client| client.list_containers(Some(options)).await).await?;
+        Ok(found.into_iter().filter_map(listed).collect())
+    };
+    docker.questions.containers.ask(ask).await
 }
 
 /// One line of the list; `None` for a container that was removed while the list was made.

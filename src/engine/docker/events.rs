@@ -9,6 +9,8 @@ use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::stream::{self, LocalBoxStream, StreamExt};
 
 use super::Docker;
+use super::client::Caller;
+use super::ears::{Ear, Ears};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::labels;
@@ -49,9 +51,9 @@ const OVERLAP_SECONDS: i64 = 1;
 const CALL: &str = "listen to the engine's events";
 
 /// Where the listening is.
-enum Listening<'a> {
-    Asked,
-    Hearing(LocalBoxStream<'a, Result<EventMessage, bollard::errors::Error>>),
+enum Listening {
+    Asked(Ear),
+    Hearing(Ear),
     Ended,
 }
 
@@ -61,36 +63,41 @@ pub(super) fn listen<'a>(
     docker: &'a Docker,
     stack: &StackName,
 ) -> LocalBoxStream<'a, Result<EngineEvent, Failure>> {
-    let stack = stack.clone();
-    let since = jiff::Timestamp::now().as_second() - OVERLAP_SECONDS;
-    let next = move |(state, stack): (Listening<'a>, StackName)| async move {
-        let mut heard = match state {
+    let ear = docker.ears.listen(stack, jiff::Timestamp::now().as_second() - OVERLAP_SECONDS);
+    let next = move |state: Listening| async move {
+        let mut ear = match state {
             Listening::Ended => return None,
-            Listening::Hearing(heard) => heard,
-            Listening::Asked => match docker.client(CALL) {
-                Ok(client) => client.events(Some(options(since))).boxed_local(),
-                Err(failure) => return Some((Err(failure), (Listening::Ended, stack))),
+            Listening::Hearing(ear) => ear,
+            Listening::Asked(ear) => match docker.caller(CALL) {
+                Ok(caller) => {
+                    let ears = docker.ears.clone();
+                    docker.ears.begin(|since| tokio::spawn(hear(caller, since, ears)).abort_handle());
+                    ear
+                }
+                Err(failure) => return Some((Err(failure), Listening::Ended)),
             },
         };
-        loop {
-            match heard.next().await {
-                Some(Ok(message)) => {
-                    if let Some(event) = event(message, &stack) {
-                        return Some((Ok(event), (Listening::Hearing(heard), stack)));
-                    }
-                }
-                Some(Err(error)) => {
-                    return Some((Err(docker.failure(CALL, &error)), (Listening::Ended, stack)));
-                }
-                None => {
-                    let message = format!("{} ended the stream", docker.address);
-                    let failure = Failure::new(FailureKind::Unavailable, CALL, message);
-                    return Some((Err(failure), (Listening::Ended, stack)));
-                }
+        let heard = ear.next(CALL).await;
+        let state = if heard.is_ok() { Listening::Hearing(ear) } else { Listening::Ended };
+        Some((heard, state))
+    };
+    stream::unfold(Listening::Asked(ear), next).boxed_local()
+}
+
+/// Hears what happens from this second on, for all.
+async fn hear(caller: Caller, since: i64, ears: Ears) {
+    let mut heard = pin!(caller.client().events(Some(options(since))));
+    let failure = loop {
+        match heard.next().await {
+            Some(Ok(message)) => ears.tell(&event(message)),
+            Some(Err(error)) => break caller.failure(CALL, &error),
+            None => {
+                let message = format!("{} ended the stream", caller.address());
+                break Failure::new(FailureKind::Unavailable, CALL, message);
             }
         }
     };
-    stream::unfold((Listening::Asked, stack), next).boxed_local()
+    ears.end(&failure);
 }
 
 /// What an engine remembers it says at once. One whose clock is behind ours would go on listening until it is now there
@@ -113,9 +120,8 @@ pub(super) async fn signals(
         };
         let Some(message) = message else { return Ok(signals) };
         let message = message.map_err(|error| docker.failure(call, &error))?;
-        if let Some(event) = event(message, stack) {
-            signals.insert(ContainerId::new(event.id), event.at);
-        }
+        let event = event(message);
+        signals.insert(ContainerId::new(event.id), event.at);
     }
 }
 
@@ -139,22 +145,15 @@ fn options(since: i64) -> bollard::query_parameters::EventsOptions {
     EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build()
 }
 
-/// The event, where it is one of the stack's; `None` for another's.
-fn event(message: EventMessage, stack: &StackName) -> Option<EngineEvent> {
+fn event(message: EventMessage) -> EngineEvent {
     let actor = message.actor.unwrap_or_default();
-    let attributes: BTreeMap<String, String> = actor.attributes.unwrap_or_default().into_iter().collect();
-    let kind = message.typ?.to_string();
-    let is_ours = attributes.get(labels::PROJECT).is_some_and(|project| project == stack.as_str());
-    if kind == "container" && !is_ours {
-        return None;
-    }
     let nanoseconds = message.time_nano.map(|nanoseconds| nanoseconds / 1_000_000);
     let millis = nanoseconds.or_else(|| message.time.map(|seconds| seconds.saturating_mul(1_000)));
-    Some(EngineEvent {
+    EngineEvent {
         at: Timestamp::from_millis(millis.unwrap_or(0)),
-        kind,
+        kind: message.typ.map(|kind| kind.to_string()).unwrap_or_default(),
         action: message.action.unwrap_or_default(),
         id: actor.id.unwrap_or_default(),
-        attributes,
-    })
+        attributes: actor.attributes.unwrap_or_default().into_iter().collect(),
+    }
 }

@@ -1,7 +1,9 @@
 //! Docker Engine, over its API.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ mod create;
 mod credentials;
 mod devices;
 mod dial;
+mod ears;
 mod events;
 mod exec;
 mod files;
@@ -40,12 +43,12 @@ mod host;
 mod images;
 mod inspect;
 mod itself;
-mod known;
 mod limits;
 mod logs;
 mod mounts;
 mod networks;
 mod ports;
+mod shared;
 mod spec;
 mod stats;
 mod volumes;
@@ -62,7 +65,19 @@ pub struct Docker {
     client: OnceLock<bollard::Docker>,
     said: wire::Said,
     abandoned: exec::Abandoned,
-    known: known::Known,
+    /// What the engine has said of itself.
+    known: RefCell<Option<Rc<client::Facts>>>,
+    questions: Questions,
+    ears: ears::Ears,
+}
+
+/// What the loops of many stacks ask at one time.
+#[derive(Default)]
+struct Questions {
+    facts: shared::Question<Rc<client::Facts>>,
+    containers: shared::Question<Rc<[Listed]>>,
+    networks: shared::Question<Vec<Network>>,
+    volumes: shared::Question<Vec<Volume>>,
 }
 
 impl Docker {
@@ -74,7 +89,9 @@ impl Docker {
             client: OnceLock::new(),
             said: wire::Said::default(),
             abandoned: exec::Abandoned::default(),
-            known: known::Known::default(),
+            known: RefCell::default(),
+            questions: Questions::default(),
+            ears: ears::Ears::default(),
         }
     }
 
@@ -105,7 +122,7 @@ impl ReadEngine for Docker {
         Box::pin(async { Ok(self.read_facts().await?.info.clone()) })
     }
 
-    fn list_containers(&self) -> Answer<'_, Vec<Listed>> {
+    fn list_containers(&self) -> Answer<'_, Rc<[Listed]>> {
         Box::pin(containers::list(self))
     }
 

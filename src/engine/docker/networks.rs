@@ -18,25 +18,30 @@ use crate::core::observed::Network;
 use crate::core::spec::Endpoint;
 
 pub(super) async fn list(docker: &Docker) -> Result<Vec<Network>, Failure> {
-    let options = ListNetworksOptionsBuilder::new().build();
-    let found =
-        docker.call("list networks", READ, async |client| client.list_networks(Some(options)).await).await?;
-    let network = |network: bollard::models::Network| {
-        Some(Network {
-            id: network.id?,
-            name: network.name?,
-            driver: network.driver.unwrap_or_default(),
-            options: network.options.unwrap_or_default().into_iter().collect(),
-            internal: network.internal.unwrap_or_default(),
-            attachable: network.attachable.unwrap_or_default(),
-            enable_ipv4: network.enable_ipv4,
-            enable_ipv6: network.enable_ipv6.unwrap_or_default(),
-            ipam: network.ipam.map(addresses).unwrap_or_default(),
-            created_at: network.created.as_deref().and_then(moment).unwrap_or_default(),
-            labels: network.labels.unwrap_or_default().into_iter().collect(),
-        })
+    let call = "list networks";
+    let caller = docker.caller(call)?;
+    let ask = async move {
+        let options = ListNetworksOptionsBuilder::new().build();
+        let found = caller.call(call, READ, async |client| client.list_networks(Some(options)).await).await?;
+        Ok(found.into_iter().filter_map(network).collect())
     };
-    Ok(found.into_iter().filter_map(network).collect())
+    docker.questions.networks.ask(ask).await
+}
+
+fn network(network: bollard::models::Network) -> Option<Network> {
+    Some(Network {
+        id: network.id?,
+        name: network.name?,
+        driver: network.driver.unwrap_or_default(),
+        options: network.options.unwrap_or_default().into_iter().collect(),
+        internal: network.internal.unwrap_or_default(),
+        attachable: network.attachable.unwrap_or_default(),
+        enable_ipv4: network.enable_ipv4,
+        enable_ipv6: network.enable_ipv6.unwrap_or_default(),
+        ipam: network.ipam.map(addresses).unwrap_or_default(),
+        created_at: network.created.as_deref().and_then(moment).unwrap_or_default(),
+        labels: network.labels.unwrap_or_default().into_iter().collect(),
+    })
 }
 
 pub(super) async fn create(

@@ -18,18 +18,25 @@ use crate::core::failure::{Failure, FailureKind};
 use crate::core::observed::Volume;
 
 pub(super) async fn list(docker: &Docker) -> Result<Vec<Volume>, Failure> {
-    let found = docker
-        .call("list volumes", READ, async |client| client.list_volumes(None::<ListVolumesOptions>).await)
-        .await?;
-    let volume = |volume: bollard::models::Volume| Volume {
+    let call = "list volumes";
+    let caller = docker.caller(call)?;
+    let ask = async move {
+        let all = None::<ListVolumesOptions>;
+        let found = caller.call(call, READ, async |client| client.list_volumes(all).await).await?;
+        Ok(found.volumes.unwrap_or_default().into_iter().map(volume).collect())
+    };
+    docker.questions.volumes.ask(ask).await
+}
+
+fn volume(volume: bollard::models::Volume) -> Volume {
+    Volume {
         name: volume.name,
         driver: volume.driver,
         options: volume.options.into_iter().collect(),
         created_at: volume.created_at.as_deref().and_then(moment),
         size: None,
         labels: volume.labels.into_iter().collect(),
-    };
-    Ok(found.volumes.unwrap_or_default().into_iter().map(volume).collect())
+    }
 }
 
 /// What `docker system df -v` says of volumes. Engines before API 1.42 always say all, and from 1.52 on in another place.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::FutureExt;
+use futures_util::future::{FutureExt, TryFutureExt};
 use futures_util::stream::{LocalBoxStream, StreamExt};
 
 use crate::core::failure::{Failure, FailureKind};
@@ -100,8 +100,9 @@ impl ReadEngine for SimEngine {
         self.call(CallKind::Info, "", text, |world| Ok(world.info.clone())).boxed_local()
     }
 
-    fn list_containers(&self) -> Answer<'_, Vec<Listed>> {
+    fn list_containers(&self) -> Answer<'_, Rc<[Listed]>> {
         self.list(CallKind::ListContainers, World::list_containers, |lists| lists.containers.clone())
+            .map_ok(Rc::from)
             .boxed_local()
     }
 
