@@ -183,6 +183,7 @@ fn converged(desired: &Desired) -> Observed {
         report: &Silent,
         owners: &Alone,
         parallel: 8,
+        gate: None,
         allowed: Allowed::default(),
         resync: Duration::from_mins(5),
         heartbeat: None,

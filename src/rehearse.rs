@@ -86,6 +86,7 @@ pub fn rehearse(desired: &Desired, observed: &Observed, remembered: Durable, par
         report: &script,
         owners: &Remembering(remembered),
         parallel,
+        gate: None,
         // What is refused for the memory in use now cannot be known without asking the engine.
         allowed: Allowed { memory_under_use: true },
         resync: Duration::from_mins(5),
@@ -128,6 +129,7 @@ pub fn settled(desired: &Desired) -> (SimEngine, VirtualClock) {
         report: &crate::controller::report::Silent,
         owners: &Remembering(Durable::default()),
         parallel: limits::DEFAULT_PARALLEL.into(),
+        gate: None,
         allowed: Allowed { memory_under_use: true },
         resync: Duration::from_mins(5),
         heartbeat: None,

@@ -111,6 +111,7 @@ fn work(
         report: &report,
         owners,
         parallel: effort.parallel.into(),
+        gate: None,
         allowed: effort.allowed,
         resync: RESYNC,
         heartbeat: None,

@@ -30,6 +30,7 @@ use super::{engine, files, followed, standing};
 use crate::clock::Clock;
 use crate::compose::errors::{Diagnostic, Diagnostics};
 use crate::controller::fleet::{self, Note, Spared, Watch};
+use crate::controller::gate::Gate;
 use crate::controller::mounted;
 use crate::controller::reconcile::Reconciler;
 use crate::controller::report::{Both, Report};
@@ -85,7 +86,8 @@ pub struct RunArgs {
     /// Agree to something that is refused otherwise (repeatable)
     #[arg(long, value_enum, value_name = "WHAT")]
     pub allow: Vec<Allow>,
-    /// How many engine calls may be under way at once
+    /// How many engine calls that change something may be under way at once, of all stacks together. Pulls and builds count
+    /// by themselves, hooks and stops not at all
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PARALLEL, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: u16,
     /// Where it answers over HTTP.
@@ -147,6 +149,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         supervisor: Supervisor::of_environment(),
         told: RefCell::default(),
     };
+    let gate = Gate::new(args.parallel.into());
     let reconciler = Reconciler {
         engine: &*engine,
         clock: &*clock,
@@ -154,6 +157,7 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
         report: &crate::controller::report::Silent,
         owners: &machine,
         parallel: args.parallel.into(),
+        gate: Some(&gate),
         allowed: allowed(args.allow.iter().copied()),
         resync: args.resync,
         heartbeat: Some(api::heartbeat(daemon.supervisor.heartbeat())),

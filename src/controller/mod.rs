@@ -3,6 +3,7 @@
 pub mod current;
 pub mod execute;
 pub mod fleet;
+pub mod gate;
 mod live;
 pub mod mounted;
 pub mod observe;

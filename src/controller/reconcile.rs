@@ -13,6 +13,7 @@ use futures_util::future::{FusedFuture, FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, LocalBoxStream, StreamExt};
 
 use super::execute::{self, Allowed};
+use super::gate::Gate;
 use super::live::LiveReader;
 use super::observe::{self, Found, MemoryUse, Observer, Seen};
 use super::owner::{Holder, Owners, Taken};
@@ -57,8 +58,10 @@ pub struct Reconciler<'e> {
     pub report: &'e dyn Report,
     /// Who says whether the stack may be changed.
     pub owners: &'e dyn Owners,
-    /// Calls under way at once.
+    /// Calls under way at once of one stack.
     pub parallel: usize,
+    /// Those of all stacks, where there are several.
+    pub gate: Option<&'e Gate>,
     /// What a person allowed.
     pub allowed: Allowed,
     /// A full look happens at least this often, whatever events say.
@@ -447,10 +450,15 @@ async fn hear_out(
 
 fn carry_out(with: Reconciler<'_>, desired: Rc<Desired>, action: Action) -> LocalBoxFuture<'_, Done> {
     async move {
+        let place = match with.gate {
+            Some(gate) => gate.enter(&action.call, with.clock).await,
+            None => None,
+        };
         let start = with.clock.now();
         let progress = |line: &str| with.report.progress(&action, line);
         let result = execute::execute(with.engine, &action, with.allowed, &progress).await;
         let took = with.clock.now().since(start);
+        drop(place);
         let (result, created) = match result {
             Ok(created) => (Ok(()), created),
             Err(failure) => (Err(failure), None),

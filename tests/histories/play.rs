@@ -86,6 +86,7 @@ impl Play {
             report: &self.witness,
             owners: &self.witness,
             parallel: 8,
+            gate: None,
             allowed: Allowed::default(),
             resync: Duration::from_mins(5),
             heartbeat: None,

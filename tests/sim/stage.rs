@@ -304,6 +304,7 @@ impl Stage {
             report,
             owners: &Alone,
             parallel: 8,
+            gate: None,
             allowed: Allowed::default(),
             resync: Duration::from_mins(5),
             heartbeat: None,
