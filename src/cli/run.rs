@@ -34,6 +34,7 @@ use crate::controller::gate::Gate;
 use crate::controller::mounted;
 use crate::controller::reconcile::Reconciler;
 use crate::controller::report::{Both, Report};
+use crate::core::decide::Waiting;
 use crate::core::desired::Desired;
 use crate::core::event::{Event, EventKind};
 use crate::core::ids::StackName;
@@ -300,9 +301,14 @@ impl Watch for Daemon {
         standing::knows(stack)
     }
 
-    fn waits(&self, stack: &StackName, others: &[StackName]) {
-        let others: Vec<&str> = others.iter().map(StackName::as_str).collect();
-        info!(%stack, "waits for {} to be ready (`dependsOn`): what its files say is taken on then", others.join(" and "));
+    fn waits(&self, desired: &Desired, waiting: Option<&Waiting>) {
+        let stack = &desired.stack;
+        match waiting {
+            Some(waiting) if waiting.stuck => warn!(%stack, "{}", shown(&waiting.message)),
+            Some(waiting) => info!(%stack, "{}", shown(&waiting.message)),
+            None => {}
+        }
+        self.scribe.waits(desired, waiting);
     }
 
     fn read(&self, faults: &[Diagnostic]) {

@@ -5,27 +5,28 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tracing::warn;
 
+use self::clerk::Clerk;
+use self::followed::Followed;
 use super::historian::Historian;
 use crate::controller::report::Report;
-use crate::core::commit::Commit;
+use crate::core::decide::Waiting;
 use crate::core::desired::Desired;
 use crate::core::event::{Event, EventKind};
-use crate::core::failure::Failure;
-use crate::core::history::Moment;
 use crate::core::ids::{ServiceName, StackName};
 use crate::core::memory::Durable;
 use crate::core::observed::EngineInfo;
-use crate::core::overrides::Overrides;
-use crate::core::status::StackStatus;
+use crate::core::status::{Condition, StackStatus};
 use crate::core::time::Timestamp;
 use crate::store::journal::{Journals, Writer};
 use crate::store::memory::Memories;
 use crate::store::process::Process;
 use crate::store::standing::{Standing, Standings};
+
+mod clerk;
+mod followed;
 
 /// The state directory: `OPERATOR_STATE_DIR`, else the system's for root and the user's own for others.
 pub(super) fn directory() -> PathBuf {
@@ -87,6 +88,8 @@ struct Shared {
     journals: Journals,
     /// One a stack, since each counts its records.
     writers: RefCell<BTreeMap<StackName, Writer>>,
+    /// Who says how each stack stands, by number.
+    clerks: RefCell<BTreeMap<StackName, u64>>,
     /// Of each source that is refused; of files that are no source's under no name.
     refused: RefCell<BTreeMap<Option<String>, (Refusal, Timestamp)>>,
     /// The stacks whose engine does not answer: what it said, and since when.
@@ -105,6 +108,7 @@ impl Scribe {
             memories: Memories::new(&directory),
             journals: Journals::new(&directory),
             writers: RefCell::default(),
+            clerks: RefCell::default(),
             standings: Standings::new(directory),
             refused: RefCell::default(),
             lost: RefCell::default(),
@@ -127,10 +131,37 @@ impl Scribe {
         }
     }
 
-    /// Hears of one stack.
+    /// What the files say of a stack waits for other stacks, or does so no longer. Nobody has decided anything of one that is
+    /// new.
+    pub(super) fn waits(&self, desired: &Desired, waiting: Option<&Waiting>) {
+        let stack = &desired.stack;
+        let mut followed = self.0.followed.borrow_mut();
+        let of_stack = followed.entry(stack.clone()).or_default();
+        of_stack.waits = waiting.cloned();
+        if of_stack.taken.is_none() && waiting.is_some() {
+            of_stack.wanted = Some((desired.clone(), Timestamp::default()));
+            let mut last = self.0.last.borrow_mut();
+            if !last.iter().any(|status| status.stack == *stack) {
+                last.push(unseen(stack));
+            }
+        }
+        drop(followed);
+        self.0.write_again(stack);
+    }
+
+    /// Hears of one stack. Whoever heard of it before has nothing to say of how it stands any more: the loop that ends may do
+    /// so long after the stack has come back.
     pub(super) fn of(&self, stack: &StackName) -> impl Report + use<> {
+        let mut clerks = self.0.clerks.borrow_mut();
+        let number = clerks.values().max().map_or(0, |last| last + 1);
+        clerks.insert(stack.clone(), number);
+        let mut followed = self.0.followed.borrow_mut();
+        let of_stack = followed.entry(stack.clone()).or_default();
+        let Followed { wanted, waits, .. } = std::mem::take(of_stack);
+        *of_stack = Followed { wanted, waits, ..Followed::default() };
+        self.0.lost.borrow_mut().remove(stack);
         let historian = Historian::daemon(self.0.standings.directory(), stack);
-        Clerk { stack: stack.clone(), shared: Rc::clone(&self.0), historian }
+        Clerk { stack: stack.clone(), number, shared: Rc::clone(&self.0), historian }
     }
 
     /// The files were read: sound, or not, by their source. Says what is to be told, where that is new.
@@ -179,40 +210,10 @@ impl Scribe {
     /// A stack is no longer looked after.
     pub(super) fn left(&self, stack: &StackName) {
         self.0.standings.remove(stack);
-    }
-}
-
-/// What a stack is to follow, and what its last decision went by.
-#[derive(Default)]
-struct Followed {
-    /// As it was last read, and when that began.
-    wanted: Option<(Desired, Timestamp)>,
-    /// What the loop has taken on.
-    taken: Option<Desired>,
-    /// It has decided by that.
-    decided: bool,
-    /// What people laid over the files that it has decided by.
-    overrides: Overrides,
-    /// The commit that it has decided by.
-    commit: Option<Commit>,
-    /// What was written before then it has decided by.
-    as_of: Timestamp,
-}
-
-impl Followed {
-    /// Whether there is news of what is decided by.
-    fn settle(&mut self) -> bool {
-        let Some(taken) = self.taken.as_ref().filter(|_| self.decided) else { return false };
-        let is_other = self.overrides != taken.overrides || self.commit != taken.commit;
-        let before = (self.as_of, is_other);
-        self.overrides.clone_from(&taken.overrides);
-        self.commit.clone_from(&taken.commit);
-        if let Some((wanted, as_of)) = &self.wanted
-            && wanted == taken
-        {
-            self.as_of = *as_of;
+        // Else the loop that ends may have something to say still.
+        if !self.0.clerks.borrow().contains_key(stack) {
+            self.0.forget(stack);
         }
-        before != (self.as_of, false)
     }
 }
 
@@ -233,17 +234,32 @@ impl Shared {
         let refused = self.refusal(&status.stack);
         let followed = self.followed.borrow();
         let followed = followed.get(&status.stack);
+        let mut status = status.clone();
+        if let Some(waiting) = followed.and_then(|it| it.waits.clone()) {
+            let condition = if waiting.stuck { Condition::Degraded } else { Condition::Progressing };
+            status.condition = status.condition.max(condition);
+            status.stuck |= waiting.stuck;
+            status.waiting.push(waiting);
+        }
         Standing {
             process: self.us,
             at: now(),
             files_refused: refused.as_ref().map(|(refusal, _)| refusal.headline.clone()),
             refused_since: refused.map(|(_, since)| since),
             engine_lost: self.lost.borrow().get(&status.stack).cloned(),
-            commit: followed.and_then(|it| it.commit.clone()),
+            commit: followed.and_then(Followed::commit),
             overrides: followed.map(|it| it.overrides.clone()).unwrap_or_default(),
             files_as_of: followed.map(|it| it.as_of).unwrap_or_default(),
-            status: status.clone(),
+            status,
         }
+    }
+
+    /// Nobody looks after a stack any more.
+    fn forget(&self, stack: &StackName) {
+        self.lost.borrow_mut().remove(stack);
+        self.followed.borrow_mut().remove(stack);
+        self.last.borrow_mut().retain(|status| status.stack != *stack);
+        self.standings.remove(stack);
     }
 
     /// Why the files of a stack's source are refused, and since when.
@@ -281,69 +297,14 @@ impl Shared {
     }
 }
 
-/// Writes the standing of one stack whenever it changes.
-struct Clerk {
-    stack: StackName,
-    shared: Rc<Shared>,
-    historian: Historian,
-}
-
-impl Report for Clerk {
-    fn follows(&self, desired: &Desired) {
-        let mut followed = self.shared.followed.borrow_mut();
-        let of_stack = followed.entry(self.stack.clone()).or_default();
-        (of_stack.taken, of_stack.decided) = (Some(desired.clone()), false);
-    }
-
-    fn engine_lost(&self, failure: &Failure, _: Duration) {
-        let since = self.shared.lost.borrow().get(&self.stack).map_or_else(now, |(_, since)| *since);
-        let lost = (failure.to_string(), since);
-        if self.shared.lost.borrow_mut().insert(self.stack.clone(), lost).is_none() {
-            self.shared.write_again(&self.stack);
-        }
-    }
-
-    fn engine_back(&self) {
-        self.shared.lost.borrow_mut().remove(&self.stack);
-        self.shared.write_again(&self.stack);
-    }
-
-    fn decided(&self, status: &StackStatus) {
-        let is_news = self.shared.followed.borrow_mut().get_mut(&self.stack).is_some_and(|followed| {
-            followed.decided = true;
-            followed.settle()
-        });
-        let mut last = self.shared.last.borrow_mut();
-        if last.contains(status) && !is_news {
-            return;
-        }
-        last.retain(|other| other.stack != status.stack);
-        last.push(status.clone());
-        drop(last);
-        self.shared.write(status);
-    }
-
-    fn happened(&self, event: &Event) {
-        self.shared.keep(event);
-    }
-
-    fn stands(&self, in_force: &Rc<Desired>, moment: &Moment<'_>) {
-        self.shared.warn_once(self.historian.note(in_force, moment));
-    }
-
-    fn remembers(&self, durable: &Durable) {
-        self.shared.warn_once(self.shared.memories.write(&self.stack, durable));
-    }
-}
-
-impl Drop for Clerk {
-    fn drop(&mut self) {
-        self.shared.lost.borrow_mut().remove(&self.stack);
-        self.shared.followed.borrow_mut().remove(&self.stack);
-        self.shared.last.borrow_mut().retain(|status| status.stack != self.stack);
-        // Somebody else may write to the journal from now on.
-        self.shared.writers.borrow_mut().remove(&self.stack);
-        self.shared.standings.remove(&self.stack);
+/// A stack of which nothing was seen yet.
+fn unseen(stack: &StackName) -> StackStatus {
+    StackStatus {
+        stack: stack.clone(),
+        condition: Condition::Progressing,
+        services: Vec::new(),
+        waiting: Vec::new(),
+        stuck: false,
     }
 }
 
@@ -357,7 +318,7 @@ mod tests {
     use super::*;
     use crate::core::desired::{Origin, Teardown};
     use crate::core::overrides::Restart;
-    use crate::core::status::Condition;
+    use crate::core::reason::Reason;
 
     #[test]
     fn a_standing_says_by_which_files_and_overrides_it_was_decided_and_never_by_newer_ones() {
@@ -395,6 +356,68 @@ mod tests {
         assert_eq!(as_of(), Some(at(4)));
         let known = Standings::new(directory.path()).read(&shop).unwrap();
         assert_eq!(known.overrides, second.overrides);
+    }
+
+    fn waits(message: &str, stuck: bool) -> Waiting {
+        Waiting {
+            service: None,
+            subject: "shop".to_owned(),
+            reason: Reason::DependencyNotReady,
+            message: message.to_owned(),
+            until: None,
+            stuck,
+        }
+    }
+
+    #[test]
+    fn a_stack_that_waits_for_others_says_so_before_anything_of_it_is_begun_and_after() {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = StackName::from("shop");
+        let scribe = Scribe::new(directory.path().to_owned());
+        let read = || Standings::new(directory.path()).read(&shop);
+        let desired = Desired::teardown(shop.clone(), Origin::default(), Teardown::default());
+        scribe.waits(&desired, Some(&waits("waits for the stack `database`", false)));
+        let standing = read().unwrap();
+        assert_eq!(standing.status.condition, Condition::Progressing);
+        assert_eq!(standing.status.waiting, [waits("waits for the stack `database`", false)]);
+        assert_eq!(scribe.standings()[0].status, standing.status);
+        scribe.left(&shop);
+        assert!(read().is_none() && scribe.standings().is_empty() && scribe.stacks().is_empty());
+        let clerk = scribe.of(&shop);
+        clerk.follows(&desired);
+        clerk.decided(&StackStatus { condition: Condition::Ready, ..unseen(&shop) });
+        scribe.waits(&desired, Some(&waits("waits for itself", true)));
+        let status = read().unwrap().status;
+        assert_eq!((status.condition, status.stuck), (Condition::Degraded, true));
+        scribe.waits(&desired, None);
+        let status = read().unwrap().status;
+        assert_eq!((status.condition, status.waiting), (Condition::Ready, Vec::new()));
+    }
+
+    #[test]
+    fn a_stack_that_comes_back_while_its_last_loop_ends_keeps_its_standing() {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = StackName::from("shop");
+        let scribe = Scribe::new(directory.path().to_owned());
+        let condition = || Standings::new(directory.path()).read(&shop).map(|it| it.status.condition);
+        let status = |condition| StackStatus { condition, ..unseen(&shop) };
+        let desired = Desired::teardown(shop.clone(), Origin::default(), Teardown::default());
+        let ending = scribe.of(&shop);
+        ending.follows(&desired);
+        ending.decided(&status(Condition::Progressing));
+        scribe.left(&shop);
+        assert_eq!(condition(), None);
+        let clerk = scribe.of(&shop);
+        scribe.wants(&desired, now());
+        clerk.follows(&desired);
+        clerk.decided(&status(Condition::Ready));
+        ending.decided(&status(Condition::Degraded));
+        assert_eq!(condition(), Some(Condition::Ready), "the last words of the other are nobody's");
+        drop(ending);
+        assert_eq!(condition(), Some(Condition::Ready));
+        assert_eq!((scribe.standings().len(), scribe.stacks().len()), (1, 1));
+        drop(clerk);
+        assert_eq!((condition(), scribe.standings().len(), scribe.stacks().len()), (None, 0, 0));
     }
 
     #[test]

@@ -13,7 +13,9 @@ use super::screen::Screen;
 use super::{engine, files, standing};
 use crate::compose::errors::Diagnostics;
 use crate::controller::current::current_status;
+use crate::core::decide::Waiting;
 use crate::core::observed::EngineInfo;
+use crate::core::reason::Reason;
 use crate::core::status::{Condition, StackStatus};
 use crate::stack::Stack;
 use crate::store::sources::{Held, Sources};
@@ -171,6 +173,9 @@ fn by_daemon<'a>(standings: &Standings, name: Option<&'a str>) -> impl Iterator<
 fn joined(mut seen: StackStatus, daemon: Option<&Standing>) -> StackStatus {
     let Some(known) = daemon.map(|standing| &standing.status) else { return seen };
     seen.condition = seen.condition.max(known.condition);
+    // For other stacks it waits as its daemon says alone.
+    let waits = |it: &&Waiting| it.reason == Reason::DependencyNotReady && it.subject == known.stack.as_str();
+    seen.waiting.extend(known.waiting.iter().filter(waits).cloned());
     for service in &mut seen.services {
         let Some(known) = known.services.iter().find(|known| known.service == service.service) else {
             continue;
@@ -235,4 +240,53 @@ fn rendered(shown: &[Shown], format: Format, is_real: bool) -> String {
         render::text(&one.status, now) + &whose
     });
     blocks.collect::<Vec<_>>().join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ids::StackName;
+    use crate::core::overrides::Overrides;
+    use crate::core::time::Timestamp;
+    use crate::store::process::Process;
+
+    #[test]
+    fn what_a_stack_waits_for_is_what_its_daemon_says() {
+        let stack = StackName::from("shop");
+        let seen = StackStatus {
+            stack: stack.clone(),
+            condition: Condition::Ready,
+            services: Vec::new(),
+            waiting: Vec::new(),
+            stuck: false,
+        };
+        let waits = |subject: &str, reason| Waiting {
+            service: None,
+            subject: subject.to_owned(),
+            reason,
+            message: "waits for the stack `database` to be ready".to_owned(),
+            until: None,
+            stuck: false,
+        };
+        let of_stack = waits("shop", Reason::DependencyNotReady);
+        let others = waits("corp", Reason::ExternalMissing);
+        let condition = Condition::Progressing;
+        let status = StackStatus { condition, waiting: vec![others, of_stack.clone()], ..seen.clone() };
+        let standing = Standing {
+            process: Process::own(),
+            at: Timestamp::default(),
+            files_refused: None,
+            refused_since: None,
+            engine_lost: None,
+            commit: None,
+            overrides: Overrides::default(),
+            files_as_of: Timestamp::default(),
+            status,
+        };
+        let shown = joined(seen.clone(), Some(&standing));
+        assert_eq!((shown.condition, &shown.waiting), (condition, &vec![of_stack]), "what was seen is newer");
+        let text = render::text(&shown, Timestamp::default());
+        assert!(text.contains("waits for the stack `database` to be ready"), "{text}");
+        assert_eq!(joined(seen.clone(), None), seen);
+    }
 }

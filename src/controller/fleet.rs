@@ -13,6 +13,7 @@ use self::readiness::Readiness;
 use super::reconcile::{Reconciler, Updates};
 use super::report::Report;
 use crate::compose::errors::Diagnostic;
+use crate::core::decide::Waiting;
 use crate::core::desired::Desired;
 use crate::core::ids::StackName;
 use crate::core::overrides::Overrides;
@@ -23,6 +24,7 @@ use crate::stack::{Loaded, Stack};
 
 mod gone;
 mod readiness;
+mod waiting;
 
 pub use gone::Spared;
 pub use readiness::Note;
@@ -54,9 +56,10 @@ pub trait Watch {
     /// A stack is found in the source, and looked after as soon as nobody else does.
     fn joined(&self, stack: &StackName);
 
-    /// What the files say of a stack waits for these others to be ready by what the files say of them.
-    fn waits(&self, stack: &StackName, others: &[StackName]) {
-        let _ = (stack, others);
+    /// What the files say of a stack waits for others to be ready by what the files say of them: for which, and whether that
+    /// can ever be. `None` when it waits no longer.
+    fn waits(&self, desired: &Desired, waiting: Option<&Waiting>) {
+        let _ = (desired, waiting);
     }
 
     /// A stack is gone from the source: it is left alone from now on, and nothing of it is removed. Where its manifest said
@@ -95,8 +98,8 @@ struct Member {
     /// Its loop; none while a new stack waits for others.
     run: Option<Run>,
     depends_on: Vec<StackName>,
-    /// What was last told of those that it waits for.
-    waits_for: Vec<StackName>,
+    /// What was last told of its waiting for others.
+    waits: Option<Waiting>,
     deletion: DeletionPolicy,
     /// The source that it is of, where that has a name.
     source: Option<String>,
@@ -118,7 +121,7 @@ impl Member {
             is_held: true,
             run: None,
             depends_on: Vec::new(),
-            waits_for: Vec::new(),
+            waits: None,
             deletion: DeletionPolicy::default(),
             source: None,
             missing_since: None,
@@ -327,6 +330,12 @@ impl Fleet<'_> {
             self.part(&name);
             self.watch.removed(&name);
         }
+        // What was taken back while it was held is waited for no longer.
+        for member in self.stacks.values_mut().filter(|member| !member.is_held) {
+            if member.waits.take().is_some() {
+                self.watch.waits(&member.wanted, None);
+            }
+        }
         let held = self.stacks.iter().filter(|(_, member)| member.is_held);
         let held: Vec<(StackName, Vec<StackName>)> =
             held.map(|(name, member)| (name.clone(), self.waits_for(member))).collect();
@@ -337,11 +346,14 @@ impl Fleet<'_> {
             });
             if others.is_empty() || is_ending {
                 self.hand_over(&name);
-            } else if let Some(member) = self.stacks.get_mut(&name)
-                && member.waits_for != others
+                continue;
+            }
+            let waiting = waiting::waiting(&name, &others, &self.stacks);
+            if let Some(member) = self.stacks.get_mut(&name)
+                && member.waits.as_ref() != Some(&waiting)
             {
-                self.watch.waits(&name, &others);
-                member.waits_for = others;
+                self.watch.waits(&member.wanted, Some(&waiting));
+                member.waits = Some(waiting);
             }
         }
     }
@@ -362,8 +374,10 @@ impl Fleet<'_> {
     fn hand_over(&mut self, name: &StackName) {
         let Some(member) = self.stacks.get_mut(name) else { return };
         member.is_held = false;
-        member.waits_for.clear();
         let wanted = member.wanted.clone();
+        if member.waits.take().is_some() {
+            self.watch.waits(&wanted, None);
+        }
         if let Some(run) = &member.run {
             run.updates.send_if_modified(|latest| {
                 let is_news = *latest != wanted;

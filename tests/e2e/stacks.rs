@@ -1,6 +1,8 @@
 //! Several stacks of one directory: those that go with their manifests, and those that wait for others.
 
-use crate::stage::{Project, SLEEPER, wait_until};
+use serde_json::Value as Json;
+
+use crate::stage::{Background, Project, SLEEPER, wait_until};
 
 /// A manifest in the directory of another project: a stack with the name and the Compose file of this one.
 fn declare(directory: &Project, stack: &Project, spec: &str) {
@@ -58,11 +60,11 @@ fn a_manifest_that_goes_takes_containers_and_networks_along_where_it_says_so() {
     assert_eq!(kept.container("web-1").life(), before);
 }
 
-/// A stack that is ready 3 s after its start.
+/// A stack that is ready 5 s after its start.
 const READY_LATER: &str = r#"services:
   web:
     image: compose-operator-test/busybox:1
-    command: ["sh", "-c", "trap 'exit 0' TERM; sleep 3; touch /tmp/ready; sleep 600 & wait"]
+    command: ["sh", "-c", "trap 'exit 0' TERM; sleep 5; touch /tmp/ready; sleep 600 & wait"]
     healthcheck: {test: [CMD, test, -f, /tmp/ready], interval: 1s, retries: 30}
 "#;
 
@@ -74,10 +76,21 @@ fn a_stack_begins_once_the_one_that_it_depends_on_is_ready() {
     let directory = Project::new("ordered");
     declare(&directory, &first, "");
     declare(&directory, &second, &format!("  dependsOn: [{}]\n", first.name));
-    let daemon = directory.daemon_with(&["-f", "m"]);
-    daemon.wait_for(&format!("waits for {} to be ready", first.name));
+    let daemon = Background::start(&mut directory.command(&["run", "--log-format", "json", "-f", "m"]));
+    let waits = format!("waits for the stack `{}` to be ready", first.name);
+    daemon.wait_for(&waits);
+    let status = || directory.operator(&["status", "-f", "m", "-o", "json"]).json();
+    let of_second = |status: &Json| {
+        let stacks = status["stacks"].as_array().unwrap();
+        stacks.iter().find(|stack| stack["stack"] == second.name.as_str()).unwrap().clone()
+    };
+    let waiting = wait_until("status says so too", || of_second(&status())["waiting"].get(0).cloned());
+    assert_eq!((&waiting["reason"], &waiting["stuck"]), (&"DependencyNotReady".into(), &false.into()));
+    assert!(waiting["message"].as_str().unwrap().starts_with(&waits), "{waiting}");
     wait_until("the second runs", || (second.running() == ["web-1"]).then_some(()));
     let started = |stack: &Project| stack.container("web-1").text("/State/StartedAt");
     assert!(started(&first) < started(&second));
+    wait_until("it waits no longer", || (of_second(&status())["condition"] == "Ready").then_some(()));
+    assert_eq!(of_second(&status())["waiting"], serde_json::json!([]));
     assert_eq!(first.container("web-1").health(), "healthy");
 }

@@ -10,10 +10,13 @@ use compose_operator::clock::Clock;
 use compose_operator::compose::{Diagnostic, LoadOptions, MemoryFiles};
 use compose_operator::controller::fleet::{self, Note, Spared, Watch};
 use compose_operator::controller::report::{Report, Silent};
+use compose_operator::core::decide::Waiting;
+use compose_operator::core::desired::Desired;
 use compose_operator::core::ids::StackName;
 use compose_operator::core::observed::State;
 use compose_operator::engine::sim::{Behaviour, Checks, OnStop, Subject};
 use compose_operator::source::Source;
+use compose_operator::source::many::Many;
 use compose_operator::stack::{self, Loaded};
 use futures_util::future::{FutureExt, LocalBoxFuture, join};
 use tokio::sync::Notify;
@@ -101,9 +104,12 @@ impl Watch for Ear {
         self.note(format!("{stack} joins"));
     }
 
-    fn waits(&self, stack: &StackName, others: &[StackName]) {
-        let others: Vec<&str> = others.iter().map(StackName::as_str).collect();
-        self.note(format!("{stack} waits for {}", others.join(", ")));
+    fn waits(&self, desired: &Desired, waiting: Option<&Waiting>) {
+        let Some(Waiting { message, stuck, .. }) = waiting else {
+            return self.note(format!("{} waits no longer", desired.stack));
+        };
+        let short = message.split(" (`dependsOn`)").next().unwrap_or_default();
+        self.note(format!("{}{} {short}", desired.stack, if *stuck { " for ever" } else { "" }));
     }
 
     fn left(&self, stack: &StackName, spared: Option<Spared>) {
@@ -124,11 +130,14 @@ impl Watch for Ear {
 
 /// A daemon over the directory, until the story is told; what it has said.
 fn tell(stage: &Stage, directory: &Directory, ear: Ear, story: impl Future<Output = ()>) -> Vec<String> {
+    tell_of(stage, &mut directory.clone(), ear, story)
+}
+
+fn tell_of(stage: &Stage, source: &mut dyn Source, ear: Ear, story: impl Future<Output = ()>) -> Vec<String> {
     let report = Silent;
     let stop = CancellationToken::new();
-    let mut source = directory.clone();
-    let first = (directory.load(), stage.clock.now());
-    let run = fleet::run(stage.reconciler(&report), first, &mut source, &ear, stop.clone());
+    let first = (source.load(), stage.clock.now());
+    let run = fleet::run(stage.reconciler(&report), first, source, &ear, stop.clone());
     let story = async {
         story.await;
         stop.cancel();
@@ -260,7 +269,8 @@ fn a_stack_begins_once_those_that_it_depends_on_are_ready() {
         pass(&stage, 30).await;
         assert_eq!(running(&stage), ["shop-web-1 app:1", "zdb-db-1 app:1"]);
     });
-    assert_eq!(told, ["shop waits for zdb", "zdb joins", "shop joins"]);
+    let waits = "shop waits for the stack `zdb` to be ready";
+    assert_eq!(told, [waits, "zdb joins", "shop waits no longer", "shop joins"]);
 }
 
 #[test]
@@ -282,7 +292,39 @@ fn what_the_files_say_is_taken_on_in_order_and_what_runs_is_healed_meanwhile() {
         pass(&stage, 120).await;
         assert_eq!(running(&stage), ["shop-web-2 app:2", "zdb-db-2 app:2"]);
     });
-    assert_eq!(told[3..], ["shop waits for zdb"]);
+    let waits = "shop waits for the stack `zdb` to be ready";
+    assert_eq!(told[4..], [waits, "shop waits no longer"]);
+}
+
+#[test]
+fn stacks_of_two_sources_that_wait_for_each_other_are_told_to_wait_for_ever_until_one_of_them_does_not() {
+    let stage = Stage::new();
+    let (one, other) = (Directory::default(), Directory::default());
+    one.write("a", "  dependsOn: [b]\n", "app:1");
+    one.write("c", "  dependsOn: [a]\n", "app:1");
+    other.write("b", "  dependsOn: [a]\n", "app:1");
+    let mut both = Many::new(vec![Box::new(one.clone()), Box::new(other.clone())]);
+    let told = tell_of(&stage, &mut both, Ear::default(), async {
+        pass(&stage, 60).await;
+        assert_eq!(running(&stage), Vec::<String>::new());
+        other.write("b", "", "app:1");
+        pass(&stage, 60).await;
+        assert_eq!(running(&stage), ["a-web-1 app:1", "b-web-1 app:1", "c-web-1 app:1"]);
+    });
+    let begins = [
+        "a for ever waits for itself: a → b → a",
+        "b for ever waits for itself: b → a → b",
+        "c waits for the stack `a` to be ready",
+        "b joins",
+        "a waits for the stack `b` to be ready",
+        "b waits no longer",
+    ];
+    let mut sorted = told.clone();
+    sorted.sort();
+    let mut expected: Vec<&str> = begins.into_iter().collect();
+    expected.extend(["a joins", "a waits no longer", "c joins", "c waits no longer"]);
+    expected.sort_unstable();
+    assert_eq!(sorted, expected, "{told:?}");
 }
 
 #[test]
@@ -313,7 +355,10 @@ fn a_daemon_that_starts_again_heals_what_it_knew_without_waiting() {
     let directory = Directory::default();
     directory.write("shop", "  dependsOn: [elsewhere]\n", "app:1");
     let told = tell(&stage, &directory, Ear::default(), pass(&stage, 60));
-    assert_eq!((told, running(&stage)), (vec!["shop waits for elsewhere".to_owned()], Vec::new()));
+    assert_eq!(
+        (told, running(&stage)),
+        (vec!["shop waits for `elsewhere`, which no manifest here declares".to_owned()], Vec::new())
+    );
     let ear = Ear { known: vec!["shop"], ..Ear::default() };
     let told = tell(&stage, &directory, ear, async {
         pass(&stage, 60).await;
@@ -323,7 +368,10 @@ fn a_daemon_that_starts_again_heals_what_it_knew_without_waiting() {
     assert_eq!(
         (told, running(&stage)),
         (
-            vec!["shop joins".to_owned(), "shop waits for elsewhere".to_owned()],
+            vec![
+                "shop joins".to_owned(),
+                "shop waits for `elsewhere`, which no manifest here declares".to_owned()
+            ],
             vec!["shop-web-1 app:1".to_owned()]
         )
     );
