@@ -194,29 +194,45 @@ impl Engine {
         })
     }
 
+    /// How many containers of these projects run.
+    pub(crate) fn running_of(&self, projects: &[String]) -> usize {
+        let options = ListContainersOptionsBuilder::new().build();
+        let listed = self.block_on(self.docker.list_containers(Some(options))).expect("the engine lists");
+        let labels = listed.into_iter().filter_map(|line| line.labels);
+        labels.filter(|it| it.get(PROJECT).is_some_and(|project| projects.contains(project))).count()
+    }
+
     /// Removes all that carries the project's label. Says so and goes on where something does not go: it runs
     /// on failure too.
     pub(crate) fn clear(&self, project: &str) {
-        self.block_on(async {
-            let options = ListContainersOptionsBuilder::new().all(true).filters(&label(project)).build();
-            let containers = self.docker.list_containers(Some(options)).await.unwrap_or_default();
-            stream::iter(containers)
-                .for_each_concurrent(PARALLEL, |container| async move {
-                    let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-                    let id = container.id.unwrap_or_default();
-                    if let Err(error) = self.docker.remove_container(&id, Some(force)).await {
-                        eprintln!("container {id} stays: {error}");
-                    }
-                })
-                .await;
-            let options = ListNetworksOptionsBuilder::new().filters(&label(project)).build();
-            for network in self.docker.list_networks(Some(options)).await.unwrap_or_default() {
-                let id = network.id.unwrap_or_default();
-                if let Err(error) = self.docker.remove_network(&id).await {
-                    eprintln!("network {id} stays: {error}");
+        self.block_on(self.remove_all(project));
+    }
+
+    /// Removes all that carries one of these labels.
+    pub(crate) fn clear_all(&self, projects: &[String]) {
+        let each = stream::iter(projects).for_each_concurrent(PARALLEL, |project| self.remove_all(project));
+        self.block_on(each);
+    }
+
+    async fn remove_all(&self, project: &str) {
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&label(project)).build();
+        let containers = self.docker.list_containers(Some(options)).await.unwrap_or_default();
+        stream::iter(containers)
+            .for_each_concurrent(PARALLEL, |container| async move {
+                let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+                let id = container.id.unwrap_or_default();
+                if let Err(error) = self.docker.remove_container(&id, Some(force)).await {
+                    eprintln!("container {id} stays: {error}");
                 }
+            })
+            .await;
+        let options = ListNetworksOptionsBuilder::new().filters(&label(project)).build();
+        for network in self.docker.list_networks(Some(options)).await.unwrap_or_default() {
+            let id = network.id.unwrap_or_default();
+            if let Err(error) = self.docker.remove_network(&id).await {
+                eprintln!("network {id} stays: {error}");
             }
-        });
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The operator on a real Docker Engine, side by side with Docker Compose and with the engine's own calls.
 //!
-//! `cargo bench --bench engine -- [--json] [--rounds N] [noop|cold|heal|change|commit|idle]…`
+//! `cargo bench --bench engine -- [--json] [--rounds N] [noop|cold|heal|change|commit|idle|many]…`
 
 #![allow(
     clippy::print_stdout,
@@ -11,6 +11,7 @@
 )]
 
 mod arguments;
+mod counter;
 mod daemon;
 mod direct;
 mod process;
@@ -32,6 +33,7 @@ const WORKS: &[Work] = &[
     ("change", works::change::measure),
     ("commit", works::commit::measure),
     ("idle", works::idle::measure),
+    ("many", works::many::measure),
 ];
 
 fn main() {

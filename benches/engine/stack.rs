@@ -66,6 +66,77 @@ impl<'e> Stack<'e> {
     }
 }
 
+/// Many small stacks: a directory of manifests. Dropping it removes all that carries their names.
+pub(crate) struct Fleet<'e> {
+    names: Vec<String>,
+    directory: tempfile::TempDir,
+    engine: &'e Engine,
+}
+
+impl<'e> Fleet<'e> {
+    /// Each has one container on no network: with the address pools that Docker begins with, an engine has room for some thirty
+    /// networks.
+    pub(crate) fn new(engine: &'e Engine, count: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let names = (0..count).map(|_| {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            format!("{PREFIX}{}-{number}", std::process::id())
+        });
+        let fleet = Self { names: names.collect(), directory, engine };
+        let manifests = fleet.directory.path().join("manifests");
+        std::fs::create_dir(&manifests).expect("a directory can be made");
+        for name in &fleet.names {
+            let manifest = format!(
+                "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {{name: {name}}}\nspec:\n  \
+                 compose: {{files: [../{name}/compose.yaml]}}\n"
+            );
+            let compose = format!(
+                "services:\n  sleeper:\n    image: {BUSYBOX}\n    command: [sleep, infinity]\n    init: true\n    \
+                 restart: unless-stopped\n    network_mode: none\n"
+            );
+            let home = fleet.directory.path().join(name);
+            std::fs::create_dir(&home).expect("a directory can be made");
+            for (path, text) in
+                [(manifests.join(format!("{name}.yaml")), manifest), (home.join("compose.yaml"), compose)]
+            {
+                std::fs::write(path, text).expect("the file can be written");
+            }
+        }
+        fleet
+    }
+
+    /// Some of them, from all over.
+    pub(crate) fn sample(&self, count: u32) -> impl Iterator<Item = &String> {
+        let step = self.names.len() / usize::try_from(count).expect("a small number");
+        self.names.iter().step_by(step)
+    }
+
+    /// A daemon over all.
+    pub(crate) fn operator(&self) -> Command {
+        let arguments = ["run", "-f", "manifests"];
+        in_directory(env!("CARGO_BIN_EXE_operator"), self.directory.path(), &[], &arguments)
+    }
+
+    pub(crate) fn compose(&self, name: &str, arguments: &[&str]) -> Command {
+        in_directory("docker", &self.directory.path().join(name), &["compose", "-p", name], arguments)
+    }
+
+    /// How many of their containers run.
+    pub(crate) fn running(&self) -> usize {
+        self.engine.running_of(&self.names)
+    }
+
+    pub(crate) fn clear(&self) {
+        self.engine.clear_all(&self.names);
+    }
+}
+
+impl Drop for Fleet<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 impl Drop for Stack<'_> {
     fn drop(&mut self) {
         self.engine.clear(&self.name);

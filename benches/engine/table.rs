@@ -50,6 +50,12 @@ impl Row {
         Self { work: work.into(), unit: "MB", ours: megabytes(ours), peer, theirs: megabytes(theirs), bar }
     }
 
+    /// How many there were.
+    pub(crate) fn count(work: impl Into<String>, ours: &[u64], bar: Bar) -> Self {
+        let ours = ours.iter().map(|count| to_f64(*count)).collect();
+        Self { work: work.into(), unit: "calls", ours, peer: "", theirs: Vec::new(), bar }
+    }
+
     /// Parts of one processor, each between 0 and 1.
     pub(crate) fn share(
         work: impl Into<String>,

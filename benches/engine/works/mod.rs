@@ -5,6 +5,7 @@ pub(crate) mod cold;
 pub(crate) mod commit;
 pub(crate) mod heal;
 pub(crate) mod idle;
+pub(crate) mod many;
 pub(crate) mod noop;
 
 /// As many rounds as were asked for, else as many as this work needs for a steady median.
