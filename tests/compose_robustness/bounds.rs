@@ -260,3 +260,58 @@ fn many_services_load_and_many_faults_end() {
     let twice = (0..100_000).map(|n| format!("c{}", n % 50_000)).collect::<Vec<_>>().join(", ");
     refused("the same items", &service(&format!("security_opt: [{twice}]")), "same item twice");
 }
+
+const IDENTITY: &str = "AGE-SECRET-KEY-1NPGT4U689GZVWN2K3W07GQ30Q4VQWED6QG2SUNZ90GM7VZP7550QUW28W2";
+
+/// A file of SOPS that its identity opens, with another pattern and with lines above its own: whoever may write to a repository
+/// can make it so.
+fn with_pattern(field: &str, pattern: &str, lines: &str) -> String {
+    let own = include_str!("../secrets/sops/regex.env").lines().filter(|line| line.starts_with("sops_"));
+    let own = own.filter(|line| !line.starts_with("sops_encrypted_regex"));
+    let own: String = own.flat_map(|line| [line, "\n"]).collect();
+    format!("{lines}{own}sops_{field}={pattern}\n")
+}
+
+/// What is in a file of SOPS is read before anything of it is known to be right, and with no identity too.
+#[test]
+fn files_of_sops_take_no_more_than_they_are_long() {
+    // As many states as are taken, all of them at each byte.
+    let slow = "(?:a?){150}[^a]";
+    let comment = |length: usize| format!("#{}\n", "a".repeat(length));
+    let zeros = format!("{}0", "0,".repeat(MEBI));
+    for (what, file, fault) in [
+        (
+            "a long name of many values",
+            format!(r#"{{"data":"ENC[AES256_GCM,data:","sops":{{"{}":[{zeros}]}}}}"#, "k".repeat(MEBI)),
+            "damaged or cut off",
+        ),
+        (
+            "many values of many names",
+            format!(r#"{{"data":"ENC[AES256_GCM,data:","a":[{zeros}],"sops":{{"age":[]}}}}"#),
+            "as something else than an env file",
+        ),
+        ("a long pattern", with_pattern("encrypted_regex", &"(|)".repeat(MEBI), ""), "its pattern"),
+        ("a large pattern", with_pattern("encrypted_regex", "(?:a?){9000}[^a]", ""), "its pattern"),
+        (
+            "a long comment",
+            with_pattern("encrypted_comment_regex", slow, &comment(MEBI)),
+            "line 1 has a name or a comment that is too long",
+        ),
+        (
+            "many comments",
+            with_pattern("encrypted_comment_regex", slow, &comment(4_000).repeat(900)),
+            "has a name or a comment that is too long",
+        ),
+        (
+            "a long name",
+            with_pattern("encrypted_regex", slow, &format!("{}=\n", "a".repeat(5_000))),
+            "line 1 has a name or a comment that is too long",
+        ),
+    ] {
+        let file = [("age.key", IDENTITY.to_owned()), ("secrets.env", file)];
+        let dir = place(&[service("env_file: secrets.env").as_slice(), &file].concat());
+        let (code, said) = validate(dir.path(), &["--age-identity".to_owned(), "age.key".to_owned()]);
+        assert_eq!(code, Some(2), "{what}: {said:.2000}");
+        assert!(said.contains(fault) && said.contains("help: "), "{what}: {said:.2000}");
+    }
+}
