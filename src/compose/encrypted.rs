@@ -40,6 +40,9 @@ pub enum Undecrypted {
     /// It is not as it was when it was encrypted.
     #[error("it is encrypted, and damaged or cut off")]
     Damaged,
+    /// Nothing in it says how its values were encrypted.
+    #[error("it has values of SOPS, but none of SOPS' own lines")]
+    Stray,
     /// SOPS made it, and more is to be said.
     #[error("it is encrypted with SOPS, {0}")]
     Sops(#[from] Unread),
@@ -62,6 +65,10 @@ impl Undecrypted {
                 "encrypt it for a recipient (`age -r age1…`): nobody is here to type a passphrase"
             }
             Self::Damaged => "encrypt it again, or take it from an earlier commit",
+            Self::Stray => {
+                "take it from an earlier commit: `sops encrypt` writes those lines at its end; where SOPS has nothing to do with \
+                 it, write something in front of its mark"
+            }
             Self::Sops(unread) => unread.way_out(),
         }
     }

@@ -25,6 +25,9 @@ use super::files::FileView;
 /// What each value begins with that SOPS encrypted. Every file has one at least: its MAC.
 const MARK: &str = "ENC[AES256_GCM,data:";
 
+/// What stands before a value, or what an encrypted comment begins with: in env files, INI, YAML and JSON.
+const VALUE_AFTER: &[&[u8]] = &[b"=", b"= ", b": ", b"- ", b"\"", b"#"];
+
 /// What the names of SOPS' own lines begin with in an env file.
 const OWN: &str = "sops_";
 
@@ -91,9 +94,11 @@ impl Unread {
     }
 }
 
-/// Whether SOPS has made this.
+/// Whether SOPS has made this: a value begins with the mark. A text that only mentions it is none.
 pub(super) fn is_encrypted(bytes: &[u8]) -> bool {
-    bytes.windows(MARK.len()).any(|part| part == MARK.as_bytes())
+    let text = String::from_utf8_lossy(bytes);
+    let stands_after = |at: usize, sign: &&[u8]| text.as_bytes()[..at].ends_with(sign);
+    text.match_indices(MARK).any(|(at, _)| VALUE_AFTER.iter().any(|sign| stands_after(at, sign)))
 }
 
 /// What is in an encrypted file.
@@ -152,6 +157,9 @@ impl<'a> Sealed<'a> {
     }
 
     fn of_lines(text: &'a str) -> Result<Self, Undecrypted> {
+        if !text.lines().any(|line| line.starts_with(OWN)) {
+            return Err(Undecrypted::Stray);
+        }
         let (mut lines, mut fields, mut names) = (Vec::new(), Fields::default(), BTreeSet::new());
         for (number, line) in (1..).zip(text.lines()) {
             let read = match (line, line.split_once('=')) {
@@ -181,7 +189,7 @@ impl<'a> Sealed<'a> {
         let names: BTreeMap<String, IgnoredAny> =
             serde_json::from_str(text).map_err(|_| Undecrypted::Damaged)?;
         if !names.contains_key("sops") {
-            return Err(Undecrypted::Damaged);
+            return Err(Undecrypted::Stray);
         }
         if names.len() > 2 {
             return Err(Unread::Format.into());

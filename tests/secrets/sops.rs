@@ -51,7 +51,7 @@ fn variables(service: &Service) -> Vec<(&str, &str)> {
 /// What is wrong, as a person reads it, with nothing of what is in the file.
 fn faults(loaded: Loaded) -> String {
     let found = loaded.all().map_or_else(|found| found.frames(false), |_| String::new());
-    for word in ["canary", "ENC[", "AES256", "YWdl", "1NPGT"] {
+    for word in ["canary", "Canary", "ENC[", "AES256", "YWdl", "1NPGT"] {
         assert!(!found.contains(word), "{word}: {found}");
     }
     found
@@ -192,7 +192,7 @@ fn what_was_changed_without_sops_is_refused() {
             all.replace("sops_unencrypted_suffix=_unencrypted", "sops_encrypted_regex=("),
             "its pattern",
         ),
-        ("the end", all[..all.find("sops_").unwrap()].to_owned(), "damaged or cut off"),
+        ("the end", all[..all.find("sops_").unwrap()].to_owned(), "but none of SOPS' own lines"),
     ] {
         assert_ne!(&content, all, "{what}");
         let found = faults(load(OF_SERVICE, content));
@@ -211,6 +211,26 @@ fn what_was_changed_without_sops_is_refused() {
     ] {
         let found = faults(load(OF_SERVICE, made("rules.sops").replace(from, to)));
         assert!(found.contains(fault), "{found}");
+    }
+}
+
+#[test]
+fn a_text_that_only_mentions_sops_is_read_as_it_is() {
+    let read =
+        service(load(OF_SERVICE, "# `ENC[AES256_GCM,data:…` is for SOPS\nA='see ENC[AES256_GCM,data:'\n"));
+    assert_eq!(variables(&read), [("A", "see ENC[AES256_GCM,data:")]);
+    // Values of SOPS, and nothing that says how to open them.
+    let sealed = made("values.env");
+    let sealed = value(&sealed, "TOKEN");
+    for content in [
+        format!("TOKEN={sealed}\n"),
+        format!("#{sealed}\nA=b\n"),
+        format!("a:\n  - {sealed}\n"),
+        format!("[a]\ntoken = {sealed}\n"),
+        format!("{{\"data\": \"{sealed}\"}}"),
+    ] {
+        let found = faults(load(OF_SERVICE, &*content));
+        assert!(found.contains("it has values of SOPS, but none of SOPS' own lines"), "{content}: {found}");
     }
 }
 
