@@ -1,13 +1,16 @@
 //! Files of SOPS whose key is encrypted with age: env files, of which SOPS encrypts each value, and binary ones, of which it
 //! encrypts the whole. Decrypted in memory, to what `sops decrypt` prints.
 //!
-//! A value is bound to its name by what is authenticated along with it, and all values to each other by the MAC over them.
-//! Rules that leave values in the clear are no secret and not authenticated: the MAC tells when they were changed.
+//! An encrypted value is bound to its name by what is authenticated along with it. The MAC is over the bytes of all values, one
+//! behind the other in the order of the lines, and over nothing between them: no encrypted value can be changed, moved or left
+//! out, but what is in the clear from one of them to the next can be cut into other values, under any names that the rule
+//! leaves in the clear. Names of empty values, comments, the rule and the kinds of values are not authenticated.
 
 mod own;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use aes_gcm::aead::consts::U32;
 use aes_gcm::aes::Aes256;
@@ -256,17 +259,37 @@ fn open_lines(
 /// One value, which is put to the sum; nothing of one that is damaged.
 fn open(cipher: &Cipher, sum: &mut Sum, name: &str, value: &str, is_encrypted: bool) -> Option<Vec<u8>> {
     // Nothing is left as nothing.
-    let (mut plain, kind) = if is_encrypted && !value.is_empty() {
+    let (plain, kind) = if is_encrypted && !value.is_empty() {
         unseal(cipher, value, &format!("{name}:"))?
     } else {
         (value.as_bytes().to_vec(), "str")
     };
     sum.add(&plain, is_encrypted);
-    if kind == "bool" {
+    of_kind(plain, kind)
+}
+
+/// What SOPS prints of a value. Its kind is authenticated by nothing but that SOPS would have written it so: anybody can make
+/// a word of a switch, and `True` a switch.
+fn of_kind(plain: Vec<u8>, kind: &str) -> Option<Vec<u8>> {
+    let text = || std::str::from_utf8(&plain).ok();
+    match kind {
+        "str" => Some(plain),
         // Encrypted as Python wrote it.
-        plain.make_ascii_lowercase();
+        "bool" => match &*plain {
+            b"True" => Some(b"true".to_vec()),
+            b"False" => Some(b"false".to_vec()),
+            _ => None,
+        },
+        "int" => text().is_some_and(is_written_as::<i64>).then_some(plain),
+        "float" => text().is_some_and(is_written_as::<f64>).then_some(plain),
+        _ => None,
     }
-    Some(plain)
+}
+
+/// Whether a number would be written so.
+fn is_written_as<T: FromStr + ToString>(text: &str) -> bool {
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && text.parse::<T>().is_ok_and(|number| number.to_string() == text)
 }
 
 /// What the MAC is of.

@@ -214,6 +214,62 @@ fn what_was_changed_without_sops_is_refused() {
     }
 }
 
+/// The kinds of values are not authenticated: one that SOPS would not have written is none.
+#[test]
+fn a_value_is_of_the_kind_that_sops_gave_it() {
+    let all = &made("kinds.env");
+    let values = [
+        ("CAPITALS", "Canary-Of-Capitals"),
+        ("COUNT", "42"),
+        ("HOST", "db.example"),
+        ("LOG", "debug"),
+        ("SHARE", "0.25"),
+        ("SWITCH", "true"),
+        ("TOKEN", "canary-of-sops"),
+        ("WORD", "True"),
+    ];
+    assert_eq!(variables(&service(load(OF_SERVICE, &**all))), values);
+    for (name, kinds, line) in [
+        ("CAPITALS", &["bool", "int", "float", "comment"][..], 1),
+        ("TOKEN", &["bool", "int", "float", "comment"], 4),
+        ("WORD", &["int", "float", "comment"], 5),
+        ("SWITCH", &["int", "comment"], 6),
+        ("COUNT", &["bool", "comment"], 7),
+        ("SHARE", &["bool", "int"], 8),
+    ] {
+        let sealed = value(all, name);
+        let (front, _) = sealed.rsplit_once(':').unwrap();
+        for kind in kinds {
+            let found = faults(load(OF_SERVICE, all.replace(sealed, &format!("{front}:{kind}]"))));
+            assert!(found.contains(&format!("line {line} is damaged")), "{name} as {kind}: {found}");
+        }
+    }
+}
+
+/// As `sops decrypt` takes it too: the MAC is over values one behind the other.
+#[test]
+fn what_sops_leaves_in_the_clear_can_be_cut_otherwise_between_two_encrypted_values() {
+    let all = &made("kinds.env");
+    let cut = all.replace("LOG=debug\nHOST=db.example", "#new\nLEVEL=debugdb\nPLACE=.example\nEMPTY=");
+    let read = service(load(OF_SERVICE, cut));
+    let clear: Vec<_> = variables(&read).into_iter().filter(|(_, value)| !value.contains("anary")).collect();
+    let expected =
+        [("COUNT", "42"), ("EMPTY", ""), ("LEVEL", "debugdb"), ("PLACE", ".example"), ("SHARE", "0.25")];
+    assert_eq!(clear[..5], expected);
+    for (what, clear) in [
+        ("another value", "LOG=debug\nHOST=db.evil"),
+        ("one less", "HOST=db.example"),
+        ("the other order", "HOST=db.example\nLOG=debug"),
+        ("one more", "LOG=debug\nHOST=db.example\nMORE=x"),
+    ] {
+        let found = faults(load(OF_SERVICE, all.replace("LOG=debug\nHOST=db.example", clear)));
+        assert!(found.contains("changed without it"), "{what}: {found}");
+    }
+    let (first, rest) = all.split_once("\nLOG=debug").unwrap();
+    let beyond = faults(load(OF_SERVICE, format!("LOG=debug\n{first}{rest}")));
+    assert!(beyond.contains("changed without it"), "{beyond}");
+}
+
 #[test]
 fn a_text_that_only_mentions_sops_is_read_as_it_is() {
     let read =
