@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use super::ssh;
+use super::{group, ssh};
 use crate::core::redact;
 use crate::secret::Secret;
 
@@ -196,7 +196,8 @@ impl Git {
         command.status().is_ok_and(|status| status.success())
     }
 
-    /// Runs a command to its end, and gives what it printed. Killed when it is not waited for any more.
+    /// Runs a command to its end, and gives what it printed. Killed when it is not waited for any more, with all
+    /// that it has started.
     pub async fn run(
         &self,
         repository: Option<&Path>,
@@ -206,9 +207,7 @@ impl Git {
     ) -> Result<Vec<u8>, GitError> {
         let mut command = self.command(repository);
         command.arg(name).args(arguments);
-        let mut command = tokio::process::Command::from(command);
-        let running = command.kill_on_drop(true).output();
-        let output = tokio::time::timeout(timeout, running)
+        let output = tokio::time::timeout(timeout, group::output(command))
             .await
             .map_err(|_| GitError::TimedOut { command: name, after: timeout })?
             .map_err(GitError::NoGit)?;

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod command;
 pub mod gate;
+mod group;
 pub mod hosted;
 mod look;
 pub mod mirror;

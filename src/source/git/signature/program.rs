@@ -1,12 +1,11 @@
 //! Running the programs that judge.
 
 use std::fs::File;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use tokio::process::Command;
-
 use super::{Scratch, Why};
+use crate::source::git::group;
 
 /// A judgement is some milliseconds of arithmetic.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,6 +32,9 @@ pub(super) async fn run(
         }
         None => Stdio::null(),
     };
-    let running = command.args(arguments).stdin(input).kill_on_drop(true).output();
-    tokio::time::timeout(TIMEOUT, running).await.map_err(|_| Why::TimedOut(program))?.map_err(cannot)
+    command.args(arguments).stdin(input);
+    tokio::time::timeout(TIMEOUT, group::output(command))
+        .await
+        .map_err(|_| Why::TimedOut(program))?
+        .map_err(cannot)
 }
