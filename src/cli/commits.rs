@@ -13,7 +13,7 @@ use crate::core::ids::{StackName, short};
 use crate::core::time::Timestamp;
 use crate::store::journal::Journals;
 use crate::store::process::Process;
-use crate::store::sources::{Approval, Held, SourceStanding, Sources};
+use crate::store::sources::{Approval, Attempt, Held, SourceStanding, Sources};
 
 /// The kinds of event that are told here. What is refused is told with the faults of the files.
 const KINDS: [EventKind; 3] = [EventKind::CommitHeld, EventKind::CommitApproved, EventKind::CommitTaken];
@@ -25,12 +25,20 @@ struct News {
     /// The commit's hash, as it is shown.
     subject: String,
     message: String,
-    /// When somebody said it; what is of nobody's saying is new by its words alone.
-    said_at: Option<Timestamp>,
+    /// When it became so; what is of no moment is new by its words alone.
+    at: Option<Timestamp>,
+    /// Somebody says it: again where it is said again.
+    is_said: bool,
 }
 
-/// What was told last of each kind.
-type Told = BTreeMap<EventKind, (Timestamp, String, String)>;
+/// What was told of a stack.
+#[derive(Default)]
+struct Told {
+    /// What was told last of each kind, and when.
+    last: BTreeMap<EventKind, (Timestamp, String, String)>,
+    /// How far back it is known; what was told before was known to people.
+    known_since: Option<Timestamp>,
+}
 
 /// Knows what became of commits, and to which stacks that was told.
 pub(super) struct Commits {
@@ -74,10 +82,14 @@ impl Commits {
         let Some((standing, approval)) = known.get(&commit.source) else { return Vec::new() };
         let mut told = self.told.borrow_mut();
         let Some(told) = told.get_mut(&desired.stack) else { return Vec::new() };
+        if standing.held.is_none() && standing.asked_at.is_some() {
+            // It was let go: where it is held again, that is told again.
+            told.last.remove(&EventKind::CommitHeld);
+        }
         let all = news(standing, approval.as_ref(), commit).into_iter();
-        let new = all.filter(|news| !is_told(told, news)).collect::<Vec<_>>();
+        let new = all.filter(|news| !told.has(news)).collect::<Vec<_>>();
         let events = new.into_iter().map(|News { kind, subject, message, .. }| {
-            told.insert(kind, (now(), subject.clone(), message.clone()));
+            told.last.insert(kind, (now(), subject.clone(), message.clone()));
             Event::new(desired.stack.clone(), kind, subject, message, now())
         });
         events.collect()
@@ -86,9 +98,11 @@ impl Commits {
     /// What the daemons before this one have told, as far as it can be read.
     fn told_before(&self, stack: &StackName) -> Told {
         let records = self.journals.read(stack).unwrap_or_default().records;
+        let known_since = records.first().map(|record| record.event.at);
         let events = records.into_iter().map(|record| record.event);
         let of_commits = events.filter(|event| KINDS.contains(&event.kind));
-        of_commits.map(|event| (event.kind, (event.at, event.subject, event.message))).collect()
+        let last = of_commits.map(|event| (event.kind, (event.at, event.subject, event.message))).collect();
+        Told { last, known_since }
     }
 }
 
@@ -111,10 +125,15 @@ impl<T> Drop for Hears<T> {
     }
 }
 
-fn is_told(told: &Told, news: &News) -> bool {
-    told.get(&news.kind).is_some_and(|(at, subject, message)| {
-        *subject == news.subject && *message == news.message && news.said_at.is_none_or(|said| said <= *at)
-    })
+impl Told {
+    fn has(&self, news: &News) -> bool {
+        let Some((at, subject, message)) = self.last.get(&news.kind) else {
+            // The journal is kept for a while only.
+            return news.at.zip(self.known_since).is_some_and(|(at, known_since)| at < known_since);
+        };
+        let is_said_again = news.is_said && news.at.is_some_and(|said| said > *at);
+        *subject == news.subject && *message == news.message && !is_said_again
+    }
 }
 
 /// All that became of the commits of a source until now, in the order in which it did. `followed`: the commit that the files of
@@ -122,19 +141,21 @@ fn is_told(told: &Told, news: &News) -> bool {
 fn news(standing: &SourceStanding, approval: Option<&Approval>, followed: &Commit) -> Vec<News> {
     let held = standing.held.as_ref();
     let mut all = Vec::new();
-    let in_force = standing.in_force.as_ref().map(|it| &it.commit).filter(|commit| *commit == followed);
+    let taken = standing.in_force.as_ref().filter(|taken| taken.commit == *followed);
+    let in_force = taken.map(|taken| &taken.commit);
     let waits = held.filter(|held| !held.awaits_approval).map(|held| &held.commit);
     for approved in [in_force, waits].into_iter().flatten() {
         let approval = approval.filter(|approval| approval.commit == approved.hash);
         all.extend(approval.map(|approval| News {
-            said_at: Some(approval.at),
+            at: Some(approval.at),
+            is_said: true,
             ..about(EventKind::CommitApproved, approved, &format!("approved by {}", approval.by))
         }));
     }
-    all.extend(in_force.map(|commit| {
+    all.extend(taken.map(|Attempt { commit, at }| {
         let signer = standing.signer.as_ref().map(|signer| format!(", signed by {signer}"));
         let what = format!("in force{}", signer.unwrap_or_default());
-        about(EventKind::CommitTaken, commit, &what)
+        News { at: Some(*at), ..about(EventKind::CommitTaken, commit, &what) }
     }));
     all.extend(held.map(|held| about(EventKind::CommitHeld, &held.commit, &waiting(held))));
     all
@@ -143,7 +164,7 @@ fn news(standing: &SourceStanding, approval: Option<&Approval>, followed: &Commi
 fn about(kind: EventKind, commit: &Commit, what: &str) -> News {
     let Commit { author, subject, .. } = commit;
     let message = format!("{what} ({author}: {subject})");
-    News { kind, subject: short(&commit.hash).to_owned(), message, said_at: None }
+    News { kind, subject: short(&commit.hash).to_owned(), message, at: None, is_said: false }
 }
 
 fn waiting(held: &Held) -> String {
@@ -157,7 +178,6 @@ fn waiting(held: &Held) -> String {
 mod tests {
     use super::*;
     use crate::core::desired::{Origin, Teardown};
-    use crate::store::sources::Attempt;
 
     fn commit(hash: &str) -> Commit {
         Commit {
@@ -222,7 +242,11 @@ mod tests {
         }
 
         fn approve(&self, hash: &str) {
-            let approval = Approval { commit: commit(hash).hash, over: None, at: now(), by: "bob".into() };
+            self.approve_at(hash, now());
+        }
+
+        fn approve_at(&self, hash: &str, at: Timestamp) {
+            let approval = Approval { commit: commit(hash).hash, over: None, at, by: "bob".into() };
             self.sources.approve("shop", &approval).unwrap();
         }
     }
@@ -253,6 +277,39 @@ mod tests {
         let daemon = Daemon::begin(state.path());
         assert_eq!(daemon.tells(&standing(TWO, None), TWO), [""; 0]);
         assert_eq!(daemon.tells(&standing(ONE, None), ONE), [first], "back again");
+    }
+
+    #[test]
+    fn a_commit_that_is_held_anew_is_told_anew() {
+        let state = tempfile::tempdir().unwrap();
+        let daemon = Daemon::begin(state.path());
+        let waits = standing(ONE, Some((TWO, true)));
+        daemon.tells(&standing(ONE, None), ONE);
+        assert_eq!(daemon.tells(&waits, ONE), [WAITS]);
+        let daemon = Daemon::begin(state.path());
+        let unasked = standing(ONE, None);
+        assert_eq!(daemon.tells(&unasked, ONE), [""; 0]);
+        assert_eq!(daemon.tells(&waits, ONE), [""; 0], "nobody knew whether it was let go");
+        let let_go = SourceStanding { asked_at: Some(now()), ..unasked };
+        assert_eq!(daemon.tells(&let_go, ONE), [""; 0]);
+        assert_eq!(daemon.tells(&waits, ONE), [WAITS]);
+    }
+
+    #[test]
+    fn what_a_journal_has_forgotten_is_not_told_again() {
+        let state = tempfile::tempdir().unwrap();
+        let ago = |hours: i64| Timestamp::from_millis(now().as_millis() - hours * 3_600_000);
+        let of_today = Event::new("web".into(), EventKind::Changed, String::new(), String::new(), ago(2));
+        let daemon = Daemon::begin(state.path());
+        daemon.journals.writer(&"web".into()).append(&of_today).unwrap();
+        daemon.approve_at(TWO, ago(5));
+        let taken = |hours: i64| SourceStanding {
+            in_force: Some(Attempt { commit: commit(TWO), at: ago(hours) }),
+            ..standing(TWO, None)
+        };
+        assert_eq!(daemon.tells(&taken(4), TWO), [""; 0]);
+        let told = "CommitTaken 222222222222 in force (Ann: Two)";
+        assert_eq!(daemon.tells(&taken(1), TWO), [told], "since then");
     }
 
     #[test]
