@@ -178,6 +178,9 @@ fn parse_place(text: &str, working_dir: &Path) -> Result<(Place, Option<UserInfo
             if host.is_empty() || path.is_empty() {
                 return Err(BadAddress::Incomplete);
             }
+            if decode(host).starts_with('-') {
+                return Err(BadAddress::Option(host.to_owned()));
+            }
             Ok((Place::Http(format!("{scheme}://{host}/{path}")), user_info.map(parse_user_info)))
         }
         "ssh" if path.is_empty() => Err(BadAddress::Incomplete),
@@ -186,14 +189,15 @@ fn parse_place(text: &str, working_dir: &Path) -> Result<(Place, Option<UserInfo
     }
 }
 
-/// A host that begins with `-` would be an option of ssh.
+/// Git gives ssh a word that it makes of the authority, in which `%2D` is `-`. One that begins with that would be an option, so
+/// no part of it may, however git takes it apart.
 fn ssh(text: &str, authority: &str) -> Result<(Place, Option<UserInfo>), BadAddress> {
-    let host = bare_host(authority);
-    if host.is_empty() {
+    let authority = decode(authority);
+    if bare_host(&authority).is_empty() {
         return Err(BadAddress::Incomplete);
     }
-    if host.starts_with('-') {
-        return Err(BadAddress::Option(host.to_owned()));
+    if let Some(option) = authority.split(['@', ':', '[', ']']).find(|part| part.starts_with('-')) {
+        return Err(BadAddress::Option(option.to_owned()));
     }
     Ok((Place::Ssh(text.to_owned()), None))
 }
@@ -321,6 +325,20 @@ mod tests {
             "git@-oProxyCommand=id:shop",
             "[-oProxyCommand=id:22]:shop",
             "[git@-oProxyCommand=id:22]:shop",
+            "[-oProxyCommand=a:b:c]:shop",
+            "git@[-oProxyCommand=a:b:c]:shop",
+            "-oProxyCommand=id@host:shop",
+            "[-oProxyCommand=id@host:22]:shop",
+            "[-oProxyCommand=a:b:c@host]:shop",
+            "ssh://-oProxyCommand=id@host/shop",
+            "ssh://%2DoProxyCommand=id/p",
+            "ssh://%2doProxyCommand=id@host/p",
+            "ssh://git%40%2DoProxyCommand=id/p",
+            "ssh://git@%5B-oProxyCommand=a:b:c%5D/p",
+            "ssh://[-oProxyCommand=a:b:c]/p",
+            "ssh://git:-x@host/p",
+            "https://-host/shop",
+            "https://ann:canary@%2Dhost/shop",
             "shop@-x",
             "shop@a..b",
             "shop@",
