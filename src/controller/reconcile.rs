@@ -259,17 +259,20 @@ impl<'e> Loop<'e> {
             } else if now >= self.resync_at {
                 self.observer.doubt();
             }
+            // Listening starts before the look here, too.
+            let listens = (self.lost > 0).then(|| self.with.engine.events(&self.desired.stack));
             // The images of a revision that is to be held are looked for by its name.
             let is_new = |it: &&Desired| !it.overrides.holds_the_same(&self.desired.overrides);
             let desired = self.untried.as_ref().filter(is_new).unwrap_or(&self.desired);
             match self.observer.look(desired, now).await {
                 Ok(()) => {
-                    if std::mem::take(&mut self.lost) > 0 {
+                    self.lost = 0;
+                    if let Some(events) = listens {
+                        self.events = events;
                         self.with.report.engine_back();
                         self.memory.await_progress(now);
                         let back = self.narrator.engine_back(&self.desired, now);
                         self.tell(back);
-                        self.events = self.with.engine.events(&self.desired.stack);
                     }
                     self.look_again = false;
                     self.acted_since_look = false;

@@ -137,6 +137,22 @@ fn a_change_that_is_made_while_the_engine_is_out_of_reach_is_seen_when_it_is_bac
 }
 
 #[test]
+fn a_change_that_is_made_before_a_broken_stream_is_heard_again_is_not_missed() {
+    let stage = Stage::new();
+    let desired = web(service(1).memory(64 << 20));
+    stage.converge(&desired);
+    let change = async {
+        stage.clock.sleep(Duration::from_secs(5)).await;
+        // Back before the look that follows asks it anything.
+        stage.engine.act(|world| world.go_down(Duration::from_millis(1), Meanwhile::GoOn));
+        stage.clock.sleep(Duration::from_millis(500)).await;
+        stage.engine.act(halve_memory);
+    };
+    let calls = stage.run_beside(&desired, Duration::from_mins(3), change);
+    assert_eq!(calls, ["update container shop-web-1"]);
+}
+
+#[test]
 fn what_a_list_does_not_show_is_not_made_a_second_time() {
     let stage = Stage::new();
     let desired = web(service(1));

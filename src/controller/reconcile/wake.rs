@@ -200,10 +200,10 @@ impl<'e> Loop<'e> {
         }
     }
 
-    /// Listens again after a pause, so that a stream that always breaks does not keep the loop busy.
+    /// Listens again from now on, and hears of it after a pause, so that a stream that always breaks does not keep the loop
+    /// busy. What happens after the look that follows must not fall into the pause.
     fn events_after(&self, pause: Duration) -> LocalBoxStream<'e, Result<EngineEvent, Failure>> {
-        let (engine, stack) = (self.with.engine, self.desired.stack.clone());
-        let pause = self.with.clock.sleep(pause);
-        futures_util::stream::once(pause).flat_map(move |()| engine.events(&stack)).boxed_local()
+        let events = self.with.engine.events(&self.desired.stack);
+        self.with.clock.sleep(pause).map(|()| events).flatten_stream().boxed_local()
     }
 }

@@ -49,7 +49,8 @@ impl Ears {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Listens for a stack. Nothing is lost from now on; what came before, from `since` on, only where nobody listened yet.
+    /// Listens for a stack, before anybody asks what is heard. Nothing is lost from now on; what came before, from `since` on, is
+    /// heard only where nobody listens yet: who looks at the engine listens first.
     pub(super) fn listen(&self, stack: &StackName, since: i64) -> Ear {
         let (sender, heard) = mpsc::channel(WAITING);
         let mut all = self.all();
@@ -157,6 +158,22 @@ mod tests {
         assert!(!stream.is_finished(), "one listens still");
         drop(blog);
         assert!(stream.await.unwrap_err().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn who_listens_beside_others_misses_nothing_before_it_asks_what_it_heard() {
+        let ears = Ears::default();
+        let mut blog = ears.listen(&"blog".into(), 5);
+        ears.begin(|_| tokio::spawn(std::future::pending::<()>()).abort_handle());
+        let mut shop = ears.listen(&"shop".into(), 9);
+        ears.tell(&event("container", "shop"));
+        ears.begin(|_| panic!("there is one"));
+        assert_eq!(heard(&mut shop), Some(Ok(event("container", "shop"))));
+        drop(shop);
+        let mut shop = ears.listen(&"shop".into(), 9);
+        ears.end(&Failure::new(FailureKind::Unavailable, "listen", "it ended"));
+        assert!(heard(&mut shop).unwrap().is_err(), "that the stream broke meanwhile, it hears");
+        assert!(heard(&mut blog).unwrap().is_err());
     }
 
     #[tokio::test]
