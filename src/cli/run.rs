@@ -87,8 +87,8 @@ pub struct RunArgs {
     /// Agree to something that is refused otherwise (repeatable)
     #[arg(long, value_enum, value_name = "WHAT")]
     pub allow: Vec<Allow>,
-    /// How many engine calls that change something may be under way at once, of all stacks together. Pulls and builds count
-    /// by themselves, hooks and stops not at all
+    /// How many engine calls that change something may be under way at once, of all stacks together. Starts, and pulls with
+    /// builds, count by themselves, hooks and stops not at all
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PARALLEL, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: u16,
     /// Where it answers over HTTP.

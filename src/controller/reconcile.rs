@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use futures_util::future::{FusedFuture, FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, LocalBoxStream, StreamExt};
+use tokio_util::sync::CancellationToken;
 
-use super::execute::{self, Allowed};
+use super::execute::Allowed;
 use super::gate::Gate;
 use super::live::LiveReader;
-use super::observe::{self, Found, MemoryUse, Observer, Seen};
+use super::observe::{Found, MemoryUse, Observer, Seen};
 use super::owner::{Holder, Owners, Taken};
 use super::probing::Prober;
 use super::report::Report;
@@ -38,6 +39,7 @@ use crate::core::view::View;
 use crate::engine::{EngineEvent, WriteEngine};
 
 mod adopt;
+mod carry_out;
 mod follow;
 mod planned;
 mod take;
@@ -154,6 +156,8 @@ struct Loop<'e> {
     /// Events that wait for the last lines of what they are about, and those after them.
     telling: FuturesOrdered<LocalBoxFuture<'e, Event>>,
     running: FuturesUnordered<LocalBoxFuture<'e, Done>>,
+    /// Nothing more begins.
+    over: CancellationToken,
     events: LocalBoxStream<'e, Result<EngineEvent, Failure>>,
     look_again: bool,
     /// Containers with a call under way to which something else happens meanwhile.
@@ -184,6 +188,7 @@ impl<'e> Loop<'e> {
             taken: None,
             untold: (goal == Goal::Forever).then(Vec::new),
             running: FuturesUnordered::new(),
+            over: CancellationToken::new(),
             // Listening starts before the first look, so that nothing falls between them.
             events: with.engine.events(&desired.stack),
             look_again: true,
@@ -342,7 +347,13 @@ impl<'e> Loop<'e> {
             }
             self.bounds.begin(action);
             self.with.report.started(action);
-            self.running.push(carry_out(self.with, Rc::clone(&self.desired), action.clone()));
+            let over = self.over.clone();
+            self.running.push(carry_out::carry_out(
+                self.with,
+                Rc::clone(&self.desired),
+                action.clone(),
+                over,
+            ));
         }
         self.remember();
         decision
@@ -415,8 +426,10 @@ impl<'e> Loop<'e> {
         self.tell(told);
     }
 
-    /// Waits for the calls under way, so that what is left is what the engine says and all of it is told.
+    /// Waits for the calls under way, so that what is left is what the engine says and all of it is told. Those that wait for
+    /// the calls of other stacks do not begin any more.
     async fn wind_down(&mut self) {
+        self.over.cancel();
         while let Some(done) = self.running.next().await {
             self.done(done);
         }
@@ -449,27 +462,6 @@ async fn hear_out(
     // A stream that is over must not be asked again.
     *events = futures_util::stream::pending().boxed_local();
     std::future::pending::<()>().await;
-}
-
-fn carry_out(with: Reconciler<'_>, desired: Rc<Desired>, action: Action) -> LocalBoxFuture<'_, Done> {
-    async move {
-        let place = match with.gate {
-            Some(gate) => gate.enter(&action.call, with.clock).await,
-            None => None,
-        };
-        let start = with.clock.now();
-        let progress = |line: &str| with.report.progress(&action, line);
-        let result = execute::execute(with.engine, &action, with.allowed, &progress).await;
-        let took = with.clock.now().since(start);
-        drop(place);
-        let (result, created) = match result {
-            Ok(created) => (Ok(()), created),
-            Err(failure) => (Err(failure), None),
-        };
-        let seen = observe::look_after(with.engine, &desired, &action, created).await;
-        (action, result, seen.unwrap_or(Seen::Nothing), took)
-    }
-    .boxed_local()
 }
 
 fn refused(subject: String, message: String) -> Waiting {

@@ -9,20 +9,23 @@ use std::time::Duration;
 use compose_operator::clock::Clock;
 use compose_operator::compose::{Diagnostic, LoadOptions, MemoryFiles};
 use compose_operator::controller::fleet::{self, Note, Spared, Watch};
+use compose_operator::controller::gate::Gate;
+use compose_operator::controller::reconcile::Reconciler;
 use compose_operator::controller::report::{Report, Silent};
 use compose_operator::core::decide::Waiting;
 use compose_operator::core::desired::Desired;
 use compose_operator::core::ids::StackName;
 use compose_operator::core::observed::State;
-use compose_operator::engine::sim::{Behaviour, Checks, OnStop, Subject};
+use compose_operator::engine::sim::{Behaviour, CallKind, Checks, Latencies, OnStop, Subject};
 use compose_operator::source::Source;
 use compose_operator::source::many::Many;
 use compose_operator::stack::{self, Loaded};
+use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture, join};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::{Stage, id_of};
+use crate::stage::{START, Stage, Words, id_of, service, stack, with};
 
 /// A directory of manifests that is written and read.
 #[derive(Clone, Default)]
@@ -375,4 +378,21 @@ fn a_daemon_that_starts_again_heals_what_it_knew_without_waiting() {
             vec!["shop-web-1 app:1".to_owned()]
         )
     );
+}
+
+#[test]
+fn what_waits_for_other_calls_does_not_begin_once_its_loop_is_told_to_stop() {
+    let stage = Stage::new();
+    let slow = Latencies::default().with(CallKind::PullImage, Duration::from_mins(1));
+    stage.engine.set_latencies(slow);
+    let desired = with(with(stack(), "api", service(1)), "web", service(1).image("app:2"));
+    let gate = Gate::new(1);
+    let reconciler = Reconciler { gate: Some(&gate), ..stage.reconciler(&Silent) };
+    let stop = stage.clock.sleep(Duration::from_secs(5));
+    let run = reconciler.run(desired, futures_util::stream::pending().boxed_local(), stop);
+    stage.clock.run(run).expect("it ends");
+    let images = |call: &&String| call.contains("app:");
+    let calls = stage.engine.mutations();
+    assert_eq!(calls.iter().filter(images).count(), 1, "{calls:?}");
+    assert_eq!(stage.clock.now().since(START).as_secs(), 60, "the one under way has ended");
 }
