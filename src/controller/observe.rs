@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use futures_util::future::{FutureExt, LocalBoxFuture, join_all, try_join, try_join3};
+use futures_util::future::{FutureExt, LocalBoxFuture, join_all, try_join3};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::live::{self, LiveReader};
@@ -194,8 +194,9 @@ impl<'e> Observer<'e> {
         if self.info.is_some() || planted::has(Bug::TrustsLists) {
             return engine.list_containers().await;
         }
-        // At once: a preview waits for both.
-        let (one, other) = try_join(engine.list_containers(), engine.list_containers()).await?;
+        // One after the other: of two that are asked for at once, with other stacks or not, one call may be the answer.
+        let one = engine.list_containers().await?;
+        let other = engine.list_containers().await?;
         let shown: BTreeSet<&ContainerId> = other.iter().map(|line| &line.id).collect();
         let missed = one.iter().filter(|line| !shown.contains(&line.id));
         if missed.clone().next().is_none() {

@@ -145,6 +145,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_asks_twice_one_after_the_other_has_two_answers_however_many_ask() {
+        let question = Question::default();
+        let list = || async {
+            tokio::task::yield_now().await;
+            Ok(Rc::new(()))
+        };
+        let (question, list) = (&question, &list);
+        let look = || async move {
+            let one = question.ask(list()).await.unwrap();
+            let other = question.ask(list()).await.unwrap();
+            (one, other)
+        };
+        let (shop, blog) = futures_util::future::join(look(), look()).await;
+        assert!(!Rc::ptr_eq(&shop.0, &shop.1) && !Rc::ptr_eq(&blog.0, &blog.1));
+    }
+
+    #[tokio::test]
     async fn who_takes_any_answer_joins_the_call_that_is_under_way() {
         let (question, calls) = (Question::default(), Rc::default());
         let (ends, first) = call(&calls);
