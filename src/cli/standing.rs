@@ -1,6 +1,6 @@
 //! What `run` writes down for `status`, and where.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -90,6 +90,8 @@ struct Shared {
     writers: RefCell<BTreeMap<StackName, Writer>>,
     /// Who says how each stack stands, by number.
     clerks: RefCell<BTreeMap<StackName, u64>>,
+    /// The number of the next one. None is given twice: whoever ends may have had it.
+    next_clerk: Cell<u64>,
     /// Of each source that is refused; of files that are no source's under no name.
     refused: RefCell<BTreeMap<Option<String>, (Refusal, Timestamp)>>,
     /// The stacks whose engine does not answer: what it said, and since when.
@@ -109,6 +111,7 @@ impl Scribe {
             journals: Journals::new(&directory),
             writers: RefCell::default(),
             clerks: RefCell::default(),
+            next_clerk: Cell::default(),
             standings: Standings::new(directory),
             refused: RefCell::default(),
             lost: RefCell::default(),
@@ -152,9 +155,9 @@ impl Scribe {
     /// Hears of one stack. Whoever heard of it before has nothing to say of how it stands any more: the loop that ends may do
     /// so long after the stack has come back.
     pub(super) fn of(&self, stack: &StackName) -> impl Report + use<> {
-        let mut clerks = self.0.clerks.borrow_mut();
-        let number = clerks.values().max().map_or(0, |last| last + 1);
-        clerks.insert(stack.clone(), number);
+        let number = self.0.next_clerk.get();
+        self.0.next_clerk.set(number + 1);
+        self.0.clerks.borrow_mut().insert(stack.clone(), number);
         let mut followed = self.0.followed.borrow_mut();
         let of_stack = followed.entry(stack.clone()).or_default();
         let Followed { wanted, waits, .. } = std::mem::take(of_stack);
@@ -207,13 +210,10 @@ impl Scribe {
         self.0.followed.borrow().keys().cloned().collect()
     }
 
-    /// A stack is no longer looked after.
+    /// A stack is no longer looked after. The loop that ends may have something to say still, of how it stands no more.
     pub(super) fn left(&self, stack: &StackName) {
-        self.0.standings.remove(stack);
-        // Else the loop that ends may have something to say still.
-        if !self.0.clerks.borrow().contains_key(stack) {
-            self.0.forget(stack);
-        }
+        self.0.clerks.borrow_mut().remove(stack);
+        self.0.forget(stack);
     }
 }
 
@@ -418,6 +418,24 @@ mod tests {
         assert_eq!((scribe.standings().len(), scribe.stacks().len()), (1, 1));
         drop(clerk);
         assert_eq!((condition(), scribe.standings().len(), scribe.stacks().len()), (None, 0, 0));
+    }
+
+    #[test]
+    fn a_stack_that_comes_back_and_waits_while_its_last_loop_ends_keeps_its_standing() {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = StackName::from("shop");
+        let scribe = Scribe::new(directory.path().to_owned());
+        let condition = || Standings::new(directory.path()).read(&shop).map(|it| it.status.condition);
+        let desired = Desired::teardown(shop.clone(), Origin::default(), Teardown::default());
+        let ending = scribe.of(&shop);
+        ending.follows(&desired);
+        ending.decided(&StackStatus { condition: Condition::Ready, ..unseen(&shop) });
+        scribe.left(&shop);
+        scribe.waits(&desired, Some(&waits("waits for itself", true)));
+        ending.decided(&StackStatus { condition: Condition::Ready, ..unseen(&shop) });
+        drop(ending);
+        assert_eq!(condition(), Some(Condition::Degraded));
+        assert_eq!((scribe.standings().len(), scribe.stacks().len()), (1, 1));
     }
 
     #[test]

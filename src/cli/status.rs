@@ -174,8 +174,14 @@ fn joined(mut seen: StackStatus, daemon: Option<&Standing>) -> StackStatus {
     let Some(known) = daemon.map(|standing| &standing.status) else { return seen };
     seen.condition = seen.condition.max(known.condition);
     // For other stacks it waits as its daemon says alone.
-    let waits = |it: &&Waiting| it.reason == Reason::DependencyNotReady && it.subject == known.stack.as_str();
-    seen.waiting.extend(known.waiting.iter().filter(waits).cloned());
+    let waits = |it: &&Waiting| {
+        // A service may have the stack's own name, and is shown from what was seen.
+        it.service.is_none() && it.reason == Reason::DependencyNotReady && it.subject == known.stack.as_str()
+    };
+    for waiting in known.waiting.iter().filter(waits) {
+        seen.stuck |= waiting.stuck;
+        seen.waiting.push(waiting.clone());
+    }
     for service in &mut seen.services {
         let Some(known) = known.services.iter().find(|known| known.service == service.service) else {
             continue;
@@ -266,12 +272,14 @@ mod tests {
             reason,
             message: "waits for the stack `database` to be ready".to_owned(),
             until: None,
-            stuck: false,
+            stuck: true,
         };
         let of_stack = waits("shop", Reason::DependencyNotReady);
         let others = waits("corp", Reason::ExternalMissing);
         let condition = Condition::Progressing;
-        let status = StackStatus { condition, waiting: vec![others, of_stack.clone()], ..seen.clone() };
+        let namesake = Waiting { service: Some("shop".into()), ..of_stack.clone() };
+        let waiting = vec![others, namesake, of_stack.clone()];
+        let status = StackStatus { condition, waiting, ..seen.clone() };
         let standing = Standing {
             process: Process::own(),
             at: Timestamp::default(),
@@ -285,6 +293,7 @@ mod tests {
         };
         let shown = joined(seen.clone(), Some(&standing));
         assert_eq!((shown.condition, &shown.waiting), (condition, &vec![of_stack]), "what was seen is newer");
+        assert!(shown.stuck, "for ever");
         let text = render::text(&shown, Timestamp::default());
         assert!(text.contains("waits for the stack `database` to be ready"), "{text}");
         assert_eq!(joined(seen.clone(), None), seen);
