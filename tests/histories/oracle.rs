@@ -238,7 +238,8 @@ fn is_replaced(world: &World, container: &Container, desired: &Desired) -> bool 
 /// Whether the canaries of a service have run for as long as they must, where it has any.
 fn has_passed_trial(world: &World, container: &Container, desired: &Desired, now: Timestamp) -> bool {
     let Some(name) = container.service() else { return true };
-    let Some(service) = desired.services.get(name).filter(|service| service.replicas > 0) else {
+    let goes_on = |service: &&Service| service.replicas > 0 && service.job.is_none();
+    let Some(service) = desired.services.get(name).filter(goes_on) else {
         return true;
     };
     let Some(canary) = service.rollout.canary.filter(|_| service.spec.mounts.is_empty()) else { return true };
@@ -266,7 +267,9 @@ fn may_start(world: &World, container: &Container, desired: &Desired) -> bool {
     let service = container.service().and_then(|name| desired.services.get(name));
     let Some(service) = service else { return true };
     service.depends_on.iter().all(|(name, dependency)| {
-        let Some(target) = desired.services.get(name).filter(|target| target.replicas > 0) else {
+        // That a job is done is seen before a call, which may be slow, and is over when the job runs for the next change.
+        let goes_on = |target: &&Service| target.replicas > 0 && target.job.is_none();
+        let Some(target) = desired.services.get(name).filter(goes_on) else {
             return true;
         };
         let is_met = |it: &Container| match dependency.condition {

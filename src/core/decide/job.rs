@@ -11,7 +11,7 @@ use super::super::observed::{Container, State};
 use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
 use super::super::sync::Job;
-use super::super::view::Replicas;
+use super::super::view::{Replicas, is_completed};
 use super::Planner;
 
 impl Planner<'_> {
@@ -28,20 +28,38 @@ impl Planner<'_> {
         if self.is_in_use(name, service, replicas, &cause) {
             return;
         }
-        match replicas.current.first() {
+        match self.kept_run(service, replicas) {
             None if self.coming(name) > 0 || self.waits_for_turn(name, service) => {}
             // That of an earlier change stays until this one is there.
             None => {
                 let heritage = self.heritage(service, replicas);
                 self.create(name, service, replicas, cause, heritage);
             }
-            Some(container) if replicas.outdated.is_empty() => self.run_job(name, service, job, container),
+            Some(container) if replicas.outdated.is_empty() => {
+                // One may have been made again while a list did not show it.
+                for other in replicas.current.iter().filter(|it| it.id != container.id) {
+                    if !other.state.is_alive() {
+                        let what = format!("a second run of the job {name}");
+                        self.retire(Some(name), other, Cause::Residue { what });
+                    }
+                }
+                self.run_job(name, service, job, container);
+            }
             Some(_) => {
                 for old in &replicas.outdated {
                     self.retire(Some(name), old.container, cause.clone());
                 }
             }
         }
+    }
+
+    /// Of several runs for one change the one that counts: what has done its work, else what is at it.
+    fn kept_run<'c>(&self, service: &Service, replicas: &Replicas<'c>) -> Option<&'c Container> {
+        let rank = |run: &&Container| {
+            let is_done = is_completed(run, service) && !self.memory.stopped_by_us(&run.id);
+            (!is_done, !run.state.is_alive())
+        };
+        replicas.current.iter().copied().min_by_key(rank)
     }
 
     /// Whether something of another change runs. What was no job stops for this one.
