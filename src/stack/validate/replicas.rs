@@ -21,7 +21,7 @@ impl Judge<'_> {
     /// What only one container can have stands against several replicas.
     pub(super) fn one_of_a_kind(&self, desired: &Desired, findings: &mut Findings) {
         let replicas = self.service.replicas;
-        if replicas <= 1 {
+        if replicas <= 1 || self.service.job.is_some() {
             return;
         }
         let mut refuse = |field: &[&str], what: String, help: &str| {
