@@ -233,7 +233,11 @@ impl History {
                 service.map_or((0, false), |service| (service.replicas as usize, service.job.is_some()))
             });
             let replicas: BTreeSet<(usize, bool)> = replicas.collect();
-            replicas.first().filter(|_| replicas.len() == 1).map_or(0, |(count, _)| *count)
+            // What a job has left in one is handed on, and not promised.
+            replicas
+                .first()
+                .filter(|(_, is_job)| replicas.len() == 1 && !is_job)
+                .map_or(0, |(count, _)| *count)
         };
         let services = NAMES.map(|name| (name.to_owned(), oracle::volumes_of(world, name), kept(name)));
         services.into()
