@@ -5,6 +5,7 @@ use super::super::limits;
 use super::super::observed::{Container, Health, State};
 use super::super::planted::{self, Bug};
 use super::super::time::Timestamp;
+use super::super::view::is_completed;
 use super::Planner;
 
 impl Planner<'_> {
@@ -22,6 +23,22 @@ impl Planner<'_> {
             return watched.max(calm.and_then(|calm| self.young_until(new, calm)));
         }
         self.young_until(new, calm.unwrap_or(limits::SETTLE).max(asked))
+    }
+
+    /// Until when what nobody asks for its health is not believed to work: that it runs is all that speaks for it, and that
+    /// must have lasted.
+    pub(super) fn trusted_at(&self, container: &Container) -> Option<Timestamp> {
+        if container.is_checked() {
+            return None;
+        }
+        let has_ended = self.has_ended_before(container);
+        let age = if has_ended { limits::CRASH_LOOP_CALM } else { limits::SETTLE };
+        self.young_until(container, age)
+    }
+
+    /// Whether a container has done its work. What we stopped may have ended well, and has not.
+    pub(super) fn has_done_its_work(&self, container: &Container, service: &Service) -> bool {
+        is_completed(container, service) && !self.memory.stopped_by_us(&container.id)
     }
 
     /// Whether an old container that is not ready may be so in a moment: it has only just been asked. One whose hooks have

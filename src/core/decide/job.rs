@@ -11,7 +11,7 @@ use super::super::observed::{Container, State};
 use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
 use super::super::sync::Job;
-use super::super::view::{Replicas, is_completed};
+use super::super::view::Replicas;
 use super::Planner;
 
 impl Planner<'_> {
@@ -55,10 +55,7 @@ impl Planner<'_> {
 
     /// Of several runs for one change the one that counts: what has done its work, else what is at it.
     fn kept_run<'c>(&self, service: &Service, replicas: &Replicas<'c>) -> Option<&'c Container> {
-        let rank = |run: &&Container| {
-            let is_done = is_completed(run, service) && !self.memory.stopped_by_us(&run.id);
-            (!is_done, !run.state.is_alive())
-        };
+        let rank = |run: &&Container| (!self.has_done_its_work(run, service), !run.state.is_alive());
         replicas.current.iter().copied().min_by_key(rank)
     }
 

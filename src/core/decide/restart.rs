@@ -103,14 +103,8 @@ impl Planner<'_> {
             return false;
         }
         let others = self.view.replicas(name.as_str()).into_iter().flat_map(Replicas::all);
-        let others = others.filter(|other| other.id != container.id && !other.is_checked());
-        // That it runs is all that speaks for it: that must have lasted.
-        let young: Option<Timestamp> = others
-            .filter_map(|other| {
-                let age = if self.has_ended_before(other) { limits::CRASH_LOOP_CALM } else { limits::SETTLE };
-                self.young_until(other, age)
-            })
-            .max();
+        let others = others.filter(|other| other.id != container.id);
+        let young: Option<Timestamp> = others.filter_map(|other| self.trusted_at(other)).max();
         if let Some(until) = young {
             self.wake_at(until);
         }

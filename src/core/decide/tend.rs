@@ -13,7 +13,6 @@ use super::super::order;
 use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
 use super::super::time::Timestamp;
-use super::super::view::is_completed;
 use super::{Planner, target};
 
 impl Planner<'_> {
@@ -34,9 +33,7 @@ impl Planner<'_> {
     pub(super) fn heal(&mut self, name: &ServiceName, service: &Service, container: &Container) {
         match container.state {
             State::Created => self.start(name, service, container, Cause::NotStarted),
-            State::Exited
-                if is_completed(container, service) && !self.memory.stopped_by_us(&container.id) =>
-            {
+            State::Exited if self.has_done_its_work(container, service) => {
                 // What has done its work does it once more where somebody asks.
                 if let Some(why) = self.asked(name, container) {
                     self.start(name, service, container, Cause::Restart(why));

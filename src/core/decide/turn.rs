@@ -7,15 +7,13 @@ use std::collections::BTreeSet;
 
 use super::super::desired::Service;
 use super::super::ids::ServiceName;
-use super::super::limits;
 use super::super::observed::Container;
 use super::super::order;
 use super::super::planted::{self, Bug};
 use super::super::reason::Reason;
 use super::super::replace::may_have;
 use super::super::sync::Turn;
-use super::super::time::Timestamp;
-use super::super::view::{Replicas, is_completed, serves};
+use super::super::view::{Replicas, serves};
 use super::Planner;
 
 impl<'a> Planner<'a> {
@@ -50,7 +48,6 @@ impl<'a> Planner<'a> {
                 Some(job) => format!("waits for the {} job {other}", job.phase.as_str()),
                 None => format!("waits for {other}, which comes first"),
             };
-            // That somebody runs is all that speaks for them: that must have lasted.
             let containers = self.view.replicas(other.as_str()).into_iter().flat_map(Replicas::all);
             (message, containers.filter_map(|it| self.trusted_at(it)).min())
         } else {
@@ -108,23 +105,13 @@ impl<'a> Planner<'a> {
     /// Whether all of a service is of its revision and does what it is there for.
     fn is_through(&self, service: &Service, replicas: &Replicas<'_>) -> bool {
         if service.job.is_some() {
-            let is_done = |it: &&Container| is_completed(it, service) && !self.memory.stopped_by_us(&it.id);
-            return replicas.outdated.is_empty() && replicas.current.iter().any(is_done);
+            let mut current = replicas.current.iter();
+            return replicas.outdated.is_empty() && current.any(|it| self.has_done_its_work(it, service));
         }
         if !replicas.outdated.is_empty() {
             return self.is_replaced(service, replicas);
         }
         let works = |it: &&&Container| serves(it, service) && self.trusted_at(it).is_none();
         replicas.current.iter().filter(works).count() >= service.wanted()
-    }
-
-    /// Until when what nobody asks for its health is not believed to work.
-    fn trusted_at(&self, container: &Container) -> Option<Timestamp> {
-        if container.is_checked() {
-            return None;
-        }
-        let has_ended = self.has_ended_before(container);
-        let age = if has_ended { limits::CRASH_LOOP_CALM } else { limits::SETTLE };
-        self.young_until(container, age)
     }
 }
