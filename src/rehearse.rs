@@ -157,7 +157,7 @@ fn behaviours(desired: &Desired, expected: &BTreeMap<ServiceName, Expected>) -> 
     expected.iter().fold(Behaviours::default(), |behaviours, (name, expected)| {
         let service = desired.services.get(name);
         // What runs of a service that is a job from now on was made to run for ever.
-        let (subject, ends) = if service.is_some_and(|service| service.job.is_some()) {
+        let (subject, ends) = if service.is_some_and(Service::is_job) {
             (Subject::Job(name.to_string()), true)
         } else {
             (Subject::Service(name.to_string()), awaited.contains(name))

@@ -13,7 +13,7 @@ use super::view::View;
 /// The name that a replica's container has at rest.
 pub fn name(desired: &Desired, service: &Service, replica: &Replica) -> String {
     // As Compose calls what `docker compose run` makes.
-    let run = if service.job.is_some() { "run-" } else { "" };
+    let run = if service.is_job() { "run-" } else { "" };
     service
         .container_name
         .clone()
@@ -158,7 +158,7 @@ fn labels(
     put(labels::PROJECT, desired.stack.to_string());
     put(labels::SERVICE, replica.service.to_string());
     put(labels::NUMBER, replica.number.to_string());
-    put(labels::ONE_OFF, if service.job.is_some() { "True" } else { "False" }.to_owned());
+    put(labels::ONE_OFF, if service.is_job() { "True" } else { "False" }.to_owned());
     if let Some(job) = &service.job {
         put(labels::JOB, job.phase.as_str().to_owned());
     }

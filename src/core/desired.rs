@@ -227,6 +227,11 @@ impl Service {
         usize::try_from(self.replicas).unwrap_or(usize::MAX)
     }
 
+    /// Whether it runs to its end once for each change.
+    pub fn is_job(&self) -> bool {
+        self.job.is_some()
+    }
+
     /// What its image is asked for by: the very one that it is pinned to, or else its name.
     pub fn image_reference(&self) -> &str {
         self.image.pinned.as_deref().unwrap_or(&self.spec.image)

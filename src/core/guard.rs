@@ -202,7 +202,7 @@ fn stops_too_many(
     let service = view.desired.services.get(container.service()?)?;
     let replicas = view.replicas(container.service()?)?;
     // What stands in another's way goes, whatever serves. A job serves nobody.
-    if replicas.strategy.clears() || !container.is_ready() || service.job.is_some() {
+    if replicas.strategy.clears() || !container.is_ready() || service.is_job() {
         return None;
     }
     let stopping = |c: &Container| {
@@ -283,7 +283,7 @@ fn removes_too_early(container: &Container, view: &View<'_>) -> Option<Promise> 
     let service = view.desired.services.get(container.service()?)?;
     let replicas = view.replicas(container.service()?)?;
     // What has ended of a job serves nobody.
-    if service.job.is_some() && !container.state.is_alive() {
+    if service.is_job() && !container.state.is_alive() {
         return None;
     }
     let is_outdated = replicas.outdated.iter().any(|old| old.container.id == container.id);

@@ -295,7 +295,7 @@ impl Memory {
             }
             let rests = desired.overrides.forbids(Some(name), now)
                 || replicas.all().any(|container| observed.is_silent(&container.id));
-            if service.job.is_none() {
+            if !service.is_job() {
                 self.note_rollout(name, service, replicas, rests, view, now);
             }
         }

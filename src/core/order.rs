@@ -39,11 +39,11 @@ fn holds(
         // Left out by its profile: the loader refused it where it is required.
         return true;
     };
+    let is_job = target.is_job();
     // What has run before does not wait for a job that runs for another change.
-    if target.replicas == 0 || target.job.is_some() && !first_start {
+    if target.replicas == 0 || is_job && !first_start {
         return true;
     }
-    let is_job = target.job.is_some();
     let met = |container: &Container| meets(container, target, dependency.condition) && !stopping(container);
     replicas.current.iter().any(|container| met(container))
         // That a job ran for another change says nothing of this one.
@@ -93,7 +93,7 @@ pub fn down<'a>(name: &ServiceName, view: &View<'a>) -> Option<&'a ServiceName> 
         let service = view.desired.services.get(name);
         let dependencies = service.into_iter().flat_map(|service| &service.depends_on);
         for (dependency, _) in dependencies.filter(|(_, entry)| entry.required) {
-            let stays = |target: &&Service| target.replicas > 0 && target.job.is_none();
+            let stays = |target: &&Service| target.replicas > 0 && !target.is_job();
             let Some(target) = view.desired.services.get(dependency).filter(stays) else {
                 continue;
             };

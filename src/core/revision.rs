@@ -88,7 +88,7 @@ pub fn judge(
         .collect();
     let same_spec = match container.revision() {
         // For which change it ran nothing else says: neither another label nor what it is.
-        made_from if service.job.is_some() => made_from.as_ref() == Some(revision),
+        made_from if service.is_job() => made_from.as_ref() == Some(revision),
         Some(made_from) if made_from.as_str().starts_with(SCHEME) => {
             made_from == *revision || is_but_for_content(service, &made_from, container)
         }
@@ -108,7 +108,7 @@ pub fn judge(
         changes.extend(fields::hook_changes(service, container));
         changes.extend(fields::spec_changes(service, container, image, &observed.engine));
         let by_label = container.revision().is_some_and(|made_from| made_from.as_str().starts_with(SCHEME));
-        if changes.len() == known && (by_label || service.job.is_some()) {
+        if changes.len() == known && (by_label || service.is_job()) {
             changes.push(FieldChange::revision(container, revision));
         }
     }

@@ -142,7 +142,7 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
             let ready = count(|c| c.ready);
             // What it lacks may be no service's own: the network that is made first, another's image.
             // On a way back nobody waits for a job.
-            let rests = service.job.is_some() && view.desired.overrides.is_back();
+            let rests = service.is_job() && view.desired.overrides.is_back();
             let acts = ready < service.replicas && !rests
                 || decision.actions.iter().any(|action| action.service.as_ref() == Some(name));
             ServiceStatus {

@@ -104,11 +104,11 @@ pub fn turns(desired: &Desired) -> BTreeMap<&ServiceName, Turn> {
 /// Tells each job which change it runs for. Called once all services are known: replicas, limits and settings that change
 /// in place make no other change, nor does what is in mounted files or an image whose name stays.
 pub fn tell_jobs(services: &mut BTreeMap<ServiceName, Service>) {
-    if services.values().all(|service| service.job.is_none()) {
+    if services.values().all(|service| !service.is_job()) {
         return;
     }
     let mut hash = Sha256::new();
-    for (name, service) in services.iter().filter(|(_, service)| service.job.is_none()) {
+    for (name, service) in services.iter().filter(|(_, service)| !service.is_job()) {
         hash.update(name.as_str());
         hash.update([0]);
         hash.update(revision::but_for_content(service).as_str());

@@ -92,7 +92,7 @@ impl<'a> View<'a> {
 /// Whether a container is one of this service's. What a job has left behind is none of a service that is no job any more:
 /// it would run once more.
 fn is_of(service: Option<&Service>, container: &Container) -> bool {
-    service.is_some_and(|service| service.job.is_some() || !container.is_of_job())
+    service.is_some_and(|service| service.is_job() || !container.is_of_job())
 }
 
 impl<'a> Replicas<'a> {

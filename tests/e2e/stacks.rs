@@ -25,7 +25,8 @@ fn with_volume() -> String {
 
 #[test]
 fn a_manifest_that_goes_takes_containers_and_networks_along_where_it_says_so() {
-    let (gone, kept) = (Project::with("gone", &with_volume()), Project::with("kept", &with_volume()));
+    // All before the daemon, which would make them again.
+    let [gone, kept, third] = ["gone", "kept", "third"].map(|name| Project::with(name, &with_volume()));
     let directory = Project::new("several");
     declare(&directory, &gone, "  deletionPolicy: Delete\n");
     declare(&directory, &kept, "");
@@ -36,7 +37,6 @@ fn a_manifest_that_goes_takes_containers_and_networks_along_where_it_says_so() {
     let before = kept.container("web-1").life();
 
     // What does not load takes nothing along.
-    let third = Project::with("third", &with_volume());
     declare(&directory, &third, "  deletionPolicy: Remove\n");
     std::fs::remove_file(directory.path(&manifest_of(&gone))).unwrap();
     daemon.wait_for("files refused, the last good ones stay in force");

@@ -230,7 +230,7 @@ impl History {
                 let service = desired.services.get(name);
                 let has_volume = |it: &&Service| it.spec.mounts.contains_key("/scratch");
                 let service = service.filter(has_volume);
-                service.map_or((0, false), |service| (service.replicas as usize, service.job.is_some()))
+                service.map_or((0, false), |service| (service.replicas as usize, service.is_job()))
             });
             let replicas: BTreeSet<(usize, bool)> = replicas.collect();
             // What a job has left in one is handed on, and not promised.

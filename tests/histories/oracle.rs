@@ -198,7 +198,7 @@ fn serves(container: &Container) -> bool {
 /// Whether others serve as many as there should be, or this one cannot live beside its successor.
 fn leaves_enough(world: &World, container: &Container, desired: &Desired) -> bool {
     let Some(name) = container.service() else { return true };
-    let Some(service) = desired.services.get(name).filter(|service| service.job.is_none()) else {
+    let Some(service) = desired.services.get(name).filter(|service| !service.is_job()) else {
         return true;
     };
     // One that waits for this very name or port cannot come up beside it.
@@ -222,7 +222,7 @@ fn leaves_enough(world: &World, container: &Container, desired: &Desired) -> boo
 /// Whether as many serve as there should be, so that what ran before is needed no more.
 fn is_replaced(world: &World, container: &Container, desired: &Desired) -> bool {
     let Some(name) = container.service() else { return true };
-    let serves_nobody = |service: &&Service| service.job.is_some() || container.is_of_job();
+    let serves_nobody = |service: &&Service| service.is_job() || container.is_of_job();
     let Some(service) = desired.services.get(name).filter(|_| container.started_at.is_some()) else {
         return true;
     };
@@ -238,7 +238,7 @@ fn is_replaced(world: &World, container: &Container, desired: &Desired) -> bool 
 /// Whether the canaries of a service have run for as long as they must, where it has any.
 fn has_passed_trial(world: &World, container: &Container, desired: &Desired, now: Timestamp) -> bool {
     let Some(name) = container.service() else { return true };
-    let goes_on = |service: &&Service| service.replicas > 0 && service.job.is_none();
+    let goes_on = |service: &&Service| service.replicas > 0 && !service.is_job();
     let Some(service) = desired.services.get(name).filter(goes_on) else {
         return true;
     };
@@ -268,7 +268,7 @@ fn may_start(world: &World, container: &Container, desired: &Desired) -> bool {
     let Some(service) = service else { return true };
     service.depends_on.iter().all(|(name, dependency)| {
         // That a job is done is seen before a call, which may be slow, and is over when the job runs for the next change.
-        let goes_on = |target: &&Service| target.replicas > 0 && target.job.is_none();
+        let goes_on = |target: &&Service| target.replicas > 0 && !target.is_job();
         let Some(target) = desired.services.get(name).filter(goes_on) else {
             return true;
         };

@@ -52,7 +52,7 @@ impl Planner<'_> {
             return Some(asked);
         }
         // A job is cut short by nobody else.
-        if service.job.is_some() {
+        if service.is_job() {
             return None;
         }
         let heal = &service.heal;

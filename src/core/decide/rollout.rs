@@ -342,7 +342,7 @@ impl Planner<'_> {
             .view
             .services()
             .filter(|(other, _, replicas)| *other != name && !replicas.outdated.is_empty())
-            .filter(|(other, service, _)| service.job.is_none() && self.is_in_scope(other));
+            .filter(|(other, service, _)| !service.is_job() && self.is_in_scope(other));
         let other = others.find(|(_, service, replicas)| !self.is_replaced(service, replicas));
         other.map(|(name, _, _)| name.clone())
     }

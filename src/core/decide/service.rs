@@ -25,7 +25,7 @@ impl Planner<'_> {
         }
         if service.replicas > 0 && !self.supports(name, service) {
             // What runs stays as it is: nothing that is made now would be what was asked for.
-            for container in replicas.all().filter(|_| service.job.is_none()) {
+            for container in replicas.all().filter(|_| !service.is_job()) {
                 self.heal(name, service, container);
             }
             self.names(name, service, replicas);

@@ -21,7 +21,7 @@ impl<'a> Planner<'a> {
     pub(super) fn unfinished(&self) -> Vec<(&'a ServiceName, Turn)> {
         let goes_back = self.desired.overrides.is_back();
         let is_left_out = |name: &ServiceName, service: &Service| {
-            service.replicas == 0 || service.job.is_some() && goes_back || !self.is_in_scope(name)
+            service.replicas == 0 || service.is_job() && goes_back || !self.is_in_scope(name)
         };
         let services = self.view.services().filter(|_| !self.turns.is_empty());
         let unfinished = services.filter(|(name, service, replicas)| {
@@ -61,7 +61,7 @@ impl<'a> Planner<'a> {
     /// is not replaced under it.
     fn ahead(&self, name: &ServiceName, service: &Service) -> Option<&'a ServiceName> {
         let turn = self.turns.get(name).filter(|_| !self.awaited.contains(name))?;
-        let is_of_job = service.job.is_some();
+        let is_of_job = service.is_job();
         let needs = if is_of_job { order::transitive(name, self.desired) } else { [].into() };
         let mut ahead =
             self.unfinished.iter().filter(|(other, theirs)| theirs < turn || needs.contains(*other));
@@ -94,7 +94,7 @@ impl<'a> Planner<'a> {
     /// A job that runs and depends on a service.
     fn runs_on(&self, name: &ServiceName) -> Option<&'a ServiceName> {
         let mut jobs = self.view.services().filter(|(job, service, replicas)| {
-            service.job.is_some()
+            service.is_job()
                 && *job != name
                 && replicas.all().any(|it| it.is_of_job() && it.state.is_alive())
                 && order::transitive(job, self.desired).contains(name)
@@ -104,7 +104,7 @@ impl<'a> Planner<'a> {
 
     /// Whether all of a service is of its revision and does what it is there for.
     fn is_through(&self, service: &Service, replicas: &Replicas<'_>) -> bool {
-        if service.job.is_some() {
+        if service.is_job() {
             let mut current = replicas.current.iter();
             return replicas.outdated.is_empty() && current.any(|it| self.has_done_its_work(it, service));
         }

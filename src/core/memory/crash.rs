@@ -94,7 +94,7 @@ impl Memory {
         }
         if container.state == State::Running {
             // However long a job has run, it has not done its work.
-            let calm = service.job.is_none()
+            let calm = !service.is_job()
                 && container.started_at.is_some_and(|at| now.since(at) >= service.backoff.reset_after);
             if let Some(crashes) = self.crashes.get_mut(&replica).filter(|_| calm) {
                 crashes.streak = 0;
@@ -131,7 +131,7 @@ impl Memory {
         if same.is_some_and(|crashes| crashes.last_end >= end) {
             return;
         }
-        let ran_well = service.job.is_none()
+        let ran_well = !service.is_job()
             && container.started_at.is_some_and(|start| end.since(start) >= service.backoff.reset_after);
         let streak = if ran_well { 1 } else { same.map_or(0, |crashes| crashes.streak).saturating_add(1) };
         let draw = backoff::draw(&replica.to_string(), streak);

@@ -1,7 +1,7 @@
 //! What ended by itself.
 
 use super::super::create;
-use super::super::desired::Desired;
+use super::super::desired::{Desired, Service};
 use super::super::event::EventKind;
 use super::super::ids::Replica;
 use super::super::limits;
@@ -114,7 +114,7 @@ fn crash_loop(
     now: Timestamp,
 ) -> Told {
     let service = &replica.service;
-    let is_job = desired.services.get(service).is_some_and(|service| service.job.is_some());
+    let is_job = desired.services.get(service).is_some_and(Service::is_job);
     let mut message = format!("it has failed {} times in a row", crashes.streak);
     if is_job {
         message = format!(

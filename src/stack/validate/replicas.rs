@@ -11,7 +11,7 @@ use crate::stack::faults::{Findings, Places};
 impl Judge<'_> {
     /// Of a job there is one, whatever number is laid over the files.
     pub(super) fn job(&self, findings: &mut Findings) {
-        if self.service.job.is_some() && self.service.replicas != 1 {
+        if self.service.is_job() && self.service.replicas != 1 {
             let message = format!("service `{}` is a job: there is one of it", self.name);
             let fault = self.places.in_overlay(self.name, &["job"], message);
             findings.faults.push(fault.help("`operator restart` runs it again"));
@@ -21,7 +21,7 @@ impl Judge<'_> {
     /// What only one container can have stands against several replicas.
     pub(super) fn one_of_a_kind(&self, desired: &Desired, findings: &mut Findings) {
         let replicas = self.service.replicas;
-        if replicas <= 1 || self.service.job.is_some() {
+        if replicas <= 1 || self.service.is_job() {
             return;
         }
         let mut refuse = |field: &[&str], what: String, help: &str| {
@@ -121,7 +121,7 @@ pub(super) fn shared_ports(places: Places<'_>, desired: &Desired, findings: &mut
         .collect();
     let mut taken = BTreeMap::new();
     for (name, service) in &desired.services {
-        if service.replicas == 0 || service.job.is_some() || jobs.contains(name) {
+        if service.replicas == 0 || service.is_job() || jobs.contains(name) {
             continue;
         }
         for (index, port) in fixed_ports(places, name.as_str()) {
