@@ -10,10 +10,11 @@ use crate::core::commit::Commit;
 use crate::core::desired::Desired;
 use crate::core::event::{Event, EventKind};
 use crate::core::ids::{StackName, short};
+use crate::core::status::StackStatus;
 use crate::core::time::Timestamp;
 use crate::store::journal::Journals;
 use crate::store::process::Process;
-use crate::store::sources::{Approval, Attempt, Held, SourceStanding, Sources};
+use crate::store::sources::{Approval, Attempt, SourceStanding, Sources};
 
 /// The kinds of event that are told here. What is refused is told with the faults of the files.
 const KINDS: [EventKind; 3] = [EventKind::CommitHeld, EventKind::CommitApproved, EventKind::CommitTaken];
@@ -64,9 +65,10 @@ impl Commits {
         self.known.replace(known.collect());
     }
 
-    /// Hears of one stack when it takes on what it is to follow. What is to be told then is told to `tell`.
+    /// Hears of one stack what it is to follow. What is to be told then is told to `tell`, once something has been decided on it:
+    /// that does only who looks after it.
     pub(super) fn of<T: Fn(&Event)>(self: &Rc<Self>, stack: &StackName, tell: T) -> impl Report + use<T> {
-        Hears { stack: stack.clone(), commits: Rc::clone(self), tell }
+        Hears { stack: stack.clone(), follows: RefCell::default(), commits: Rc::clone(self), tell }
     }
 
     /// A stack is looked after here from now on.
@@ -77,11 +79,14 @@ impl Commits {
 
     /// What is to be told of a stack that is to follow this; nothing where another daemon looks after it.
     pub(super) fn news(&self, desired: &Desired) -> Vec<Event> {
+        desired.commit.as_ref().map(|commit| self.news_of(&desired.stack, commit)).unwrap_or_default()
+    }
+
+    fn news_of(&self, stack: &StackName, commit: &Commit) -> Vec<Event> {
         let known = self.known.borrow();
-        let Some(commit) = &desired.commit else { return Vec::new() };
         let Some((standing, approval)) = known.get(&commit.source) else { return Vec::new() };
         let mut told = self.told.borrow_mut();
-        let Some(told) = told.get_mut(&desired.stack) else { return Vec::new() };
+        let Some(told) = told.get_mut(stack) else { return Vec::new() };
         if standing.held.is_none() && standing.asked_at.is_some() {
             // It was let go: where it is held again, that is told again.
             told.last.remove(&EventKind::CommitHeld);
@@ -90,7 +95,7 @@ impl Commits {
         let new = all.filter(|news| !told.has(news)).collect::<Vec<_>>();
         let events = new.into_iter().map(|News { kind, subject, message, .. }| {
             told.last.insert(kind, (now(), subject.clone(), message.clone()));
-            Event::new(desired.stack.clone(), kind, subject, message, now())
+            Event::new(stack.clone(), kind, subject, message, now())
         });
         events.collect()
     }
@@ -108,14 +113,21 @@ impl Commits {
 
 struct Hears<T> {
     stack: StackName,
+    /// The commit of which nothing has been told yet.
+    follows: RefCell<Option<Commit>>,
     commits: Rc<Commits>,
     tell: T,
 }
 
 impl<T: Fn(&Event)> Report for Hears<T> {
     fn follows(&self, desired: &Desired) {
+        self.follows.replace(desired.commit.clone());
+    }
+
+    fn decided(&self, _: &StackStatus) {
+        let Some(commit) = self.follows.take() else { return };
         self.commits.begin(&self.stack);
-        self.commits.news(desired).iter().for_each(&self.tell);
+        self.commits.news_of(&self.stack, &commit).iter().for_each(&self.tell);
     }
 }
 
@@ -157,7 +169,10 @@ fn news(standing: &SourceStanding, approval: Option<&Approval>, followed: &Commi
         let what = format!("in force{}", signer.unwrap_or_default());
         News { at: Some(*at), ..about(EventKind::CommitTaken, commit, &what) }
     }));
-    all.extend(held.map(|held| about(EventKind::CommitHeld, &held.commit, &waiting(held))));
+    all.extend(held.map(|held| {
+        let what = format!("held: {}{}", held.why, held.way_out());
+        about(EventKind::CommitHeld, &held.commit, &what)
+    }));
     all
 }
 
@@ -167,17 +182,12 @@ fn about(kind: EventKind, commit: &Commit, what: &str) -> News {
     News { kind, subject: short(&commit.hash).to_owned(), message, at: None, is_said: false }
 }
 
-fn waiting(held: &Held) -> String {
-    let way_out = held.awaits_approval.then(|| {
-        format!("; `operator approve {}@{}` gives it", held.commit.source, short(&held.commit.hash))
-    });
-    format!("held: {}{}", held.why, way_out.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::desired::{Origin, Teardown};
+    use crate::core::status::Condition;
+    use crate::store::sources::Held;
 
     fn commit(hash: &str) -> Commit {
         Commit {
@@ -324,8 +334,18 @@ mod tests {
         assert_eq!(commits.news(&desired), []);
         let told = RefCell::new(0);
         let ours = commits.of(&"web".into(), |_| *told.borrow_mut() += 1);
+        let status = StackStatus {
+            stack: "web".into(),
+            condition: Condition::Ready,
+            services: Vec::new(),
+            waiting: Vec::new(),
+            stuck: false,
+        };
         ours.follows(&desired);
+        assert_eq!(*told.borrow(), 0, "who waits for another daemon follows, and decides nothing");
+        ours.decided(&status);
         ours.follows(&desired);
+        ours.decided(&status);
         assert_eq!(*told.borrow(), 1);
         drop(ours);
         assert_eq!(commits.news(&desired), []);

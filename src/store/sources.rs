@@ -82,11 +82,16 @@ impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { commit, why, until, .. } = self;
         let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-        write!(f, "the commit {commit} is held{until}: {why}")?;
-        if self.awaits_approval {
-            write!(f, "; `operator approve {}@{}` gives it", commit.source, short(&commit.hash))?;
-        }
-        Ok(())
+        write!(f, "the commit {commit} is held{until}: {why}{}", self.way_out())
+    }
+}
+
+impl Held {
+    /// How it comes into force, where a person can say so: put behind why it does not.
+    pub fn way_out(&self) -> String {
+        let Self { commit, awaits_approval, .. } = self;
+        let way_out = || format!("; `operator approve {}@{}` gives it", commit.source, short(&commit.hash));
+        awaits_approval.then(way_out).unwrap_or_default()
     }
 }
 
