@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,10 +14,12 @@ use super::ids::{Revision, ServiceName};
 use super::order;
 use super::revision;
 
-/// When a job runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// When a job runs, in Argo CD's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub enum Phase {
-    /// Before any container is created or replaced.
+    /// Before any container is created or replaced, but for those of services that it depends on. Until it has ended well,
+    /// all stays as it is.
     PreSync,
     /// When all services are as they should be.
     PostSync,

@@ -32,7 +32,9 @@ impl Link<'_> {
 
 /// What is wrong with the first of these, where it waits for itself: through others, or at once.
 pub(super) fn cycle(link: &Link<'_>, all: &[Link<'_>]) -> Option<Diagnostic> {
-    let way = way_back(link, all)?;
+    let by_name: BTreeMap<&str, &Link<'_>> = all.iter().map(|link| (link.name, link)).collect();
+    let waits_for = |name| by_name.get(name).into_iter().flat_map(|link| link.depends_on).map(String::as_str);
+    let way = way_back(link.name, waits_for)?;
     let mut names = way.clone();
     names.push(link.name);
     let next = names.get(1)?;
@@ -46,14 +48,16 @@ pub(super) fn cycle(link: &Link<'_>, all: &[Link<'_>]) -> Option<Diagnostic> {
     Some(fault.help("take one of them out of `dependsOn`: none of these would ever begin"))
 }
 
-/// The shortest way from a stack to itself: all on it, itself first.
-fn way_back<'a>(from: &'a Link<'_>, all: &'a [Link<'_>]) -> Option<Vec<&'a str>> {
-    let by_name: BTreeMap<&str, &Link<'_>> = all.iter().map(|link| (link.name, link)).collect();
-    let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut next = VecDeque::from([from.name]);
+/// The shortest way from a stack back to itself over those that each waits for: all on it, itself first.
+pub fn way_back<'a, N: Ord + ?Sized, I: IntoIterator<Item = &'a N>>(
+    from: &'a N,
+    waits_for: impl Fn(&'a N) -> I,
+) -> Option<Vec<&'a N>> {
+    let mut came_from: BTreeMap<&N, &N> = BTreeMap::new();
+    let mut next = VecDeque::from([from]);
     while let Some(name) = next.pop_front() {
-        for other in by_name.get(name).into_iter().flat_map(|link| link.depends_on) {
-            if other == from.name {
+        for other in waits_for(name) {
+            if other == from {
                 let mut way = vec![name];
                 while let Some(before) = way.last().and_then(|last| came_from.get(last)) {
                     way.push(before);
@@ -61,7 +65,7 @@ fn way_back<'a>(from: &'a Link<'_>, all: &'a [Link<'_>]) -> Option<Vec<&'a str>>
                 way.reverse();
                 return Some(way);
             }
-            if !came_from.contains_key(other.as_str()) {
+            if !came_from.contains_key(other) {
                 came_from.insert(other, name);
                 next.push_back(other);
             }

@@ -17,6 +17,7 @@ pub use traffic::{CaddyOverlay, TrafficOverlay};
 use super::period::Period;
 use super::quantity::{ByteSize, Cpus, Scalar};
 use crate::core::redis;
+use crate::core::sync::Phase;
 
 mod content;
 mod heal;
@@ -174,7 +175,7 @@ pub struct ServiceOverlay {
     pub wave: Option<i32>,
     /// It is a job: one container, as `docker compose run` makes it, that runs to its end once for each change that creates or
     /// replaces containers. Whatever profile it is in.
-    pub job: Option<JobPhase>,
+    pub job: Option<Phase>,
     /// Who is told of each replica that comes and goes: before one is stopped, it is taken out there, and its last requests
     /// end.
     pub traffic: Option<TrafficOverlay>,
@@ -187,17 +188,6 @@ pub struct ServiceOverlay {
     pub on_manual_change: Option<OnManualChange>,
     /// How long `onManualChange: hold` leaves it, where this service differs from the stack.
     pub hold_for: Option<Period>,
-}
-
-/// When a job runs, in Argo CD's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub enum JobPhase {
-    /// Before any container is created or replaced, but for those of services that it depends on. Until it has ended well,
-    /// all stays as it is.
-    PreSync,
-    /// When all services are as they should be.
-    PostSync,
 }
 
 /// How long to wait between attempts at what crashes or fails. The first restart after a crash is at once; each further

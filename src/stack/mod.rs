@@ -20,7 +20,7 @@ pub mod quantity;
 mod secret_files;
 mod validate;
 
-pub use depends::in_order;
+pub use depends::{in_order, way_back};
 pub use discover::has_files;
 pub use faults::nearest;
 pub use files::Dependencies;

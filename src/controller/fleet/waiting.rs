@@ -1,11 +1,12 @@
 //! What is said of a stack that waits for others.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::Member;
 use crate::core::decide::Waiting;
 use crate::core::ids::StackName;
 use crate::core::reason::Reason;
+use crate::stack::way_back;
 
 /// Why `name` waits for these others, which are not ready.
 pub(super) fn waiting(
@@ -15,12 +16,17 @@ pub(super) fn waiting(
 ) -> Waiting {
     let (known, unknown): (Vec<&StackName>, Vec<&StackName>) =
         others.iter().partition(|other| stacks.contains_key(*other));
-    let way_back = way_back(name, stacks);
+    // A loader sees a way back to itself within one source; between two nobody does before both are here.
+    let held = |name| stacks.get(name).filter(|member: &&Member| member.is_held);
+    let way_back = way_back(name, |name| held(name).into_iter().flat_map(|member| &member.depends_on));
     let message = match &way_back {
-        Some(way) => format!(
-            "waits for itself: {} (`dependsOn`), and none of these takes on what its files say; take one of them out of `dependsOn`",
-            listed(way, " → ")
-        ),
+        Some(way) => {
+            let way: Vec<&str> = way.iter().chain([&name]).map(|name| name.as_str()).collect();
+            format!(
+                "waits for itself: {} (`dependsOn`), and none of these takes on what its files say; take one of them out of `dependsOn`",
+                way.join(" → ")
+            )
+        }
         None => {
             let known = (!known.is_empty()).then(|| {
                 let noun = if known.len() == 1 { "stack" } else { "stacks" };
@@ -45,34 +51,4 @@ pub(super) fn waiting(
 fn quoted(names: &[&StackName]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     names.join(" and ")
-}
-
-fn listed(names: &[&StackName], between: &str) -> String {
-    let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-    names.join(between)
-}
-
-/// The shortest way from a stack back to itself over those that wait as well. A loader sees it within one source; between two
-/// nobody does before both are here.
-fn way_back<'a>(from: &'a StackName, stacks: &'a BTreeMap<StackName, Member>) -> Option<Vec<&'a StackName>> {
-    let mut came_from: BTreeMap<&StackName, &StackName> = BTreeMap::new();
-    let mut next = VecDeque::from([from]);
-    while let Some(name) = next.pop_front() {
-        let Some(member) = stacks.get(name).filter(|member| member.is_held) else { continue };
-        for other in &member.depends_on {
-            if other == from {
-                let mut way = vec![from, name];
-                while let Some(before) = way.last().and_then(|last| came_from.get(last)) {
-                    way.push(before);
-                }
-                way.reverse();
-                return Some(way);
-            }
-            if !came_from.contains_key(other) {
-                came_from.insert(other, name);
-                next.push_back(other);
-            }
-        }
-    }
-    None
 }

@@ -70,6 +70,13 @@ impl Crashes {
     }
 }
 
+/// Whether a container had run for long enough at this moment for its crashes to be forgotten. However long a job has run, it
+/// has not done its work.
+fn has_run_well(service: &Service, container: &Container, at: Timestamp) -> bool {
+    let ran = container.started_at.map(|started| at.since(started));
+    !service.is_job() && ran.is_some_and(|ran| ran >= service.backoff.reset_after)
+}
+
 impl Memory {
     /// The crashes of a replica.
     pub fn crashes(&self, replica: &Replica) -> Option<&Crashes> {
@@ -93,9 +100,7 @@ impl Memory {
             crashes.bound(&service.backoff, now);
         }
         if container.state == State::Running {
-            // However long a job has run, it has not done its work.
-            let calm = !service.is_job()
-                && container.started_at.is_some_and(|at| now.since(at) >= service.backoff.reset_after);
+            let calm = has_run_well(service, container, now);
             if let Some(crashes) = self.crashes.get_mut(&replica).filter(|_| calm) {
                 crashes.streak = 0;
             }
@@ -131,8 +136,7 @@ impl Memory {
         if same.is_some_and(|crashes| crashes.last_end >= end) {
             return;
         }
-        let ran_well = !service.is_job()
-            && container.started_at.is_some_and(|start| end.since(start) >= service.backoff.reset_after);
+        let ran_well = has_run_well(service, container, end);
         let streak = if ran_well { 1 } else { same.map_or(0, |crashes| crashes.streak).saturating_add(1) };
         let draw = backoff::draw(&replica.to_string(), streak);
         let all = |count: fn(&Crashes) -> u32| before.map_or(0, count);

@@ -3,9 +3,9 @@
 use super::Source;
 use crate::core::desired::Service;
 use crate::core::spec::{Healthcheck, RestartPolicy};
-use crate::core::sync::{Job, Phase};
+use crate::core::sync::Job;
 use crate::stack::faults::Findings;
-use crate::stack::manifest::{HealOverlay, JobPhase, RolloutOverlay};
+use crate::stack::manifest::{HealOverlay, RolloutOverlay};
 
 /// Makes a job of a service that the manifest calls one: one container, without a restart policy and published ports. It is
 /// asked for its exit code, and not for its health.
@@ -16,10 +16,7 @@ pub(super) fn job(source: Source<'_>, mut service: Service, findings: &mut Findi
         let fault = source.places.in_overlay(source.name, &[field], message);
         findings.faults.push(fault.help(format!("remove `{field}`, or `job`")));
     }
-    service.job = Some(Job::new(match phase {
-        JobPhase::PreSync => Phase::PreSync,
-        JobPhase::PostSync => Phase::PostSync,
-    }));
+    service.job = Some(Job::new(phase));
     service.replicas = 1;
     service.resources.restart = RestartPolicy::No;
     service.spec.ports.clear();
