@@ -37,7 +37,7 @@ struct News {
 struct Told {
     /// What was told last of each kind, and when.
     last: BTreeMap<EventKind, (Timestamp, String, String)>,
-    /// How far back it is known; what was told before was known to people.
+    /// How far back it is known by what was kept before; what was told earlier was known to people.
     known_since: Option<Timestamp>,
 }
 
@@ -68,13 +68,19 @@ impl Commits {
     /// Hears of one stack what it is to follow. What is to be told then is told to `tell`, once something has been decided on it:
     /// that does only who looks after it.
     pub(super) fn of<T: Fn(&Event)>(self: &Rc<Self>, stack: &StackName, tell: T) -> impl Report + use<T> {
-        Hears { stack: stack.clone(), follows: RefCell::default(), commits: Rc::clone(self), tell }
+        Hears {
+            stack: stack.clone(),
+            since: now(),
+            follows: RefCell::default(),
+            commits: Rc::clone(self),
+            tell,
+        }
     }
 
-    /// A stack is looked after here from now on.
-    fn begin(&self, stack: &StackName) {
+    /// A stack is looked after here. `since`: what is in its journal from then on need not be of an earlier daemon.
+    fn begin(&self, stack: &StackName, since: Timestamp) {
         let mut told = self.told.borrow_mut();
-        told.entry(stack.clone()).or_insert_with(|| self.told_before(stack));
+        told.entry(stack.clone()).or_insert_with(|| self.told_before(stack, since));
     }
 
     /// What is to be told of a stack that is to follow this; nothing where another daemon looks after it.
@@ -101,9 +107,9 @@ impl Commits {
     }
 
     /// What the daemons before this one have told, as far as it can be read.
-    fn told_before(&self, stack: &StackName) -> Told {
+    fn told_before(&self, stack: &StackName, since: Timestamp) -> Told {
         let records = self.journals.read(stack).unwrap_or_default().records;
-        let known_since = records.first().map(|record| record.event.at);
+        let known_since = records.first().map(|record| record.event.at).filter(|at| *at < since);
         let events = records.into_iter().map(|record| record.event);
         let of_commits = events.filter(|event| KINDS.contains(&event.kind));
         let last = of_commits.map(|event| (event.kind, (event.at, event.subject, event.message))).collect();
@@ -113,6 +119,7 @@ impl Commits {
 
 struct Hears<T> {
     stack: StackName,
+    since: Timestamp,
     /// The commit of which nothing has been told yet.
     follows: RefCell<Option<Commit>>,
     commits: Rc<Commits>,
@@ -126,7 +133,7 @@ impl<T: Fn(&Event)> Report for Hears<T> {
 
     fn decided(&self, _: &StackStatus) {
         let Some(commit) = self.follows.take() else { return };
-        self.commits.begin(&self.stack);
+        self.commits.begin(&self.stack, self.since);
         self.commits.news_of(&self.stack, &commit).iter().for_each(&self.tell);
     }
 }
@@ -241,7 +248,7 @@ mod tests {
         fn tells(&self, standing: &SourceStanding, of: &str) -> Vec<String> {
             self.sources.write(standing).unwrap();
             self.commits.read();
-            self.commits.begin(&"web".into());
+            self.commits.begin(&"web".into(), now());
             let mut desired = Desired::teardown("web".into(), Origin::default(), Teardown::default());
             desired.commit = Some(commit(of));
             let events = self.commits.news(&desired);
@@ -325,7 +332,7 @@ mod tests {
     #[test]
     fn a_stack_that_another_daemon_looks_after_is_told_nothing_until_it_is_ours() {
         let state = tempfile::tempdir().unwrap();
-        let Daemon { commits, sources, .. } = Daemon::begin(state.path());
+        let Daemon { commits, sources, journals } = Daemon::begin(state.path());
         let commits = Rc::new(commits);
         sources.write(&standing(TWO, None)).unwrap();
         commits.read();
@@ -341,6 +348,10 @@ mod tests {
             waiting: Vec::new(),
             stuck: false,
         };
+        // What the loop itself has written meanwhile is not what an earlier daemon has told.
+        let later = Timestamp::from_millis(now().as_millis() + 1_000);
+        let seen = Event::new("web".into(), EventKind::Changed, String::new(), String::new(), later);
+        journals.writer(&"web".into()).append(&seen).unwrap();
         ours.follows(&desired);
         assert_eq!(*told.borrow(), 0, "who waits for another daemon follows, and decides nothing");
         ours.decided(&status);
