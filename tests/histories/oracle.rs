@@ -65,7 +65,7 @@ impl Default for Watch {
         Self {
             fewest: RefCell::default(),
             is_calm: Cell::new(false),
-            files: RefCell::new(vec![(Timestamp::default(), stack())]),
+            files: RefCell::default(),
             starts: RefCell::default(),
         }
     }
@@ -81,7 +81,7 @@ impl Watch {
 
     /// The files say this from now on.
     pub(crate) fn edited(&self, desired: &Desired, now: Timestamp) {
-        if self.desired() != *desired {
+        if self.files.borrow().last().is_none_or(|(_, last)| last != desired) {
             self.files.borrow_mut().push((now, desired.clone()));
         }
     }
@@ -91,7 +91,7 @@ impl Watch {
         self.files.borrow().last().map_or_else(stack, |(_, desired)| desired.clone())
     }
 
-    /// Whether what the files say, or said a moment ago, allows something.
+    /// Whether what the files say, or said a moment ago, allows something. Before there were any, nobody acted on them.
     fn allows(&self, now: Timestamp, test: impl Fn(&Desired) -> bool) -> bool {
         let mut ended = now;
         self.files.borrow().iter().rev().any(|(since, desired)| {
