@@ -29,7 +29,8 @@ impl Place {
 
     fn run(&self, line: &str) -> Ran {
         let mut command = Command::cargo_bin("operator").unwrap();
-        command.env_clear().env("COLUMNS", "100").current_dir(self.dir.path().join("shop"));
+        command.env_clear().env("COLUMNS", "100").env("OPERATOR_STATE_DIR", self.dir.path().join("state"));
+        command.current_dir(self.dir.path().join("shop"));
         let output = command.args(line.split_whitespace()).output().unwrap();
         let clean = |bytes: &[u8]| {
             let root = fs::canonicalize(self.dir.path()).unwrap();
