@@ -204,3 +204,29 @@ fn a_preview_in_markdown_is_for_a_comment() {
     }
     assert_snapshot!("markdown-elsewhere", run(&place, "apply -o markdown").seen());
 }
+
+/// With a job before it, and of services that are new and that stay.
+#[test]
+fn what_a_commit_changes_is_seen_on_what_the_one_before_has_made() {
+    let compose = |version: u32| {
+        let service =
+            |name: &str| format!("  {name}: {{image: 'app:1', environment: {{VERSION: '{version}'}}}}\n");
+        let services = ["api", "front", "migrate", "worker"].map(service).concat();
+        format!("name: shop\nservices:\n  db: {{image: 'db:1'}}\n  cache: {{image: 'cache:1'}}\n{services}")
+    };
+    let manifest = "apiVersion: compose-operator/v1\nkind: Stack\nmetadata: {name: shop}\nspec:\n  compose: {files: \
+                    [../compose.yaml]}\n  services: {migrate: {job: PreSync}, front: {wave: 1}}\n";
+    let place = Place::new(&[("compose.yaml", &compose(1)), ("manifests/shop.yaml", manifest)]);
+    let commit = |subject: &str| {
+        let author = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"];
+        for args in [&["init", "-q"][..], &["add", "."], &["commit", "-qm", subject]] {
+            let mut git = std::process::Command::new("git");
+            git.current_dir(place.dir.path().join("shop")).args(author).args(args);
+            assert!(git.status().unwrap().success(), "{args:?}");
+        }
+    };
+    commit("One");
+    write(&place, "compose.yaml", &compose(2));
+    commit("Two");
+    assert_snapshot!("diff-rev", place.run("diff --rev HEAD~1..HEAD").seen());
+}

@@ -72,7 +72,7 @@ impl World {
             spec,
             resources,
             networks: self.attachments(new),
-            ..Container::created(ContainerId::new(self.ids.next()), new.name.clone())
+            ..Container::created(ContainerId::new(self.fresh_id()), new.name.clone())
         };
         set_network_mode(&mut container);
         container

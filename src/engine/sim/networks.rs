@@ -45,7 +45,7 @@ impl World {
     /// Puts a network into the world; an empty id gets one.
     pub(super) fn add_network(&mut self, mut network: Network) -> String {
         if network.id.is_empty() {
-            network.id = self.ids.next();
+            network.id = self.fresh_id();
         }
         if network.created_at == Timestamp::default() {
             network.created_at = self.now;

@@ -297,6 +297,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_made_has_an_id_that_nothing_observed_has() {
+        let mut before = World::new(0, Timestamp::default());
+        before.tag_image("app", Image::default());
+        let ids: Vec<ContainerId> =
+            (0..9).map(|nth| before.create_container(&new(&format!("old-{nth}"))).unwrap()).collect();
+        let container = |id: &ContainerId| (id.clone(), before.container(id).unwrap().container.clone());
+        let containers: BTreeMap<_, _> = ids.iter().map(container).collect();
+        let mut after =
+            World::from_observed(&Observed { containers, ..Observed::default() }, Behaviours::default());
+        after.tag_image("app", Image::default());
+        for nth in 0..9 {
+            let id = after.create_container(&new(&format!("new-{nth}"))).unwrap();
+            assert!(!ids.contains(&id), "{nth}");
+        }
+        assert_eq!(after.containers().len(), 18);
+    }
+
+    #[test]
     fn a_one_shot_that_runs_comes_to_its_end() {
         let observed = observed(|container| container.health = None);
         let behaviours = Behaviours::default().with(&Subject::Service("web".into()), Behaviour::completes());

@@ -53,7 +53,7 @@ impl World {
 
     /// Puts a volume into the world.
     pub(super) fn add_volume(&mut self, volume: Volume, anonymous: bool) {
-        let mark = self.ids.next();
+        let mark = self.fresh_id();
         self.volumes.insert(volume.name.clone(), SimVolume { volume, mark, anonymous });
     }
 
@@ -101,7 +101,7 @@ impl World {
     ) -> Result<BTreeMap<String, String>, Refusal> {
         let mut anonymous = BTreeMap::new();
         for (path, mount) in mounts.iter_mut().filter(|(_, mount)| mount.kind == MountKind::Volume) {
-            let name = if mount.source.is_empty() { self.ids.next() } else { mount.source.clone() };
+            let name = if mount.source.is_empty() { self.fresh_id() } else { mount.source.clone() };
             let made_up = is_made_up(&name);
             if made_up {
                 mount.source.clear();

@@ -108,6 +108,19 @@ impl World {
         self.now
     }
 
+    /// An id that nothing here has: a world that goes on from what was observed of another may draw what that one drew.
+    pub(super) fn fresh_id(&mut self) -> String {
+        loop {
+            let id = self.ids.next();
+            let is_taken = self.containers.contains_key(id.as_str())
+                || self.networks.contains_key(&id)
+                || self.volumes.contains_key(&id);
+            if !is_taken {
+                return id;
+            }
+        }
+    }
+
     /// The scripts of what runs on it.
     pub fn behaviours(&mut self) -> &mut Behaviours {
         &mut self.behaviours
