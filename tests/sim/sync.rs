@@ -9,6 +9,7 @@ use compose_operator::clock::VirtualClock;
 use compose_operator::controller::reconcile::Outcome;
 use compose_operator::core::desired::{Condition as Needs, Desired, Service};
 use compose_operator::core::diff::diff;
+use compose_operator::core::event::EventKind;
 use compose_operator::core::history::{Rollback, Stand};
 use compose_operator::core::labels;
 use compose_operator::core::memory::Durable;
@@ -140,6 +141,20 @@ fn a_jobs_container_is_a_one_off_to_compose_and_goes_with_the_job() {
     without.services.remove("migrate");
     let calls = stage.converge(&told(without));
     assert_eq!(calls, ["remove container shop-migrate-run-1"]);
+}
+
+#[test]
+fn the_last_failure_of_a_job_is_not_said_to_be_tried_again() {
+    let (stage, _) = counting();
+    stage.behaves(&Subject::Service("migrate".into()), vec![Behaviour::exits(3, Duration::from_secs(2))]);
+    let log = Log::new(&stage);
+    log.run(&shop("app:1"), Duration::from_mins(10));
+    let crashes = log.told().into_iter().filter(|event| event.kind == EventKind::Crashed);
+    let said: Vec<_> = crashes.map(|event| (event.reason, event.next_try.is_some())).collect();
+    assert_eq!(
+        said,
+        [(None, true), (Some(Reason::CrashLoopBackOff), true), (Some(Reason::JobFailed), false)]
+    );
 }
 
 #[test]

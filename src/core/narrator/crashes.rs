@@ -99,9 +99,11 @@ fn crash(
     let ran = ran.map(|ran| format!(" after {} s", ran.as_secs())).unwrap_or_default();
     let mut told = of_replica(desired, EventKind::Crashed, replica, container, format!("{what}{ran}"), now);
     told.event.exit_code = Some(crashes.exit_code);
-    told.event.reason = (crashes.streak > 1).then_some(Reason::CrashLoopBackOff);
-    let is_paused = desired.overrides.forbids(Some(&replica.service), now);
-    told.event.next_try = (!is_paused).then(|| crashes.next_try.max(now));
+    let is_given_up = is_job(desired, replica) && crashes.streak >= limits::CRASH_LOOP;
+    let loops = (crashes.streak > 1).then_some(Reason::CrashLoopBackOff);
+    told.event.reason = if is_given_up { Some(Reason::JobFailed) } else { loops };
+    let is_tried = !is_given_up && !desired.overrides.forbids(Some(&replica.service), now);
+    told.event.next_try = is_tried.then(|| crashes.next_try.max(now));
     told.log_of = container.map(|it| it.id.clone());
     told
 }
@@ -114,7 +116,7 @@ fn crash_loop(
     now: Timestamp,
 ) -> Told {
     let service = &replica.service;
-    let is_job = desired.services.get(service).is_some_and(Service::is_job);
+    let is_job = is_job(desired, replica);
     let mut message = format!("it has failed {} times in a row", crashes.streak);
     if is_job {
         message = format!(
@@ -127,6 +129,10 @@ fn crash_loop(
     told.event.next_try = (!is_job).then_some(crashes.next_try);
     told.log_of = container.map(|it| it.id.clone());
     told
+}
+
+fn is_job(desired: &Desired, replica: &Replica) -> bool {
+    desired.services.get(&replica.service).is_some_and(Service::is_job)
 }
 
 fn of_replica(
