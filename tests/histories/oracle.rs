@@ -257,7 +257,8 @@ fn has_passed_trial(world: &World, container: &Container, desired: &Desired, now
 fn leaves_room(world: &World, container: &Container, desired: &Desired) -> bool {
     let Some(name) = container.service() else { return true };
     let Some(service) = desired.services.get(name) else { return true };
-    let is_beside = |it: &&Container| it.id != container.id && it.service() == Some(name);
+    // A job of a service that is none any more ends in peace.
+    let is_beside = |it: &&Container| it.id != container.id && it.service() == Some(name) && !it.is_of_job();
     let others = ours(world).filter(|it| is_beside(it) && it.state.is_alive()).count();
     others < service.replicas as usize + service.rollout.bounds(service.replicas).surge
 }

@@ -370,6 +370,46 @@ fn what_is_taken_back_in_the_middle_stays_within_its_bounds() {
     assert_eq!(extent.take(), Some(expected), "{:#?}", log.actions);
 }
 
+/// A change that is taken back after so long, by one daemon, of containers that are slow to stop: the most that ran at any
+/// moment, and the stage in the end.
+fn taken_back(one: &Desired, two: &Desired, after: Duration) -> (usize, Stage) {
+    let (stage, extent) = counting();
+    stage.converge(one);
+    stage.behaves(&Subject::Service("web".into()), vec![Behaviour::runs().ignoring_stop()]);
+    extent.replace(Some(Extent { most_running: 0, fewest_serving: usize::MAX }));
+    let (sender, mut updates) = tokio::sync::mpsc::unbounded_channel();
+    let updates = futures_util::stream::poll_fn(move |context| updates.poll_recv(context));
+    let reconciler = stage.reconciler(&Silent);
+    let stop = stage.clock.sleep(after + Duration::from_mins(10));
+    let run = reconciler.run(two.clone(), updates.boxed_local(), stop);
+    let edit = async {
+        stage.clock.sleep(after).await;
+        sender.send(one.clone()).expect("it listens");
+        stage.clock.sleep(Duration::from_mins(10)).await;
+    };
+    stage.clock.run(async { futures_util::future::join(run, edit).await }).expect("it ends");
+    (extent.take().expect("it was counted").most_running, stage)
+}
+
+#[test]
+fn whenever_it_is_taken_back_no_more_run_than_the_bounds_say() {
+    for (surge, unavailable) in [(0, 1), (0, 2), (1, 2), (1, 0)] {
+        let of = |image: &str| {
+            let bounds = |rollout: &mut Rollout| {
+                rollout.max_surge = Share::Count(surge);
+                rollout.max_unavailable = Share::Count(unavailable);
+            };
+            web(rolling(3, bounds).image(image))
+        };
+        let (one, two) = (of("app:1"), of("app:2"));
+        for millis in (0..20_000).step_by(250) {
+            let (most, stage) = taken_back(&one, &two, Duration::from_millis(millis));
+            assert!(most <= 3 + surge as usize, "{surge}/{unavailable} after {millis} ms: {most}");
+            assert_eq!(running(&stage), only("app:1", 3), "{surge}/{unavailable} after {millis} ms");
+        }
+    }
+}
+
 #[test]
 fn an_operator_that_dies_at_any_call_of_a_way_back_leaves_the_next_to_end_it() {
     let of = |image: &str| web(rolling(2, |_| {}).image(image));

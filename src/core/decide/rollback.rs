@@ -11,7 +11,6 @@ use super::super::rollout::OnFailure;
 use super::super::view::{Replicas, serves};
 use super::Planner;
 use super::rollout::is_up;
-use super::room::running;
 
 impl Planner<'_> {
     /// Whose replacement was given up, where that of a service was: it failed itself, or another one that the change is to
@@ -59,7 +58,7 @@ impl Planner<'_> {
         }
         let coming = self.last_good(replicas, service.wanted());
         let bounds = replicas.bounds_back(service);
-        let room = (service.wanted() + bounds.surge).saturating_sub(running(replicas));
+        let room = (service.wanted() + bounds.surge).saturating_sub(self.running(replicas));
         let away = coming.iter().filter(|old| !old.state.is_alive()).count();
         if new_is_down || replicas.strategy == Strategy::StartFirst {
             self.bring_back(name, service, &coming, room, cause);

@@ -18,7 +18,6 @@ use super::super::spec::Mount;
 use super::super::time::Timestamp;
 use super::super::view::{Outdated, Replicas, serves};
 use super::Planner;
-use super::room::running;
 use super::service::goes_after;
 
 /// Where a replacement is.
@@ -32,10 +31,21 @@ struct Progress<'a> {
     doubted: Vec<(&'a Container, Option<Timestamp>)>,
     /// How many old ones serve.
     old_serving: usize,
+    /// How many run, old and new.
+    running: usize,
     /// So many new ones may there be for now.
     most: usize,
     /// The first new ones are watched before any other follows.
     on_trial: bool,
+}
+
+/// Who comes beside the old containers.
+#[derive(Default)]
+struct Expected {
+    /// So many new ones are to be made.
+    missing: usize,
+    /// So many that we had stopped for old ones come back.
+    resumed: usize,
 }
 
 impl Progress<'_> {
@@ -49,9 +59,9 @@ impl Progress<'_> {
     }
 
     /// How many containers may start beyond those that run.
-    fn room(&self, replicas: &Replicas<'_>) -> usize {
+    fn room(&self) -> usize {
         let surge = if planted::has(Bug::SurgesTooFar) { usize::MAX / 2 } else { self.bounds.surge };
-        (self.wanted + surge).saturating_sub(running(replicas))
+        (self.wanted + surge).saturating_sub(self.running)
     }
 
     /// How many of what serves may stop.
@@ -75,8 +85,10 @@ impl Planner<'_> {
         let is_held_up = failing > service.rollout.tolerated(service.replicas);
         let missing = if is_held_up { 0 } else { progress.missing(replicas) };
         let is_under_way = !replicas.current.is_empty() || self.coming(name) > 0;
+        let resumes = |new: &&&Container| self.is_set_aside(new) && !kept_out.contains(&new.id);
+        let expected = Expected { missing, resumed: replicas.current.iter().filter(resumes).count() };
         if is_under_way {
-            self.heal_old(name, service, replicas, &progress, missing);
+            self.heal_old(name, service, replicas, &progress, &expected);
         }
         if self.coming(name) > 0 || replicas.outdated.iter().any(|old| self.memory.is_busy(&old.container.id))
         {
@@ -104,7 +116,7 @@ impl Planner<'_> {
             self.stop_first(name, service, replicas, &progress);
         }
         if !is_under_way {
-            self.heal_old(name, service, replicas, &progress, missing);
+            self.heal_old(name, service, replicas, &progress, &expected);
         }
         self.awaits_room(name, service);
     }
@@ -150,6 +162,7 @@ impl Planner<'_> {
             wanted,
             bounds: replicas.bounds(service),
             old_serving: serving(&replicas.outdated, service).count(),
+            running: self.running(replicas),
             most: trial.unwrap_or(wanted),
             on_trial: trial.is_some(),
             believed,
@@ -175,7 +188,7 @@ impl Planner<'_> {
             }
             return kept_out;
         }
-        let mut room = progress.room(replicas);
+        let mut room = progress.room();
         let mut new = replicas.current.clone();
         new.sort_by_key(|new| self.is_set_aside(new));
         for new in new {
@@ -192,14 +205,14 @@ impl Planner<'_> {
     }
 
     /// Heals the old containers that must serve until the new ones do: those that run, then the lowest numbers.
-    /// The others are on their way out, and one that we stopped must not be started again. So many new ones are missing.
+    /// The others are on their way out, and one that we stopped must not be started again.
     fn heal_old(
         &mut self,
         name: &ServiceName,
         service: &Service,
         replicas: &Replicas<'_>,
         progress: &Progress<'_>,
-        missing: usize,
+        expected: &Expected,
     ) {
         // Those whose place a new one has may be away; while there cannot be any, none may.
         let coming = self.coming(name) + self.made(name);
@@ -215,13 +228,13 @@ impl Planner<'_> {
         // and they what is gone back to.
         let suffices = replicas.serving(service) >= progress.wanted;
         old.retain(|old| !suffices || old.state.is_alive());
-        let taken = coming + self.about_to_run(service, replicas);
-        let mut room = progress.room(replicas).saturating_sub(taken);
+        let taken = coming + self.about_to_run(service, replicas) + expected.resumed;
+        let mut room = progress.room().saturating_sub(taken);
         for old in old.into_iter().take(needed) {
             if start_first && !old.state.is_alive() {
                 // The room of one that made some is for those that are to come, where they can.
                 let is_reserved = has_new && self.is_set_aside(old);
-                let reserved = if is_reserved { missing.saturating_sub(coming) } else { 0 };
+                let reserved = if is_reserved { expected.missing.saturating_sub(coming) } else { 0 };
                 if room <= reserved {
                     continue;
                 }
@@ -240,17 +253,16 @@ impl Planner<'_> {
         progress: &Progress<'_>,
     ) {
         let missing = progress.missing(replicas);
-        let (room, about_to_run) = (progress.room(replicas), self.about_to_run(service, replicas));
+        let (room, about_to_run) = (progress.room(), self.about_to_run(service, replicas));
         let free = room.saturating_sub(about_to_run + self.brought_back(replicas));
         self.make(name, service, replicas, missing.min(free));
         let aside = replicas.current.iter().filter(|new| self.is_set_aside(new)).count();
         // While none can be made, nobody makes room for it.
         let has_new = !replicas.current.is_empty() || self.made(name) > 0;
-        let running = running(replicas);
         let mut cramped = if has_new {
             (missing + aside + about_to_run).saturating_sub(room)
         } else {
-            running.saturating_sub(progress.wanted)
+            progress.running.saturating_sub(progress.wanted)
         };
         // What is on trial takes nobody's place yet.
         let is_trial = progress.on_trial;
@@ -285,7 +297,9 @@ impl Planner<'_> {
         // One that waits for the place of another that is needed keeps none from taking the place of what is down.
         let is_kept_waiting = |new: &Container| {
             let old = self.in_the_way(service, new, replicas).filter(|_| new.state == State::Created);
-            old.is_some_and(|old| serves(old.container, service)) && progress.to_spare() == 0
+            let stays =
+                |old: &Outdated<'_>| serves(old.container, service) && !self.is_going(&old.container.id);
+            old.is_some_and(stays) && progress.to_spare() == 0
         };
         let under_way = progress.doubted.iter().filter(|(new, _)| !is_kept_waiting(new)).count();
         let away = progress.bounds.unavailable.saturating_sub(under_way);
@@ -355,7 +369,7 @@ impl Planner<'_> {
     /// It is not this service's turn: the old containers go on.
     pub(super) fn await_turn(&mut self, name: &ServiceName, service: &Service, replicas: &Replicas<'_>) {
         let progress = self.progress(service, replicas);
-        self.heal_old(name, service, replicas, &progress, 0);
+        self.heal_old(name, service, replicas, &progress, &Expected::default());
     }
 
     /// Makes so many new containers.
@@ -414,6 +428,9 @@ impl Planner<'_> {
             }
             return;
         };
+        if self.is_going(&old.container.id) {
+            return;
+        }
         let is_going = |old: &&Outdated<'_>| self.is_going(&old.container.id);
         let going = serving(&replicas.outdated, service).filter(is_going).count();
         let is_free = !serves(old.container, service) || progress.to_spare() > going;
@@ -422,7 +439,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The outdated container that runs where a new one is to: on its volume, or as one too many beside it.
+    /// The outdated container that runs where a new one is to: on its volume, or as one too many beside it. Until it has
+    /// stopped, one that is about to is in the way, too.
     fn in_the_way<'a, 'b>(
         &self,
         service: &Service,
@@ -433,10 +451,13 @@ impl Planner<'_> {
             return None;
         }
         let up = || replicas.outdated.iter().filter(|old| old.container.state.is_alive());
-        let running = up().count() + replicas.current.iter().filter(|new| is_up(new)).count();
+        let is_at_work = |id: &ContainerId| self.is_claimed(id) || self.memory.is_busy(id);
+        let comes = |it: &&&Container| !it.state.is_alive() && it.id != new.id && is_at_work(&it.id);
+        let running = self.running(replicas) + replicas.current.iter().filter(comes).count();
         let is_full = replicas.strategy.clears() || running >= service.wanted();
-        let next = up().filter(|old| is_full && !self.is_going(&old.container.id));
-        let next = next.min_by_key(|old| goes_after(service, old.container));
+        let next = up().filter(|_| is_full);
+        let next =
+            next.min_by_key(|old| (self.is_going(&old.container.id), goes_after(service, old.container)));
         up().find(|old| share_volume(old.container, new)).or(next)
     }
 }

@@ -50,14 +50,17 @@ impl Planner<'_> {
         replicas.current.iter().filter(|new| self.takes_room(service, new)).count()
     }
 
+    /// How many containers run, with the old ones whose start is under way.
+    pub(super) fn running(&self, replicas: &Replicas<'_>) -> usize {
+        let starts = |id: &ContainerId| matches!(self.memory.call_on(id), Some(Call::StartContainer(_)));
+        let up = replicas.all().filter(|container| container.state.is_alive()).count();
+        let old = replicas.outdated.iter().map(|old| old.container);
+        up + old.filter(|old| !old.state.is_alive() && starts(&old.id)).count()
+    }
+
     /// Whether we stopped it for another to take its place.
     pub(super) fn is_set_aside(&self, container: &Container) -> bool {
         let why = self.memory.stopped_for(&container.id).filter(|_| container.state == State::Exited);
         why.is_some_and(|why| !matches!(why, Cause::Restart(_)))
     }
-}
-
-/// How many containers run.
-pub(super) fn running(replicas: &Replicas<'_>) -> usize {
-    replicas.all().filter(|container| container.state.is_alive()).count()
 }
