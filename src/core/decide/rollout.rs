@@ -111,7 +111,7 @@ impl Planner<'_> {
         }
         self.goes_too_soon(name, service, replicas, &progress);
         if replicas.strategy == Strategy::StartFirst {
-            self.start_first(name, service, replicas, &progress);
+            self.start_first(name, service, replicas, &progress, &expected);
         } else {
             self.stop_first(name, service, replicas, &progress);
         }
@@ -251,10 +251,12 @@ impl Planner<'_> {
         service: &Service,
         replicas: &Replicas<'_>,
         progress: &Progress<'_>,
+        expected: &Expected,
     ) {
         let missing = progress.missing(replicas);
         let (room, about_to_run) = (progress.room(), self.about_to_run(service, replicas));
-        let free = room.saturating_sub(about_to_run + self.brought_back(replicas));
+        let coming = about_to_run + self.brought_back(replicas) + expected.resumed;
+        let free = room.saturating_sub(coming);
         self.make(name, service, replicas, missing.min(free));
         let aside = replicas.current.iter().filter(|new| self.is_set_aside(new)).count();
         // While none can be made, nobody makes room for it.

@@ -33,11 +33,11 @@ impl Planner<'_> {
         self.decision.actions.iter().filter(is_made).count()
     }
 
-    /// How many old containers this very decision starts.
+    /// How many old containers this very decision brings back.
     pub(super) fn brought_back(&self, replicas: &Replicas<'_>) -> usize {
-        let is_old = |id: &ContainerId| replicas.outdated.iter().any(|old| old.container.id == *id);
-        let starts = |it: &&Action| matches!(&it.call, Call::StartContainer(target) if is_old(&target.id));
-        self.decision.actions.iter().filter(starts).count()
+        let calls = || self.decision.actions.iter().map(|action| &action.call);
+        let call_on = |id: &ContainerId| calls().find(|call| call.container().is_some_and(|it| it.id == *id));
+        down(replicas).filter(|old| call_on(&old.id).is_some_and(brings_back)).count()
     }
 
     /// Whether a new container that does not run is about to.
@@ -50,12 +50,10 @@ impl Planner<'_> {
         replicas.current.iter().filter(|new| self.takes_room(service, new)).count()
     }
 
-    /// How many containers run, with the old ones whose start is under way.
+    /// How many containers run, with the old ones that are being brought back.
     pub(super) fn running(&self, replicas: &Replicas<'_>) -> usize {
-        let starts = |id: &ContainerId| matches!(self.memory.call_on(id), Some(Call::StartContainer(_)));
         let up = replicas.all().filter(|container| container.state.is_alive()).count();
-        let old = replicas.outdated.iter().map(|old| old.container);
-        up + old.filter(|old| !old.state.is_alive() && starts(&old.id)).count()
+        up + down(replicas).filter(|old| self.memory.call_on(&old.id).is_some_and(brings_back)).count()
     }
 
     /// Whether we stopped it for another to take its place.
@@ -63,4 +61,14 @@ impl Planner<'_> {
         let why = self.memory.stopped_for(&container.id).filter(|_| container.state == State::Exited);
         why.is_some_and(|why| !matches!(why, Cause::Restart(_)))
     }
+}
+
+/// The old containers that do not run.
+fn down<'a>(replicas: &Replicas<'a>) -> impl Iterator<Item = &'a Container> {
+    replicas.outdated.iter().map(|old| old.container).filter(|old| !old.state.is_alive())
+}
+
+/// Whether a call on a container that does not run is on the way to its start: a start has steps before it.
+fn brings_back(call: &Call) -> bool {
+    !matches!(call, Call::RemoveContainer(_))
 }
