@@ -20,7 +20,7 @@ use compose_operator::core::files::{File, Files, Owner};
 use compose_operator::core::hooks::{Hook, Moment};
 use compose_operator::core::ids::{ContainerId, Replica, ServiceName};
 use compose_operator::core::labels;
-use compose_operator::core::observed::{Container, State};
+use compose_operator::core::observed::{Container, Foreign, State};
 use compose_operator::core::spec::{ContainerSpec, Endpoint, Healthcheck, Mount, MountKind, Port, Resources};
 use compose_operator::core::time::Timestamp;
 use compose_operator::engine::docker::Docker;
@@ -276,8 +276,9 @@ impl<'e> Side<'e> {
             self.volumes.borrow_mut().extend(found.anonymous.values().cloned());
             seen.push(describe(&found, &of_id));
             // After a failed start Docker lists the ports or not, as it had joined the network that has them or not.
-            let ports: BTreeSet<_> = line.ports.iter().filter(|_| line.state == State::Running).collect();
-            seen.push(format!("line {} {:?} {:?} {ports:?}", line.name, line.state, line.health));
+            let Foreign { name, running, ports, .. } = &*line.to_others;
+            let ports: BTreeSet<_> = ports.iter().filter(|_| *running).collect();
+            seen.push(format!("line {name} {:?} {:?} {ports:?}", line.state, line.health));
         }
         seen.sort();
         seen

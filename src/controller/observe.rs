@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_util::future::{FutureExt, LocalBoxFuture, join_all, try_join3};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -58,7 +59,7 @@ pub struct Observer<'e> {
 /// What one look read of the containers.
 struct Read {
     ours: Vec<Listed>,
-    foreign: BTreeMap<ContainerId, Foreign>,
+    foreign: BTreeMap<ContainerId, Arc<Foreign>>,
     /// Those that were looked at.
     inspected: Vec<(ContainerId, Found)>,
 }
@@ -169,7 +170,7 @@ impl<'e> Observer<'e> {
         let is_ours = |line: &&Listed| is_of(&line.labels, &desired.stack);
         let ours: Vec<Listed> = listed.iter().filter(is_ours).cloned().collect();
         let foreign = listed.iter().filter(|line| !is_ours(line));
-        let foreign = foreign.map(|line| (line.id.clone(), foreigner(line))).collect();
+        let foreign = foreign.map(|line| (line.id.clone(), Arc::clone(&line.to_others))).collect();
         let engine = self.engine;
         let answers = |id: &ContainerId| !self.observed.is_silent(id);
         let changed = ours.iter().filter(|line| {
@@ -483,18 +484,4 @@ async fn images(engine: &dyn ReadEngine, desired: &Desired) -> Result<BTreeMap<S
 
 fn is_of(labels: &BTreeMap<String, String>, stack: &StackName) -> bool {
     labels.get(labels::PROJECT).is_some_and(|project| project == stack.as_str())
-}
-
-fn foreigner(line: &Listed) -> Foreign {
-    let label = |label: &str| line.labels.get(label).cloned();
-    Foreign {
-        service: label(labels::SERVICE),
-        working_dir: label(labels::WORKING_DIR).unwrap_or_default(),
-        project: line.labels.get(labels::PROJECT).map(|project| StackName::from(project.as_str())),
-        running: line.state == State::Running,
-        ports: line.ports.iter().cloned().collect(),
-        volumes: line.volumes.iter().cloned().collect(),
-        networks: line.networks.clone(),
-        name: line.name.clone(),
-    }
 }

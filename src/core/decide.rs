@@ -262,7 +262,7 @@ impl Planner<'_> {
     /// very container.
     fn namesake(&self, call: &Call) -> Option<&Foreign> {
         let Call::CreateContainer(new) = call else { return None };
-        self.observed.foreign.values().find(|foreign| foreign.name == new.name)
+        self.observed.foreign.values().map(AsRef::as_ref).find(|foreign: &&Foreign| foreign.name == new.name)
     }
 
     /// Who, of others on this engine, has the name or host port that a call asks for, with the way out.

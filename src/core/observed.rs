@@ -1,6 +1,7 @@
 //! A stack as the engine shows it at one moment. Observing chooses nothing: everything found is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,7 @@ pub struct Observed {
     /// An engine says nothing of a container whose start hangs, as one does whose volume is on a server that is gone.
     pub silent: BTreeSet<ContainerId>,
     /// Other containers: their names and ports are taken, and they are never touched.
-    pub foreign: BTreeMap<ContainerId, Foreign>,
+    pub foreign: BTreeMap<ContainerId, Arc<Foreign>>,
     /// Networks that the stack names or has made.
     pub networks: Vec<Network>,
     /// Subnets of all other networks, by the network's name.
@@ -60,7 +61,8 @@ impl Observed {
 
     /// Who else publishes a host port, as `port/protocol`; on which of the host's addresses is not known.
     pub fn publisher(&self, port: &str) -> Option<&Foreign> {
-        self.foreign.values().find(|foreign| foreign.running && foreign.ports.contains(port))
+        let mut all = self.foreign.values().map(AsRef::as_ref);
+        all.find(|foreign: &&Foreign| foreign.running && foreign.ports.contains(port))
     }
 
     /// The network with this engine name; of several, one that carries our labels, that a container is on, then
@@ -383,6 +385,18 @@ pub struct Foreign {
 }
 
 impl Foreign {
+    /// One of this name, of whatever project and service its labels claim.
+    pub fn labelled(name: &str, labels: &BTreeMap<String, String>) -> Self {
+        let label = |label: &str| labels.get(label).cloned();
+        Self {
+            name: name.to_owned(),
+            project: label(labels::PROJECT).map(|project| StackName::from(project.as_str())),
+            service: label(labels::SERVICE),
+            working_dir: label(labels::WORKING_DIR).unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
     /// ` of project shop`, or nothing.
     pub fn of_project(&self) -> String {
         self.project.as_ref().map_or_else(String::new, |project| format!(" of project {project}"))

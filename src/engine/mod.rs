@@ -7,6 +7,7 @@ pub mod sim;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::LocalBoxStream;
@@ -19,7 +20,7 @@ use crate::core::fit::Host;
 use crate::core::hooks::Hook;
 use crate::core::ids::{ContainerId, StackName};
 use crate::core::live::LiveSettings;
-use crate::core::observed::{Container, EngineInfo, Image, Network, State, Volume};
+use crate::core::observed::{Container, EngineInfo, Foreign, Image, Network, State, Volume};
 use crate::core::probe::{Probe, Target};
 use crate::core::spec::{Endpoint, Resources};
 use crate::core::time::Timestamp;
@@ -34,20 +35,15 @@ pub type Answer<'a, T> = LocalBoxFuture<'a, Result<T, Failure>>;
 pub struct Listed {
     /// Engine id.
     pub id: ContainerId,
-    /// Name without the leading slash.
-    pub name: String,
     /// All labels.
     pub labels: BTreeMap<String, String>,
     /// What it is doing.
     pub state: State,
     /// The engine's own short text on health and age, without the age: changes when health does.
     pub health: String,
-    /// Ids of the networks it is on, by name.
-    pub networks: BTreeMap<String, String>,
-    /// Host ports it holds, as `port/protocol`.
-    pub ports: Vec<String>,
-    /// Names of the volumes that it has, running or not.
-    pub volumes: Vec<String>,
+    /// What it is to all stacks but its own: its name, and what it has. One value for all of them, since there may be
+    /// hundreds.
+    pub to_others: Arc<Foreign>,
 }
 
 /// Something happened to an object. Events only wake; what is true is read.

@@ -92,11 +92,12 @@ async fn the_list_shows_what_changes() {
     };
     let line = tokio::time::timeout(Duration::from_secs(20), healthy).await.unwrap();
     assert_eq!(world.look(&container.id).await.health, Some(Health::Healthy));
-    assert_eq!((&line.name, line.state, &line.labels), (&new.name, State::Running, &new.labels));
-    assert_eq!(line.networks.get(&network), Some(&network_id));
+    assert_eq!((&line.to_others.name, line.state, &line.labels), (&new.name, State::Running, &new.labels));
+    assert_eq!(line.to_others.networks.get(&network), Some(&network_id));
     // An engine with IPv6 picks a free port for each family, and they are not always the same.
-    assert!((1..=2).contains(&line.ports.len()), "{:?}", line.ports);
-    assert!(line.ports.iter().all(|port| port.ends_with("/tcp")), "{:?}", line.ports);
+    let ports = &line.to_others.ports;
+    assert!((1..=2).contains(&ports.len()), "{ports:?}");
+    assert!(ports.iter().all(|port| port.ends_with("/tcp")), "{ports:?}");
 }
 
 fn port(target: u16) -> Port {

@@ -355,7 +355,7 @@ fn a_port_that_somebody_else_has_is_told_with_who_has_it() {
         told(&observed, &busy),
         ["host port 8080/tcp is taken by a program outside of containers, which listens on 127.0.0.1:8080"]
     );
-    observed.foreign.insert("f0".into(), stranger());
+    observed.foreign.insert("f0".into(), stranger().into());
     assert_eq!(
         told(&observed, &busy),
         ["host port 8080/tcp is taken by the container stranger of project other"]
@@ -373,7 +373,7 @@ fn a_port_on_one_address_that_a_container_has_is_told_with_that_container() {
     web.spec.ports.insert(port);
     let desired = with(stack(), "web", web);
     let mut observed = stage.observe(&desired);
-    observed.foreign.insert("f0".into(), stranger());
+    observed.foreign.insert("f0".into(), stranger().into());
     let told = |ip: &str| {
         let listener = Listener { protocol: "tcp".into(), ip: ip.into(), port: 8080 };
         let host = Host { listening: [listener].into(), ..Host::default() };

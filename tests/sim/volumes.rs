@@ -217,8 +217,11 @@ fn the_guard_lets_no_unnamed_volume_go_that_a_container_has() {
     let refused = |anonymous: &[&str], holder: &str| {
         let desired = gone(&stack(), &anonymous.iter().map(|name| (*name).to_owned()).collect());
         let foreign = Foreign { volumes: [holder.to_owned()].into(), ..Foreign::default() };
-        let observed =
-            Observed { complete: true, foreign: [("f".into(), foreign)].into(), ..Observed::default() };
+        let observed = Observed {
+            complete: true,
+            foreign: [("f".into(), foreign.into())].into(),
+            ..Observed::default()
+        };
         !guard::judge(vec![removal.clone()], &View::new(&desired, &observed), observed.as_of, 1)
             .violations
             .is_empty()

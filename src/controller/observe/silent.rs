@@ -66,6 +66,7 @@ pub(super) async fn find(engine: &dyn ReadEngine, id: &ContainerId) -> Result<Fo
 /// A container as the list shows it, of which nothing else is known: neither that it is ready, nor that it has done its
 /// work.
 pub(super) fn outline(line: &Listed) -> Container {
-    let Listed { id, name, labels, state, .. } = line.clone();
-    Container { labels, state, health: Some(Health::Starting), exit_code: -1, ..Container::created(id, name) }
+    let Listed { id, labels, state, to_others, .. } = line.clone();
+    let created = Container::created(id, to_others.name.clone());
+    Container { labels, state, health: Some(Health::Starting), exit_code: -1, ..created }
 }

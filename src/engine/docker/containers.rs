@@ -1,7 +1,9 @@
 //! Containers as objects: list, start, stop, thaw, remove, rename.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
@@ -15,19 +17,37 @@ use super::{Docker, classify};
 use crate::core::desired::DEFAULT_STOP_GRACE;
 use crate::core::failure::Failure;
 use crate::core::ids::ContainerId;
-use crate::core::observed::State;
+use crate::core::observed::{Foreign, State};
 use crate::engine::Listed;
+
+/// What each container of a list is to others.
+pub(super) type Last = Rc<RefCell<BTreeMap<ContainerId, Arc<Foreign>>>>;
 
 pub(super) async fn list(docker: &Docker) -> Result<Rc<[Listed]>, Failure> {
     let call = "list containers";
     let caller = docker.caller(call)?;
+    let last = Rc::clone(&docker.listed);
     let ask = async move {
         let options = ListContainersOptionsBuilder::new().all(true).build();
         let found =
             caller.call(call, READ, async |client| client.list_containers(Some(options)).await).await?;
-        Ok(found.into_iter().filter_map(listed).collect())
+        let mut found: Vec<Listed> = found.into_iter().filter_map(listed).collect();
+        keep_what_is_the_same(&mut found, &last);
+        Ok(found.into())
     };
     docker.questions.containers.ask(ask).await
+}
+
+/// The loops of hundreds of stacks look at different times, and each keeps what it saw: of what has not changed, all keep
+/// one value.
+fn keep_what_is_the_same(found: &mut [Listed], last: &Last) {
+    let mut last = last.borrow_mut();
+    for line in found.iter_mut() {
+        if let Some(before) = last.get(&line.id).filter(|before| **before == line.to_others) {
+            line.to_others = Arc::clone(before);
+        }
+    }
+    *last = found.iter().map(|line| (line.id.clone(), Arc::clone(&line.to_others))).collect();
 }
 
 /// One line of the list; `None` for a container that was removed while the list was made.
@@ -36,31 +56,32 @@ fn listed(summary: ContainerSummary) -> Option<Listed> {
         let protocol = port.typ.map_or_else(|| "tcp".to_owned(), |kind| kind.to_string());
         Some(format!("{}/{protocol}", port.public_port.filter(|port| *port != 0)?))
     });
-    let mut ports: Vec<String> = ports.collect();
-    // One line for each address family: the port is the same.
-    ports.sort();
-    ports.dedup();
     let volumes = summary.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name);
     let networks = summary.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let networks = networks.into_iter().map(|(name, it)| (name, it.network_id.unwrap_or_default()));
+    let labels = summary.labels.unwrap_or_default().into_iter().collect();
+    let state = state(summary.state?);
+    let to_others = Foreign {
+        running: state == State::Running,
+        // One line for each address family: the port is the same.
+        ports: ports.collect(),
+        volumes: volumes.filter(|name| !name.is_empty()).collect(),
+        networks: networks.collect(),
+        ..Foreign::labelled(name(summary.names.as_deref().unwrap_or_default()), &labels)
+    };
     Some(Listed {
         id: ContainerId::new(summary.id?),
-        name: name(summary.names.as_deref().unwrap_or_default()),
-        labels: summary.labels.unwrap_or_default().into_iter().collect(),
-        state: state(summary.state?),
+        labels,
+        state,
         health: health(summary.status.as_deref().unwrap_or_default()).to_owned(),
-        networks: networks
-            .into_iter()
-            .map(|(name, settings)| (name, settings.network_id.unwrap_or_default()))
-            .collect::<BTreeMap<_, _>>(),
-        ports,
-        volumes: volumes.filter(|name| !name.is_empty()).collect(),
+        to_others: Arc::new(to_others),
     })
 }
 
 /// Its own name: with one slash only. Legacy links give a container further ones, below others' names.
-fn name(names: &[String]) -> String {
+fn name(names: &[String]) -> &str {
     let own = names.iter().find(|name| name.matches('/').count() <= 1).or(names.first());
-    own.map_or("", |name| name.trim_start_matches('/')).to_owned()
+    own.map_or("", |name| name.trim_start_matches('/'))
 }
 
 fn state(state: ContainerSummaryStateEnum) -> State {
@@ -186,6 +207,27 @@ mod tests {
         assert_eq!(name(&["/web/db".to_owned(), "/db".to_owned()]), "db");
         assert_eq!(name(&["/db".to_owned()]), "db");
         assert_eq!(name(&[]), "");
+    }
+
+    #[test]
+    fn what_has_not_changed_is_the_same_value_in_the_next_list() {
+        let line = |id: &str, running: bool| Listed {
+            id: id.into(),
+            labels: BTreeMap::new(),
+            state: State::Running,
+            health: String::new(),
+            to_others: Arc::new(Foreign { running, ..Foreign::default() }),
+        };
+        let last = Last::default();
+        let mut one = [line("a", true), line("b", true)];
+        let mut two = [line("a", true), line("b", false)];
+        keep_what_is_the_same(&mut one, &last);
+        keep_what_is_the_same(&mut two, &last);
+        let same = one.iter().zip(&two).map(|(one, two)| Arc::ptr_eq(&one.to_others, &two.to_others));
+        assert_eq!(same.collect::<Vec<_>>(), [true, false]);
+        assert!(!two[1].to_others.running);
+        keep_what_is_the_same(&mut [], &last);
+        assert!(last.borrow().is_empty(), "what is gone is not kept");
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub struct Docker {
     /// What the engine has said of itself.
     known: RefCell<Option<Rc<client::Facts>>>,
     questions: Questions,
+    /// The last list: what is as it was is the same value in the next one.
+    listed: containers::Last,
     ears: ears::Ears,
 }
 
@@ -91,6 +93,7 @@ impl Docker {
             abandoned: exec::Abandoned::default(),
             known: RefCell::default(),
             questions: Questions::default(),
+            listed: containers::Last::default(),
             ears: ears::Ears::default(),
         }
     }

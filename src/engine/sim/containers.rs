@@ -1,6 +1,7 @@
 //! Containers of a simulated engine: what is kept of each, and the calls that do not start or stop one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use crate::core::failure::FailureKind;
 use crate::core::files::Files;
 use crate::core::hooks::Hook;
 use crate::core::ids::ContainerId;
-use crate::core::observed::{Container, Health, State};
+use crate::core::observed::{Container, Foreign, Health, State};
 use crate::core::spec::{MountKind, Resources};
 use crate::core::time::Timestamp;
 use crate::engine::Listed;
@@ -127,19 +128,20 @@ impl SimContainer {
 
     fn listed(&self) -> Listed {
         let container = &self.container;
+        let networks = container.networks.iter();
+        let to_others = Foreign {
+            running: container.state == State::Running,
+            ports: self.held_ports.keys().cloned().collect(),
+            volumes: self.volumes().cloned().collect(),
+            networks: networks.map(|(name, it)| (name.clone(), it.network_id.clone())).collect(),
+            ..Foreign::labelled(&container.name, &container.labels)
+        };
         Listed {
             id: container.id.clone(),
-            name: container.name.clone(),
             labels: container.labels.clone(),
             state: container.state,
             health: status(container),
-            networks: container
-                .networks
-                .iter()
-                .map(|(name, attachment)| (name.clone(), attachment.network_id.clone()))
-                .collect(),
-            ports: self.held_ports.keys().cloned().collect(),
-            volumes: self.volumes().cloned().collect(),
+            to_others: Arc::new(to_others),
         }
     }
 }

@@ -196,6 +196,7 @@ fn software(container: &Container) -> Software {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::*;
     use crate::core::observed::{EngineInfo, Image};
@@ -221,13 +222,13 @@ mod tests {
             silent: [].into(),
             foreign: BTreeMap::from([(
                 ContainerId::from("f0"),
-                Foreign {
+                Arc::new(Foreign {
                     name: "stranger".into(),
                     project: Some("other".into()),
                     running: true,
                     ports: ["9090/tcp".to_owned()].into(),
                     ..Foreign::default()
-                },
+                }),
             )]),
             networks: Vec::new(),
             subnets_of_others: BTreeMap::new(),
