@@ -23,6 +23,7 @@ use crate::source::git::address::Address;
 use crate::source::git::command::Credentials;
 use crate::source::git::gate::SyncSettings;
 use crate::source::git::{GitSource, Settings, default_policy};
+use crate::store::owner::{Lock, Locks, Refusal};
 use crate::store::sources::{SourceStanding, Sources};
 
 /// Which repositories are followed.
@@ -78,10 +79,26 @@ pub(super) fn settings(args: &SourceArgs, near: &FileArgs) -> anyhow::Result<Vec
     Ok(all)
 }
 
-/// Opens the repositories that are to be followed.
-pub(super) fn open(args: &SourceArgs, near: &FileArgs, state: &Path) -> anyhow::Result<Vec<GitSource>> {
+/// Opens the repositories that are to be followed, for as long as the locks are kept: two that work on one copy of a
+/// repository would break it, and each would say what only the other one knows.
+pub(super) fn open(
+    args: &SourceArgs,
+    near: &FileArgs,
+    state: &Path,
+) -> anyhow::Result<(Vec<GitSource>, Vec<Lock>)> {
     let failed = || format!("{} cannot be written", state.display());
-    let open = |settings| GitSource::open(settings, state).with_context(failed);
+    let locks = Locks::new(state.join("locks"));
+    let open = |settings: Settings| {
+        let lock = locks.take_named(&format!("source-{}", settings.name)).map_err(|refusal| match refusal {
+            Refusal::Held(holder) => anyhow::anyhow!(
+                "{holder} follows {} with the state directory {}: end it first, or set OPERATOR_STATE_DIR to another one",
+                settings.name,
+                state.display()
+            ),
+            Refusal::Failed(error) => anyhow::Error::from(error).context(failed()),
+        })?;
+        Ok((GitSource::open(settings, state).with_context(failed)?, lock))
+    };
     settings(args, near)?.into_iter().map(open).collect()
 }
 

@@ -54,6 +54,7 @@ use crate::stack::Stack;
 use crate::store::journal::Journals;
 use crate::store::outbox::Outboxes;
 use crate::store::overrides::Overlays;
+use crate::store::owner::Lock;
 use crate::store::sources::Sources;
 
 /// What `operator run --help` says.
@@ -123,8 +124,9 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     let engine: Rc<dyn WriteEngine> = Rc::from(engine);
     let state = standing::directory();
     let mounted_since = mounted_since(&engine, &clock);
-    let (followed, asked) = drive.block_on(follow(args, cli, &state, &mounted_since))??;
-    let mut source = Overlaid::new(followed, Overlays::new(&state));
+    let Following { source, followed, hooks, locks: _locks } =
+        drive.block_on(follow(args, cli, &state, &mounted_since))??;
+    let mut source = Overlaid::new(source, Overlays::new(&state));
     let read_at = standing::now();
     let first = source.load();
     if first.stacks.is_empty() && args.followed.sources.is_empty() {
@@ -138,8 +140,8 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
     let machine = Machine::new(&state, |warning| warn!("{warning}"));
     let scribe = Scribe::new(state.clone());
     let sources = Sources::new(&state);
-    let statuses = CommitStatuses::new(Rc::clone(&clock), asked.0.code_hosts(), sources.clone());
-    let api = Api::new(&args.api, &state, scribe.clone(), &clock, (Box::new(asked.0), asked.1))?;
+    let statuses = CommitStatuses::new(Rc::clone(&clock), followed.code_hosts(), sources.clone());
+    let api = Api::new(&args.api, &state, scribe.clone(), &clock, (Box::new(followed), hooks))?;
     let daemon = Daemon {
         postmaster: Rc::new(Postmaster::new(Rc::clone(&clock), host(), Outboxes::new(&state))),
         statuses: Rc::new(statuses),
@@ -205,20 +207,31 @@ pub fn run(args: &RunArgs, cli: &Cli, screen: &mut Screen) -> anyhow::Result<Exi
 /// and stacks that run already are not left alone for long.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 
+/// What is followed, and who wakes it.
+struct Following {
+    source: Box<dyn Source>,
+    followed: Followed,
+    hooks: Vec<Hook>,
+    /// Of the repositories, which nobody else follows meanwhile.
+    locks: Vec<Lock>,
+}
+
 /// What is followed: repositories, or the files that are near. A repository of which nothing is here yet is looked at.
 async fn follow(
     args: &RunArgs,
     cli: &Cli,
     state: &Path,
     mounted_since: &MountedSince,
-) -> anyhow::Result<(Box<dyn Source>, (Followed, Vec<Hook>))> {
+) -> anyhow::Result<Following> {
     if args.followed.sources.is_empty() {
         let options = files::options(&cli.files)?;
         let near = files::NearFiles::given(&options);
-        return Ok((Box::new(Files::new(options, Box::new(near))), (Followed::default(), Vec::new())));
+        let source = Box::new(Files::new(options, Box::new(near)));
+        let (hooks, locks) = (Vec::new(), Vec::new());
+        return Ok(Following { source, followed: Followed::default(), hooks, locks });
     }
-    let sources = followed::open(&args.followed, &cli.files, state)?;
-    let asked = Followed::of(&sources, state);
+    let (sources, locks) = followed::open(&args.followed, &cli.files, state)?;
+    let (followed, hooks) = Followed::of(&sources, state);
     let weigh: Weigh = Rc::new(weigh);
     let known = |source: GitSource| source.knowing(Rc::clone(mounted_since)).weighing(Rc::clone(&weigh));
     let mut sources: Vec<GitSource> = sources.into_iter().map(known).collect();
@@ -226,7 +239,7 @@ async fn follow(
     let first = join_all(sources.iter_mut().map(GitSource::begin_with));
     let _ = tokio::time::timeout(FIRST_LOOK, first).await;
     let all: Vec<Box<dyn Source>> = sources.into_iter().map(|it| Box::new(it) as Box<dyn Source>).collect();
-    Ok((Box::new(Many::new(all)), asked))
+    Ok(Following { source: Box::new(Many::new(all)), followed, hooks, locks })
 }
 
 /// Asks the engine since when something may be mounted.

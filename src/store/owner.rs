@@ -1,4 +1,5 @@
-//! Which stack is whose, on this machine: a lock on a file for each stack on each engine.
+//! Which stack is whose, on this machine: a lock on a file for each stack on each engine. And which source is whose, in a state
+//! directory.
 //!
 //! The kernel gives the lock back when its process ends, however that ends. Who has it the kernel tells too
 //! (`/proc/locks`), so that nothing has to be written into the file, which may be another user's.
@@ -88,8 +89,13 @@ impl Locks {
 
     /// Takes the lock of a stack on an engine.
     pub fn take(&self, engine: &EngineInfo, stack: &StackName) -> Result<Lock, Refusal> {
+        self.take_named(&format!("{}-{stack}", name_of(engine)))
+    }
+
+    /// Takes the lock of this name, which is one of a file.
+    pub fn take_named(&self, name: &str) -> Result<Lock, Refusal> {
         self.prepare()?;
-        let path = self.directory.join(format!("{}-{stack}", name_of(engine)));
+        let path = self.directory.join(name);
         loop {
             let file = open(&path)?;
             match file.try_lock() {

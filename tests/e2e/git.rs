@@ -264,6 +264,29 @@ fn a_daemon_that_is_killed_anywhere_goes_on_with_what_is_committed() {
 }
 
 #[test]
+fn a_second_daemon_keeps_its_hands_off_what_the_first_one_follows() {
+    let committed = Committed::new("second");
+    committed.write("compose.yaml", &format!("services:\n  web:\n    {SLEEPER}\n"));
+    committed.manifest(&replicas(1));
+    committed.commit("First");
+    let mut daemon = committed.daemon();
+    let second =
+        || committed.project.operator(&["run", "--source", "repository@main", "--path", "manifests"]);
+    let said = second();
+    for part in ["`operator run` (pid ", "follows repository with the state directory", "OPERATOR_STATE_DIR"]
+    {
+        assert!(said.code == 2 && said.err.contains(part), "{part}: {said}");
+    }
+    // The first one goes on.
+    committed.manifest(&replicas(2));
+    committed.wait_for(&committed.commit("Two of them"));
+    assert_eq!(committed.project.operator(&["sync", "repository"]).code, 0);
+    daemon.signal("KILL");
+    daemon.end();
+    let _daemon = committed.daemon();
+}
+
+#[test]
 fn a_revision_is_held_for_as_long_as_somebody_says() {
     let committed = Committed::new("hold");
     committed.write("compose.yaml", &format!("services:\n  web:\n    {SLEEPER}\n"));
