@@ -33,6 +33,9 @@ fn a_crash_and_a_hand_are_told_apart_with_last_lines_and_outlive_the_daemon() {
     });
     docker(&["kill", &web]);
     wait_until("the kill is told", || told(&project, &["web"]).into_iter().find(|it| it.0 == "ByHand"));
+    // What has not begun when it ends does not begin any more.
+    let healed = || told(&project, &[]).into_iter().filter(|it| it.0 == "Healed").count();
+    wait_until("both run again", || (healed() == 2).then_some(()));
     daemon.signal("TERM");
     daemon.end();
     let events = told(&project, &[]);
