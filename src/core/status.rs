@@ -215,8 +215,8 @@ fn container(
 ) -> ContainerStatus {
     let of_it = || waiting.iter().filter(|waiting| waiting.subject == container.name);
     let why = of_it().next();
-    let ours =
-        container.replica().and_then(|replica: Replica| memory.crashes(&replica)).map_or(0, |c| c.total);
+    let crashes = container.replica().and_then(|replica: Replica| memory.crashes(&replica));
+    let ours = crashes.map_or(0, |crashes| crashes.of_container(&container.id));
     let ended = !matches!(container.state, State::Running | State::Created | State::Paused);
     ContainerStatus {
         name: container.name.clone(),

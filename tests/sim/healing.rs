@@ -625,6 +625,21 @@ fn a_change_of_the_files_ends_what_is_held() {
 }
 
 #[test]
+fn restarts_are_those_of_a_container_and_not_of_the_one_that_had_its_name() {
+    let stage = Stage::new();
+    let crash = || Behaviour::exits(1, Duration::from_secs(1));
+    stage.service_behaves("web", vec![crash(), crash(), Behaviour::runs()]);
+    let desired = with(stack(), "web", service(1).once());
+    let log = Log::new(&stage);
+    log.run(&desired, minutes(20));
+    assert_eq!(log.restarts("shop-web-1"), 2);
+    stage.service_behaves("web", vec![crash(), Behaviour::runs()]);
+    stage.engine.act(|world| world.remove_by_force(&id_of(world, "shop-web-1"))).expect("it is there");
+    log.run(&desired, minutes(20));
+    assert_eq!(log.restarts("shop-web-1"), 1);
+}
+
+#[test]
 fn back_off_outlives_the_operator_and_restarts_are_counted_on() {
     let stage = Stage::new();
     stage.service_behaves("web", vec![Behaviour::exits(1, Duration::from_secs(1))]);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::backoff::{self, Policy};
 use super::super::desired::Service;
-use super::super::ids::{ImageId, Replica, Revision};
+use super::super::ids::{ContainerId, ImageId, Replica, Revision};
 use super::super::limits;
 use super::super::observed::{Container, State};
 use super::super::time::Timestamp;
@@ -23,6 +23,9 @@ pub struct Crashes {
     pub streak: u32,
     /// All crashes seen; never reset.
     pub total: u32,
+    /// The container that crashed last, and how many of all were its own.
+    #[serde(default)]
+    container: Option<(ContainerId, u32)>,
     /// Those of them in which the kernel killed it for its memory; never reset.
     pub oom_kills: u32,
     /// Exit code of the last.
@@ -57,6 +60,11 @@ impl Crashes {
             && container
                 .started_at
                 .is_some_and(|at| at >= self.last_end && at.since(self.last_end) < limits::CRASH_IS_RECENT)
+    }
+
+    /// How many of all were of this container, which need not be the first with its number.
+    pub fn of_container(&self, id: &ContainerId) -> u32 {
+        self.container.as_ref().filter(|(last, _)| last == id).map_or(0, |(_, count)| *count)
     }
 
     /// Whether the last of them was before this.
@@ -140,9 +148,11 @@ impl Memory {
         let streak = if ran_well { 1 } else { same.map_or(0, |crashes| crashes.streak).saturating_add(1) };
         let draw = backoff::draw(&replica.to_string(), streak);
         let all = |count: fn(&Crashes) -> u32| before.map_or(0, count);
+        let own = before.map_or(0, |crashes| crashes.of_container(&container.id));
         let crashes = Crashes {
             streak,
             total: all(|it| it.total).saturating_add(1),
+            container: Some((container.id.clone(), own.saturating_add(1))),
             oom_kills: all(|it| it.oom_kills).saturating_add(container.oom_killed.into()),
             exit_code: container.exit_code,
             oom_killed: container.oom_killed,
