@@ -24,7 +24,7 @@ use crate::core::diff::{Change, diff};
 use crate::core::failure::Failure;
 use crate::core::fit::{Misfit, misfits};
 use crate::core::history::Stand;
-use crate::core::ids::ServiceName;
+use crate::core::ids::{ServiceName, StackName};
 use crate::core::limits;
 use crate::core::memory::Durable;
 use crate::core::notes::{Note, notes};
@@ -37,6 +37,7 @@ use crate::engine::ReadEngine;
 use crate::plan::seen::{Thing, things};
 use crate::rehearse::{Rehearsal, nothing, rehearse, settled};
 use crate::stack::Stack;
+use crate::store::standing::{Standing, Standings};
 
 /// What `operator diff --help` says.
 pub const LONG: &str = "Show what apply would change, why, and what it would cost.\n\n\
@@ -142,9 +143,20 @@ fn against_engine(stacks: &[Stack], cli: &Cli) -> anyhow::Result<Vec<Found>> {
         let name = &stack.desired.stack;
         let recall = |engine: &EngineInfo| standing::remembered(engine, name, is_real);
         let comparing = compare(&stack.desired, &*engine.engine, &*engine.clock, recall);
-        Ok(engine.drive.block_on(comparing)??)
+        let mut found = engine.drive.block_on(comparing)??;
+        found.orphans.extend(given_up(name).into_iter().filter(|_| is_real));
+        Ok(found)
     };
     stacks.iter().map(one).collect()
+}
+
+/// What the daemon of a stack has given up: it does not do what `apply` would try.
+fn given_up(stack: &StackName) -> Vec<Waiting> {
+    let Some(Standing { status, .. }) = Standings::new(standing::directory()).read(stack) else {
+        return Vec::new();
+    };
+    let all = status.services.into_iter().flat_map(|service| service.waiting).chain(status.waiting);
+    all.filter(|it| matches!(it.reason, Reason::RolloutFailed | Reason::JobFailed)).collect()
 }
 
 /// Compares with what would run by other files: on a simulated engine on which those have come true.

@@ -83,6 +83,11 @@ fn a_change_that_dies_after_it_was_ready_goes_back_whole_and_is_not_tried_again(
     assert!(told.is_some_and(|line| line.contains("last words of it")), "{events}");
     let said = project.operator(&["status", "-f", "stack.yaml"]);
     assert!(said.out.contains("Degraded") && said.all().contains("operator resume"), "{said}");
+    let said = project.operator(&["diff", "-f", "stack.yaml"]);
+    assert!(
+        said.out.contains("  left alone\n    RolloutFailed web: the new revision was given up"),
+        "{said}"
+    );
     // A daemon that comes after it does not try it again either.
     daemon.signal("TERM");
     daemon.end();

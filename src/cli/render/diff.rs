@@ -33,7 +33,7 @@ pub struct Preview<'a> {
     pub steps: &'a [Step],
     /// What would still be waited for after the last step: apply would not converge.
     pub waiting: &'a [Waiting],
-    /// What is no longer in the files and stays all the same.
+    /// What is no longer in the files and stays all the same, and what is held or given up.
     pub orphans: &'a [Waiting],
     /// What is one thing though it looks like several.
     pub notes: &'a [Note],
