@@ -13,6 +13,7 @@ use super::labels;
 use super::probe::Probed;
 use super::spec::{ContainerSpec, Endpoint, Resources};
 use super::time::Timestamp;
+use crate::secret::Secret;
 
 /// What the engine says, with how much of it was heard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +128,9 @@ pub struct Container {
     /// When its health check first passed in its present run, as long as the engine remembers.
     #[serde(default)]
     pub healthy_at: Option<Timestamp>,
+    /// The last line that its health check printed, where it has just failed in the present run; with whatever secrets are in it.
+    #[serde(skip)]
+    pub check_said: Secret,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it last started.
@@ -287,6 +291,7 @@ impl Container {
             state: State::Created,
             health: None,
             healthy_at: None,
+            check_said: Secret::default(),
             created_at: Timestamp::default(),
             started_at: None,
             finished_at: None,

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Decision, Waiting, is_hopeless};
+use super::desired::Service;
 use super::ids::{Replica, ServiceName, StackName};
 use super::memory::Memory;
 use super::observed::{Container, Health, State};
 use super::overrides::Scale;
 use super::reason::Reason;
+use super::redact;
 use super::time::Timestamp;
 use super::view::{Replicas, View, is_completed, serves};
 
@@ -114,6 +116,9 @@ pub struct ContainerStatus {
     pub message: Option<String>,
     /// When it is tried again.
     pub next_retry: Option<Timestamp>,
+    /// What its health check printed last, where that fails, without the secrets in it.
+    #[serde(default)]
+    pub check_said: Option<String>,
 }
 
 /// The state of a stack, from the same decision that acts on it.
@@ -123,12 +128,8 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> StackSta
         .map(|(name, service, replicas)| {
             let waiting: Vec<&Waiting> =
                 decision.waiting.iter().filter(|w| w.service.as_ref() == Some(name)).collect();
-            let mut containers: Vec<ContainerStatus> = replicas
-                .all()
-                .map(|c| {
-                    container(c, replicas, memory, &waiting, serves(c, service), is_completed(c, service))
-                })
-                .collect();
+            let mut containers: Vec<ContainerStatus> =
+                replicas.all().map(|c| container(c, service, replicas, memory, &waiting)).collect();
             // What is kept of a revision that was given up is there to be looked at.
             if memory.given_up(name, view.desired).is_some() && !replicas.outdated.is_empty() {
                 for kept in &mut containers {
@@ -207,23 +208,25 @@ fn condition<'a>(waiting: impl Iterator<Item = &'a Waiting>, acts: bool) -> Cond
 
 fn container(
     container: &Container,
+    service: &Service,
     replicas: &Replicas<'_>,
     memory: &Memory,
     waiting: &[&Waiting],
-    serves: bool,
-    completed: bool,
 ) -> ContainerStatus {
     let of_it = || waiting.iter().filter(|waiting| waiting.subject == container.name);
     let why = of_it().next();
     let crashes = container.replica().and_then(|replica: Replica| memory.crashes(&replica));
     let ours = crashes.map_or(0, |crashes| crashes.of_container(&container.id));
     let ended = !matches!(container.state, State::Running | State::Created | State::Paused);
+    let completed = is_completed(container, service);
+    let said = Some(container.check_said.expose()).filter(|said| !said.is_empty());
+    let fails = container.health == Some(Health::Unhealthy);
     ContainerStatus {
         name: container.name.clone(),
         id: container.id.short().to_owned(),
         state: container.state,
         health: container.health.or_else(|| health_by_probes(container, why)),
-        ready: serves && !of_it().any(|waiting| is_doubted(waiting.reason)),
+        ready: serves(container, service) && !of_it().any(|waiting| is_doubted(waiting.reason)),
         up_to_date: replicas.current.iter().any(|current| current.id == container.id),
         restarts: container.restart_count.saturating_add(ours),
         exit_code: ended.then_some(container.exit_code),
@@ -231,5 +234,8 @@ fn container(
         reason: why.map(|waiting| waiting.reason).or(completed.then_some(Reason::Completed)),
         message: why.map(|waiting| waiting.message.clone()),
         next_retry: why.and_then(|waiting| waiting.until),
+        check_said: said
+            .filter(|_| fails)
+            .map(|said| redact::printed(said, service, &container.spec.environment)),
     }
 }

@@ -182,3 +182,25 @@ fn one_service_that_fails_does_not_hold_up_the_others() {
     assert_eq!(project.running(), ["good-1"]);
     assert!(said.err.contains("bad-1: StartError") && said.err.contains("no-such-program"), "{said}");
 }
+
+#[test]
+fn what_a_failing_health_check_printed_is_shown_without_secrets() {
+    let check = "[CMD-SHELL, 'echo no database for $$API_TOKEN; exit 1']";
+    let project = Project::with(
+        "words",
+        &format!(
+            "services:\n  web:\n    {SLEEPER}\n    environment: {{API_TOKEN: canary77}}\n    \
+             healthcheck: {{test: {check}, interval: 500ms, retries: 1}}\n"
+        ),
+    );
+    let said = project.operator(&["apply", "--timeout", "3s"]);
+    assert_eq!(said.code, 1, "{said}");
+    let status = project.operator(&["status"]);
+    let printed = "its health check fails; if it goes on failing, it is restarted";
+    assert!(status.out.contains(printed), "{status}");
+    assert!(status.out.contains("; it printed: no database for (hidden)\n"), "{status}");
+    let json = project.operator(&["status", "-o", "json"]).json();
+    let container = &json["stacks"][0]["services"][0]["containers"][0];
+    assert_eq!(container["check_said"], "no database for (hidden)");
+    assert!(!status.all().contains("canary77"));
+}

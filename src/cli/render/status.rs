@@ -163,7 +163,9 @@ fn reason(container: &ContainerStatus) -> String {
 fn trouble(container: &ContainerStatus, now: Timestamp) -> String {
     let reason = container.reason.map(|reason| format!("{}: ", paint(CHANGE, reason))).unwrap_or_default();
     let message = paragraph(container.message.as_deref().unwrap_or_default());
-    format!("{}: {reason}{message}{}", container.name, again(container.next_retry, now))
+    let said = container.check_said.as_deref();
+    let said = said.map(|said| format!("; it printed: {}", shown(said))).unwrap_or_default();
+    format!("{}: {reason}{message}{}{said}", container.name, again(container.next_retry, now))
 }
 
 /// One thing that waits, as a line.
@@ -236,6 +238,7 @@ fn container_json(container: &ContainerStatus) -> Json {
         "reason": container.reason,
         "message": container.message,
         "next_retry": container.next_retry.map(rfc3339),
+        "check_said": container.check_said,
     })
 }
 
@@ -275,6 +278,7 @@ mod tests {
             reason: None,
             message: None,
             next_retry: None,
+            check_said: None,
         }
     }
 

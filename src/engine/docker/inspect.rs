@@ -12,9 +12,11 @@ use super::client::{Facts, READ};
 use super::{Docker, classify, limits, networks, spec};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::ids::{ContainerId, ImageId};
+use crate::core::limits::LONGEST_LINE;
 use crate::core::observed::{Attachment, Container, Health, State};
 use crate::core::spec::{ContainerSpec, Mount};
 use crate::core::time::Timestamp;
+use crate::secret::Secret;
 
 pub(super) async fn inspect(docker: &Docker, id: &ContainerId) -> Result<Option<Container>, Failure> {
     let call = format!("inspect container {}", id.short());
@@ -47,6 +49,7 @@ fn container(found: ContainerInspectResponse, facts: &Facts) -> Option<Container
         state: word(&state),
         health: state.health.as_ref().and_then(|health| read_health(health, word(&state))),
         healthy_at: first_pass(&state),
+        check_said: last_words(&state),
         created_at: found.created.as_deref().and_then(moment).unwrap_or_default(),
         started_at: state.started_at.as_deref().and_then(moment),
         finished_at: state.finished_at.as_deref().and_then(moment),
@@ -117,6 +120,19 @@ fn first_pass(state: &ContainerState) -> Option<Timestamp> {
     ends.get(first).filter(|_| ends.len() < RESULTS || ends.first().is_some_and(is_older))?.0
 }
 
+/// What a check that has just failed printed last.
+fn last_words(state: &ContainerState) -> Secret {
+    let began = state.started_at.as_deref().and_then(moment);
+    let results = state.health.as_ref().and_then(|health| health.log.as_deref()).unwrap_or_default();
+    let is_of_now = |end: &str| moment(end) >= began;
+    let failed = results.last().filter(|result| {
+        result.exit_code.is_some_and(|code| code != 0) && result.end.as_deref().is_some_and(is_of_now)
+    });
+    let output = failed.and_then(|result| result.output.as_deref()).unwrap_or_default();
+    let last = output.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    Secret::new(last.chars().take(LONGEST_LINE).collect::<String>())
+}
+
 /// A moment; `None` for year one, which is the engine's "never".
 pub(super) fn moment(text: &str) -> Option<Timestamp> {
     if text.starts_with("0001-") {
@@ -154,6 +170,33 @@ fn attachments(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_check_printed_is_known_where_it_has_just_failed_in_this_run() {
+        let result = |second: i64, code: i64, output: &str| bollard::models::HealthcheckResult {
+            end: Some(format!("2026-01-01T00:00:{second:02}Z")),
+            exit_code: Some(code),
+            output: Some(output.to_owned()),
+            ..Default::default()
+        };
+        let long = "x".repeat(1_000);
+        for (results, expected) in [
+            (vec![], ""),
+            (vec![result(12, 1, "curl: (7)\n  refused \n\n")], "refused"),
+            (vec![result(12, 1, "refused"), result(14, 0, "fine")], ""),
+            (vec![result(12, 0, "fine"), result(14, -1, "timed out")], "timed out"),
+            (vec![result(5, 1, "of the run before")], ""),
+            (vec![result(12, 1, "")], ""),
+            (vec![result(12, 1, &long)], &long[..LONGEST_LINE]),
+        ] {
+            let state = ContainerState {
+                started_at: Some("2026-01-01T00:00:10Z".to_owned()),
+                health: Some(bollard::models::Health { log: Some(results.clone()), ..Default::default() }),
+                ..Default::default()
+            };
+            assert_eq!(last_words(&state).expose(), expected, "{results:?}");
+        }
+    }
 
     #[test]
     fn the_first_check_that_passed_is_known_as_long_as_none_of_the_run_is_missing() {
