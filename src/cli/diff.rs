@@ -144,7 +144,9 @@ fn against_engine(stacks: &[Stack], cli: &Cli) -> anyhow::Result<Vec<Found>> {
         let recall = |engine: &EngineInfo| standing::remembered(engine, name, is_real);
         let comparing = compare(&stack.desired, &*engine.engine, &*engine.clock, recall);
         let mut found = engine.drive.block_on(comparing)??;
-        found.orphans.extend(given_up(name).into_iter().filter(|_| is_real));
+        if is_real {
+            found.orphans.extend(given_up(name));
+        }
         Ok(found)
     };
     stacks.iter().map(one).collect()
@@ -156,7 +158,7 @@ fn given_up(stack: &StackName) -> Vec<Waiting> {
         return Vec::new();
     };
     let all = status.services.into_iter().flat_map(|service| service.waiting).chain(status.waiting);
-    all.filter(|it| matches!(it.reason, Reason::RolloutFailed | Reason::JobFailed)).collect()
+    all.filter(|it| it.reason == Reason::RolloutFailed).collect()
 }
 
 /// Compares with what would run by other files: on a simulated engine on which those have come true.
